@@ -1,0 +1,39 @@
+# The two commands a newcomer needs: `make conformance` and `make test`. Both make .venv first.
+# Needs Python 3.11 or newer and make, nothing else.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' optax \
+            torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
+
+.DEFAULT_GOAL := help
+.PHONY: help conformance test lint format docs clean
+
+help:  ## what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+# Made anew when the dependencies change; a half-made one is never taken for whole.
+.venv/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+conformance: .venv/installed  ## judge the reference, both adapters, torch.optim and optax
+	$(BIN)/adamax-conformance check $(SUBJECTS)
+
+test: lint  ## lint, type-check, run every test with coverage
+	$(BIN)/python -m pytest -n 2 --doctest-modules --cov --cov-report=term
+
+lint: .venv/installed  ## ruff and mypy strict
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/installed  ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs: .venv/installed  ## redraw the plot and the table that the README shows
+	$(BIN)/python examples/digits.py --plot docs/digits.png
+
+clean:  ## forget .venv and caches
+	rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

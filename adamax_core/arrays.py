@@ -1,0 +1,75 @@
+"""How a parameter is brought into the form the rule wants, and back: precision, complex numbers.
+
+Half precision is computed in float32 and stored once (N-1); a complex array is an array of pairs of
+reals (A-9). Arrays are NumPy's, object arrays included, or real ones of the array API standard.
+"""
+
+from typing import Any
+
+import numpy as np
+
+Array = Any
+
+
+def as_array(leaf: Any) -> Array:
+    """The leaf itself when it is an array of any library, else a NumPy array of it."""
+    return leaf if hasattr(leaf, "__array_namespace__") else np.asarray(leaf)
+
+
+def kind(array: Array) -> str:
+    """``"real"``, ``"complex"``, ``"rational"`` (any Python objects) or ``"other"``.
+
+    >>> kind(np.zeros(2, np.float16)), kind(np.zeros(2, np.complex64)), kind(np.zeros(2, int))
+    ('real', 'complex', 'other')
+    """
+    if isinstance(array, np.ndarray | np.generic):
+        if array.dtype == object:
+            return "rational"
+        if array.dtype.kind == "c":
+            return "complex"
+        # ml_dtypes' floats are of NumPy's kind V, but are the ones that float32 can hold.
+        return "real" if array.dtype.kind in "fV" and _promotes_to_float(array.dtype) else "other"
+    xp = array.__array_namespace__()
+    if xp.isdtype(array.dtype, "complex floating"):
+        return "complex"
+    return "real" if xp.isdtype(array.dtype, "real floating") else "other"
+
+
+def _promotes_to_float(dtype: np.dtype[Any]) -> bool:
+    try:
+        return bool(np.promote_types(dtype, np.float32).kind == "f")
+    except TypeError:
+        return False
+
+
+def widen(*arrays: Array) -> tuple[Array, ...]:
+    """Real arrays in one dtype of at least float32; complex ones as pairs on a new last axis."""
+    xp = arrays[0].__array_namespace__()
+    dtype = xp.result_type(*(array.dtype for array in arrays), xp.float32)
+    widened = (xp.astype(xp.asarray(array), dtype, copy=False) for array in arrays)
+    if kind(arrays[0]) != "complex":
+        return tuple(widened)
+    if xp is not np:
+        raise TypeError(
+            f"complex arrays of {xp.__name__} are not supported: pass NumPy arrays, or the real "
+            "and the imaginary part as two leaves"
+        )
+    return tuple(np.stack([array.real, array.imag], axis=-1) for array in widened)
+
+
+def narrow(array: Array, like: Array) -> Array:
+    """The inverse of `widen`: rounded once to the dtype of `like`, pairs put together again."""
+    xp = like.__array_namespace__()
+    if kind(like) == "complex":
+        # A view, since adding `imag * 1j` would turn infinities into NaN.
+        joined = np.ascontiguousarray(array).view(np.result_type(array.dtype, np.complex64))
+        array = joined[..., 0]
+    return xp.astype(xp.asarray(array), like.dtype, copy=False)
+
+
+def zeros(like: Array, dtype: Any = None) -> Array:
+    """Zeros of the shape of `like`; a real `dtype` for a complex array means that of its parts."""
+    xp = like.__array_namespace__()
+    if dtype is not None and kind(like) == "complex":
+        dtype = np.result_type(dtype, np.complex64)
+    return xp.zeros_like(like, dtype=dtype)

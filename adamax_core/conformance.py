@@ -1,0 +1,49 @@
+"""The reference as a subject of the judge; loaded through the entry point ``numpy`` alone."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+import adamax_core
+from adamax_conformance import DTYPES, FunctionalBackend, Moments
+from adamax_core import Hyperparameters, State
+
+
+def _init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> State:
+    hp.validate()
+    return adamax_core.init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
+
+
+def _step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:
+    grads = {name: grads.get(name) for name in params}
+    return adamax_core.step(dict(params), grads, state, hp)
+
+
+def _moments(state: State) -> dict[str, Moments]:
+    return {
+        name: Moments(state.step[name], state.exp_avg[name], state.exp_inf[name])
+        for name in state.step
+    }
+
+
+def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, Any]]) -> State:
+    fields = {field for slot in saved.values() for field in slot}
+    return State(**{field: {k: slot[field] for k, slot in saved.items()} for field in fields})
+
+
+def backend() -> FunctionalBackend:
+    """The NumPy reference; its derivatives are not judged."""
+    return FunctionalBackend(
+        "numpy",
+        init=_init,
+        step=_step,
+        moments=_moments,
+        load=_load,
+        dtypes=DTYPES,
+        features=(
+            "maximize", "weight_decay", "decoupled_weight_decay", "state_dtype", "load",
+        ),
+    )  # fmt: skip
+
+

@@ -1,0 +1,200 @@
+"""The rule on pytrees: `init`, `update`, `step`, pure functions that never change their arguments.
+
+Trees are whatever optree understands: dicts, lists, tuples, named tuples, dataclasses registered
+with it, or a single array. A gradient of None is a missing one: that parameter and its state stay
+as they are (S-2), and its steps are its own (S-3).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import optree
+
+from adamax_core.arrays import Array, as_array, kind, narrow, widen, zeros
+from adamax_core.hyperparameters import Hyperparameters
+from adamax_core.rule import CANONICAL, Rule, Step
+
+Tree = Any
+
+
+class State(NamedTuple):
+    """The optimizer's state: three trees of the structure of the parameters.
+
+    Attributes:
+        step: number of steps that each parameter has taken, exact Python integers.
+        exp_avg: first moment ``m``, shape of the parameter.
+        exp_inf: infinity norm ``u``, shape of the parameter, never negative.
+    """
+
+    step: Tree
+    exp_avg: Tree
+    exp_inf: Tree
+
+
+def init(params: Tree, state_dtype: Any = None) -> State:
+    """The state before the first step: all zero (S-1).
+
+    Args:
+        params: tree of floating-point, complex or object arrays.
+        state_dtype: dtype of the moments; that of each parameter when None. ``float32`` for half
+            precision parameters lets the infinity norm decay (S-6). For complex parameters it is
+            the dtype of the real and the imaginary part.
+
+    Raises:
+        TypeError: a parameter is not of a floating-point kind; the leaf is named.
+
+    >>> init({"w": np.ones(2, np.float16)}, state_dtype=np.float32).exp_inf
+    {'w': array([0., 0.], dtype=float32)}
+    """
+    params = _parameters(params)
+    return State(
+        step=optree.tree_map(lambda _: 0, params),
+        exp_avg=optree.tree_map(lambda p: zeros(p, state_dtype), params),
+        exp_inf=optree.tree_map(lambda p: zeros(p, state_dtype), params),
+    )
+
+
+def update(
+    grads: Tree,
+    state: State,
+    params: Tree,
+    hyperparameters: Hyperparameters,
+    *,
+    rule: Rule = CANONICAL,
+) -> tuple[Tree, State]:
+    """The updates to add to the parameters, in their dtypes, and the new state.
+
+    Adding an update rounds once more than `step` does; prefer `step` in half precision.
+
+    Args:
+        grads: tree of arrays; None where a gradient is missing.
+        state: from `init` or from the last step.
+        params: tree of arrays.
+        hyperparameters: those of this step; they may change from step to step (H-6).
+        rule: the canonical one, or a dialect.
+
+    Raises:
+        ValueError: a structure or a shape does not fit; names the leaf and both shapes.
+        TypeError: a dtype kind does not fit; names the leaf.
+
+    >>> hp = Hyperparameters(lr=0.125)
+    >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
+    >>> grads = {"w": np.array([3.0, -4.0]), "b": None}
+    >>> updates, state = update(grads, init(params), params, hp)
+    >>> updates["b"], state.step
+    (array(0.), {'w': 1, 'b': 0})
+    """
+
+    def finish(param: Array, after: Step) -> Array:
+        return narrow(after.update, param)
+
+    return _transform(grads, state, params, hyperparameters, rule, finish, zeros)
+
+
+def step(
+    params: Tree,
+    grads: Tree,
+    state: State,
+    hyperparameters: Hyperparameters,
+    *,
+    rule: Rule = CANONICAL,
+) -> tuple[Tree, State]:
+    """The parameters after one step, rounded once to their dtypes, and the new state.
+
+    Arguments and errors are those of `update`.
+
+    >>> params = np.array([1.0, -1.0])
+    >>> params, state = step(params, np.array([2.0, -2.0]), init(params), Hyperparameters(lr=0.5))
+    >>> params.round(6), state.step
+    (array([ 0.5, -0.5]), 1)
+    """
+
+    def finish(param: Array, after: Step) -> Array:
+        return narrow(widen(param)[0] + after.update, param)
+
+    return _transform(grads, state, params, hyperparameters, rule, finish, lambda param: param)
+
+
+def _transform(
+    grads: Tree,
+    state: State,
+    params: Tree,
+    hyperparameters: Hyperparameters,
+    rule: Rule,
+    finish: Callable[[Array, Step], Array],
+    untouched: Callable[[Array], Array],
+) -> tuple[Tree, State]:
+    params = _parameters(params)
+    leaves, treedef = optree.tree_flatten(params)
+    names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]
+    grads, steps, exp_avgs, exp_infs = (
+        _flatten_like(params, treedef, tree, what)
+        for tree, what in ((grads, "grads"), *zip(state, State._fields, strict=True))
+    )
+    for name, param, grad, exp_avg, exp_inf in zip(
+        names, leaves, grads, exp_avgs, exp_infs, strict=True
+    ):
+        for what, array in (("grads", grad), ("exp_avg", exp_avg), ("exp_inf", exp_inf)):
+            if not (what == "grads" and array is None):
+                _require_fit(what + name, array, "params" + name, param)
+
+    def one(param: Array, grad: Array, exp_avg: Array, exp_inf: Array, step: int) -> Step:
+        if grad is None:
+            return Step(untouched(param), step, exp_avg, exp_inf)
+        # Infinities, NaN and 0 / 0 are results that the specification describes, not accidents.
+        with np.errstate(all="ignore"):
+            after = rule(*widen(param, as_array(grad), exp_avg, exp_inf), step, hyperparameters)
+            return Step(
+                finish(param, after),
+                after.step,
+                narrow(after.exp_avg, exp_avg),
+                narrow(after.exp_inf, exp_inf),
+            )
+
+    stepped = [
+        one(*leaf) for leaf in zip(leaves, grads, exp_avgs, exp_infs, steps, strict=True)
+    ]
+    results, *new = (
+        optree.tree_unflatten(treedef, [getattr(leaf, field) for leaf in stepped])
+        for field in Step._fields
+    )
+    return results, State(*new)
+
+
+def _parameters(params: Tree) -> Tree:
+    params = optree.tree_map(as_array, params)
+    for accessor, param in zip(
+        optree.tree_accessors(params), optree.tree_leaves(params), strict=True
+    ):
+        if kind(param) == "other":
+            raise TypeError(
+                f"{accessor.codify('params')} has dtype {param.dtype}; parameters are floating "
+                "point or complex"
+            )
+    return params
+
+
+def _flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: str) -> list[Any]:
+    """The leaves of `tree`, which has the structure of `params` but may have None for a leaf."""
+    try:
+        return treedef.flatten_up_to(tree)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{what} does not have the structure of params: {error}\n"
+            f"  params: {optree.tree_structure(params)}\n"
+            f"  {what}: {optree.tree_structure(tree, none_is_leaf=True)}"
+        ) from error
+
+
+def _require_fit(name: str, leaf: Any, param_name: str, param: Array) -> None:
+    array = as_array(leaf)
+    if array.shape != param.shape:
+        raise ValueError(
+            f"{name} has shape {array.shape}, but {param_name} has shape {param.shape}"
+        )
+    if kind(array) != kind(param):
+        raise TypeError(
+            f"{name} has dtype {array.dtype}, but {param_name} has dtype {param.dtype}: a "
+            f"{kind(param)} parameter needs a {kind(param)} array"
+        )

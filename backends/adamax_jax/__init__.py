@@ -1,0 +1,5 @@
+"""The Adamax specification as an optax gradient transformation: `adamax_transform`."""
+
+from adamax_jax.transform import AdamaxState, adamax_transform
+
+__all__ = ["AdamaxState", "adamax_transform"]

@@ -1,0 +1,73 @@
+"""`adamax_transform` as a subject of the judge; loaded through the entry point ``jax`` alone."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamax_conformance import FunctionalBackend, Moments
+from adamax_conformance.glue.optax import optax_backend
+from adamax_core import Hyperparameters
+from adamax_jax import AdamaxState, adamax_transform
+
+
+def _make(
+    hp: Hyperparameters, undecayed: Sequence[str] = (), state_dtype: str | None = None
+) -> optax.GradientTransformation:
+    def decayed(params: Mapping[str, Any]) -> dict[str, bool]:
+        return {name: name not in undecayed for name in params}
+
+    return adamax_transform(
+        hp.lr,
+        *hp.betas,
+        hp.eps,
+        weight_decay=hp.weight_decay,
+        decoupled_weight_decay=hp.decoupled_weight_decay,
+        mask=decayed if undecayed else None,
+        maximize=hp.maximize,
+        state_dtype=state_dtype,
+    )
+
+
+def _moments(state: AdamaxState) -> dict[str, Moments]:
+    # The leaves of a dict are in the order of its sorted keys, and so are the counts.
+    return {
+        name: Moments(int(count), np.asarray(state.mu[name]), np.asarray(state.nu[name]))
+        for name, count in zip(sorted(state.mu), state.count, strict=True)
+    }
+
+
+def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> AdamaxState:
+    if any("exp_avg_sq" in slot for slot in saved.values()):
+        # What a user has who trained with Adam: its state, of the same shapes.
+        return optax.ScaleByAdamState(  # type: ignore[return-value]  # refused by `update`
+            count=jnp.int32(next(iter(saved.values()))["step"]),
+            mu={name: jnp.asarray(slot["exp_avg"]) for name, slot in saved.items()},
+            nu={name: jnp.asarray(slot["exp_avg_sq"]) for name, slot in saved.items()},
+        )
+    return fresh._replace(
+        count=jnp.array([saved[name]["step"] for name in sorted(saved)], jnp.int32),
+        mu={name: jnp.asarray(slot["exp_avg"]) for name, slot in saved.items()},
+        nu={name: jnp.asarray(slot["exp_inf"]) for name, slot in saved.items()},
+    )
+
+
+def backend(*, x64: bool | None = None, jit: bool = True) -> FunctionalBackend:
+    """The adapter, compiled or not, in 64-bit mode or not."""
+    options = [f"x64={x64}".lower()] * (x64 is not None) + ["jit=false"] * (not jit)
+    return optax_backend(
+        f"jax?{'&'.join(options)}" if options else "jax",
+        _make,
+        _moments,
+        _load,
+        features=[
+            "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
+            "load", "vjp",
+        ],
+        x64=x64,
+        jit=jit,
+    )  # fmt: skip
+
+

@@ -1,0 +1,69 @@
+"""The rule for one array, in JAX's idiom; the clauses are those of docs/spec.md.
+
+Half precision is computed in float32 (N-1), complex arrays come as pairs of reals (A-9): both are
+the business of `adamax_jax.transform`.
+"""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Scalar = float | jax.Array
+
+
+class Hyper(NamedTuple):
+    """The hyperparameters of one update; arrays where they are traced."""
+
+    lr: Scalar
+    b1: Scalar
+    b2: Scalar
+    eps: Scalar
+    weight_decay: Scalar
+    maximize: bool
+    decoupled: bool
+
+
+def bias_correction(b1: Scalar, count: jax.Array) -> jax.Array:
+    """A-6: ``1 - b1^t`` for a vector of counts, to the last places (N-3), differentiable at zero."""
+    dtype = jnp.result_type(float)
+    count = count.astype(dtype)
+    if isinstance(b1, float | int):
+        # A logarithm in float64, whatever JAX computes in.
+        return -jnp.expm1(count * math.log(b1)) if b1 >= 0.5 else 1 - b1**count  # noqa: PLR2004 - below one half the subtraction loses nothing
+    b1 = b1.astype(dtype)
+    return jnp.where(
+        b1 >= 0.5,  # noqa: PLR2004 - as above
+        -jnp.expm1(count * jnp.log(jnp.maximum(b1, 0.5))),
+        1 - b1**count,
+    )
+
+
+def adamax(
+    param: jax.Array | None,
+    grad: jax.Array,
+    mu: jax.Array,
+    nu: jax.Array,
+    correction: jax.Array,
+    hyper: Hyper,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The update to add, the new first moment and the new infinity norm.
+
+    Real arrays of one shape and dtype; `param` may be None where nothing decays.
+
+    >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
+    >>> zero, one = jnp.zeros(1), jnp.ones(1)
+    >>> [float(x[0]) for x in adamax(zero, one, zero, zero, jnp.array(0.25), hyper)]
+    [-0.125, 0.25, 1.0]
+    """
+    lr, b1, b2, eps, weight_decay, maximize, decoupled = hyper
+    g = -grad if maximize else grad
+    if param is not None and not decoupled:
+        g = g + weight_decay * param
+    mu = b1 * mu + (1 - b1) * g
+    nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
+    update = -(lr / correction) * (mu / nu)
+    if param is not None and decoupled:
+        update = update - lr * weight_decay * param
+    return update, mu, nu

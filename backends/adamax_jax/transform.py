@@ -1,0 +1,263 @@
+"""`adamax_transform`, the specification as an `optax.GradientTransformationExtraArgs`.
+
+It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
+
+1. `maximize` and coupled weight decay are arguments, and decoupled decay is one (A-1, A-2, A-8).
+2. Steps are counted for each parameter (S-3), and a gradient of None leaves its parameter, its
+   moments and its count as they are (S-2); optax loses the moments and raises at the next update.
+3. The bias correction keeps its digits: optax's is off by 108 units in the last place at the first
+   step with b1 = 0.999 in float32 (N-3).
+4. float16 and bfloat16 are computed in float32 and rounded once; a zero first gradient in float16
+   gives no NaN (N-1).
+5. Moments keep their dtype whatever that of the gradients (S-5); `state_dtype` chooses it (S-6).
+6. Complex parameters are pairs of reals; optax takes the modulus (A-9).
+7. Hyperparameters outside their domains are a ValueError (H-1 to H-4); tracers pass unseen.
+8. The state of another transformation, Adam's among them, is refused (S-8).
+
+JAX's gradient of a real function of a complex parameter is the conjugate of the direction of ascent:
+conjugate it, as for every optax optimizer, before it comes here.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamax_core.hyperparameters import require
+from adamax_jax.rule import Hyper, Scalar, adamax, bias_correction
+
+_LAST = np.iinfo(np.int32).max
+
+
+class AdamaxState(NamedTuple):
+    """The state of `adamax_transform`.
+
+    Attributes:
+        count: int32 ``(number of leaves,)``, the steps of each parameter in the order of
+            `jax.tree.leaves`; stays at 2^31 - 1 when it gets there.
+        mu: first moments, a tree like the parameters.
+        nu: infinity norms, a tree like the parameters.
+        clock: int32, the updates so far: what a learning rate schedule is given.
+    """
+
+    count: jax.Array
+    mu: Any
+    nu: Any
+    clock: jax.Array
+
+
+def adamax_transform(
+    learning_rate: optax.ScalarOrSchedule = 2e-3,
+    b1: Scalar = 0.9,
+    b2: Scalar = 0.999,
+    eps: Scalar = 1e-8,
+    *,
+    weight_decay: Scalar = 0.0,
+    decoupled_weight_decay: bool = False,
+    mask: Any | Callable[[Any], Any] | None = None,
+    maximize: bool = False,
+    state_dtype: Any = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Adamax, as docs/spec.md has it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
+
+    .. math::
+        m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad
+        u_t = \max(\beta_2 u_{t-1}, |g_t| + \epsilon), \quad
+        \Delta_t = - \frac{\alpha}{1 - \beta_1^t} \frac{m_t}{u_t}
+
+    Args:
+        learning_rate: ``0 <= learning_rate < inf``; a number, a 0-d array, or a schedule of the
+            number of updates so far.
+        b1: decay rate of the first moment, ``0 <= b1 < 1``.
+        b2: decay rate of the infinity norm, ``0 <= b2 < 1``.
+        eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
+        weight_decay: ``0 <= weight_decay < inf``; `update` then needs the parameters.
+        decoupled_weight_decay: shrink the parameters by ``learning_rate * weight_decay`` instead of
+            adding ``weight_decay`` times the parameter to the gradient.
+        mask: tree of booleans, a prefix of the parameters', or a function that makes one: where
+            False, weight decay is left out. The leaf takes its step all the same: this is not
+            `optax.masked`, which lets the raw gradient of a masked leaf through.
+        maximize: ascend.
+        state_dtype: dtype of the moments (of their parts, for complex parameters); the
+            parameter's when None.
+
+    Returns:
+        A transformation. Updates have the dtypes of the parameters; of the moments where `update`
+        is not given the parameters.
+
+    Raises:
+        ValueError: a hyperparameter outside its domain; shows value and domain.
+
+    >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamax_transform(0.5))
+    >>> params = {"w": jnp.array([1.0, -1.0])}
+    >>> state = optimizer.init(params)
+    >>> updates, state = optimizer.update({"w": jnp.array([0.3, -0.4])}, state, params)
+    >>> optax.apply_updates(params, updates)["w"].round(4)
+    Array([ 0.5, -0.5], dtype=float32)
+    """
+    _require_concrete("b1", b1, below=1)
+    _require_concrete("b2", b2, below=1)
+    _require_concrete("eps", eps)
+    _require_concrete("weight_decay", weight_decay)
+    if not callable(learning_rate):
+        _require_concrete("learning_rate", learning_rate)
+    decays = not (isinstance(weight_decay, float | int) and weight_decay == 0)
+
+    def init_fn(params: Any) -> AdamaxState:
+        leaves = jax.tree.leaves(params)
+        for path, leaf in jax.tree.leaves_with_path(params):
+            if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+                raise TypeError(
+                    f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}; "
+                    "parameters are floating point or complex"
+                )
+        return AdamaxState(
+            count=jnp.zeros(len(leaves), jnp.int32),
+            mu=jax.tree.map(lambda p: _zeros(p, state_dtype), params),
+            nu=jax.tree.map(lambda p: _zeros(p, state_dtype), params),
+            clock=jnp.zeros((), jnp.int32),
+        )
+
+    def update_fn(
+        updates: Any, state: AdamaxState, params: Any = None, **_extra: Any
+    ) -> tuple[Any, AdamaxState]:
+        _require_state(state)
+        if decays and params is None:
+            raise ValueError(
+                "adamax_transform with weight_decay needs the parameters: "
+                "update(grads, state, params)"
+            )
+        treedef = jax.tree.structure(state.mu)
+        mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
+        targets = mus if params is None else _leaves_like(treedef, params, "params")
+        grads = _leaves_like(treedef, updates, "grads")
+        _require_fit(grads, targets, treedef)
+
+        lr = learning_rate(state.clock) if callable(learning_rate) else learning_rate
+        hyper = Hyper(lr, b1, b2, eps, weight_decay, maximize, decoupled_weight_decay)
+        present = np.array([grad is not None for grad in grads], bool)
+        count = jnp.where(present & (state.count < _LAST), state.count + 1, state.count)
+        # A parameter that has taken no step has no correction: one, so that nothing is 0 / 0.
+        correction = bias_correction(b1, jnp.maximum(count, 1))
+        exempt = _exempt(mask, treedef, targets) if decays else [True] * len(targets)
+
+        stepped = [
+            (jnp.zeros_like(target), mu, nu)
+            if grad is None
+            else _leaf(target, grad, mu, nu, correction[index], hyper, decays=not exempt[index])
+            for index, (target, grad, mu, nu) in enumerate(
+                zip(targets, grads, mus, nus, strict=True)
+            )
+        ]
+        deltas, mus, nus = (list(each) for each in zip(*stepped, strict=True)) if stepped else ([],) * 3
+        return treedef.unflatten(deltas), AdamaxState(
+            count=count,
+            mu=treedef.unflatten(mus),
+            nu=treedef.unflatten(nus),
+            clock=jnp.where(state.clock < _LAST, state.clock + 1, state.clock),
+        )
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _leaf(
+    target: jax.Array,
+    grad: jax.Array,
+    mu: jax.Array,
+    nu: jax.Array,
+    correction: jax.Array,
+    hyper: Hyper,
+    *,
+    decays: bool,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """One leaf: widened, stepped, and each result rounded once to the dtype it is stored in."""
+    dtype = jnp.result_type(target.dtype, grad.dtype, mu.dtype, jnp.float32)
+    real = jnp.finfo(dtype).dtype
+    p, g, m, v = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
+    scalars = (
+        each.astype(real) if isinstance(each, jax.Array) else each for each in hyper[:5]
+    )
+    after = adamax(
+        p if decays else None, g, m, v, correction.astype(real), Hyper(*scalars, *hyper[5:])
+    )
+    return tuple(
+        _stored(new, old) for new, old in zip(after, (target, mu, nu), strict=True)
+    )  # type: ignore[return-value]  # zip has forgotten that there are three
+
+
+def _pairs(array: jax.Array) -> jax.Array:
+    if not jnp.iscomplexobj(array):
+        return array
+    return jnp.stack([array.real, array.imag], axis=-1)
+
+
+def _stored(array: jax.Array, like: jax.Array) -> jax.Array:
+    if jnp.iscomplexobj(like):
+        array = jax.lax.complex(array[..., 0], array[..., 1])
+    return array.astype(like.dtype)
+
+
+def _zeros(param: Any, dtype: Any) -> jax.Array:
+    if dtype is not None and jnp.iscomplexobj(param):
+        dtype = jnp.result_type(dtype, jnp.complex64)
+    return jnp.zeros_like(param, dtype=dtype)
+
+
+def _exempt(mask: Any, treedef: Any, params: list[Any]) -> list[bool]:
+    """For each leaf whether weight decay is left out."""
+    if mask is None:
+        return [False] * len(params)
+    tree = treedef.unflatten(params)
+    chosen = mask(tree) if callable(mask) else mask
+    spread = jax.tree.map(lambda keep, part: jax.tree.map(lambda _: not keep, part), chosen, tree)
+    return [bool(each) for each in jax.tree.leaves(spread)]
+
+
+def _require_concrete(name: str, value: Any, below: float = np.inf) -> None:
+    if isinstance(value, jax.core.Tracer):
+        return
+    if np.ndim(value):
+        raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
+    require(name, value if isinstance(value, float | int) else np.asarray(value).item(), below=below)
+
+
+def _require_state(state: Any) -> None:
+    if not isinstance(state, AdamaxState):
+        raise TypeError(
+            f"the state is {type(state).__name__}, not AdamaxState: use the state that init of "
+            "this transformation gave; that of another optimizer, such as Adam, means other things"
+        )
+
+
+def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
+    """The leaves of a tree of the structure of the state, None for a missing one."""
+    try:
+        leaves: list[Any] = treedef.flatten_up_to(tree)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"{what} does not have the structure of the parameters: {error}\n"
+            f"  parameters: {treedef}\n  {what}: {jax.tree.structure(tree)}"
+        ) from error
+    return leaves
+
+
+def _require_fit(grads: list[Any], targets: list[Any], treedef: Any) -> None:
+    paths = [path for path, _ in jax.tree.leaves_with_path(treedef.unflatten(targets))]
+    for path, grad, target in zip(paths, grads, targets, strict=True):
+        if grad is None:
+            continue
+        name = jax.tree_util.keystr(path)
+        if jnp.shape(grad) != jnp.shape(target):
+            raise ValueError(
+                f"grads{name} has shape {jnp.shape(grad)}, but params{name} has shape "
+                f"{jnp.shape(target)}"
+            )
+        fits = jnp.iscomplexobj(grad) == jnp.iscomplexobj(target)
+        if not fits or not jnp.issubdtype(jnp.result_type(grad), jnp.inexact):
+            raise TypeError(
+                f"grads{name} has dtype {jnp.result_type(grad)}, but params{name} has dtype "
+                f"{jnp.result_type(target)}"
+            )

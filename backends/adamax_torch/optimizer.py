@@ -1,0 +1,271 @@
+"""`Adamax`, a drop-in for `torch.optim.Adamax` that computes the specification.
+
+It differs from torch.optim.Adamax (2.13) in this:
+
+1. The step is counted in float64, so it does not stick at 2^24 (S-7).
+2. The bias correction keeps its digits for every beta1 (N-3).
+3. float16 and bfloat16 are computed in float32 and stored once; a zero first gradient in float16
+   gives no NaN (N-1).
+4. ``differentiable=True`` works through any number of steps (D-1), and lr, betas, eps and weight
+   decay may be tensors that require a gradient (D-3).
+5. An infinite hyperparameter, and NaN in any of them, is a ValueError (H-1 to H-4).
+6. State of another optimizer is refused by `load_state_dict` instead of failing at the next step
+   (S-8), a gradient that does not fit before anything is changed (S-10).
+7. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer, ParamsT
+
+from adamax_torch.foreach import adamax_
+from adamax_torch.rule import Hyper, Scalar, adamax
+from adamax_torch.validation import require_fit, require_hyperparameters
+
+STEP_DTYPE = torch.float64
+"""Exact to 2^53, and what torch.optim.Adamax can add one to."""
+
+_MOMENTS = ("exp_avg", "exp_inf")
+
+
+class Adamax(Optimizer):
+    r"""Adamax, as docs/spec.md has it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
+
+    .. math::
+        m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad
+        u_t = \max(\beta_2 u_{t-1}, |g_t| + \epsilon), \quad
+        \theta_t = \theta_{t-1} - \frac{\gamma}{1 - \beta_1^t} \frac{m_t}{u_t}
+
+    Args:
+        params: parameters, named parameters, or dicts of groups, as for every torch optimizer.
+        lr: learning rate, ``0 <= lr < inf``; a number or a tensor of one element.
+        betas: decay rates of the first moment and the infinity norm, each ``0 <= beta < 1``.
+        eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
+        weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
+        foreach: one call for many tensors; faster where launching is what costs. Default: no.
+        maximize: ascend.
+        differentiable: let autograd go through `step`; parameters may then be no leaves.
+        capturable: keep the step on the parameter's device, and never read it from there.
+        fused: there is no fused kernel in this version; ``True`` is refused.
+        decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
+        state_dtype: dtype of the moments (of their parts, for complex parameters); the
+            parameter's when None. float32 lets them decay where parameters are in half precision.
+
+    Raises:
+        ValueError: a hyperparameter outside its domain; shows value and domain.
+        RuntimeError: ``foreach`` with ``differentiable``, or ``fused``.
+
+    >>> w = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+    >>> optimizer = Adamax([w], lr=0.5)
+    >>> (w * torch.tensor([3.0, -4.0])).sum().backward()
+    >>> optimizer.step()
+    >>> w.data
+    tensor([ 0.5000, -0.5000])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: Scalar = 2e-3,
+        betas: tuple[Scalar, Scalar] = (0.9, 0.999),
+        eps: Scalar = 1e-8,
+        weight_decay: Scalar = 0,
+        foreach: bool | None = None,
+        *,
+        maximize: bool = False,
+        differentiable: bool = False,
+        capturable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        state_dtype: torch.dtype | None = None,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "foreach": foreach,
+                "maximize": maximize,
+                "differentiable": differentiable,
+                "capturable": capturable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "state_dtype": state_dtype,
+            },
+        )
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, its hyperparameters checked as the constructor's are."""
+        if isinstance(param_group, dict):
+            require_hyperparameters(self.defaults | param_group)
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            # What torch.optim.Adamax, or an older one, does not store.
+            for option in ("foreach", "fused", "state_dtype"):
+                group.setdefault(option, None)
+            for option in ("maximize", "differentiable", "capturable", "decoupled_weight_decay"):
+                group.setdefault(option, False)
+            for param in group["params"]:
+                slot = self.state.get(param)
+                if slot:
+                    device = param.device if group["capturable"] else "cpu"
+                    slot["step"] = torch.as_tensor(slot["step"], dtype=STEP_DTYPE, device=device)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Load what `state_dict` gave, here or in torch.optim.Adamax.
+
+        Raises:
+            ValueError: the state is another optimizer's; names the parameter and what it holds.
+                Nothing is changed then.
+        """
+        for index, slot in state_dict["state"].items():
+            if set(slot) != {"step", *_MOMENTS}:
+                raise ValueError(
+                    f"state of parameter {index} has {', '.join(sorted(slot))}; Adamax has step, "
+                    f"exp_avg and exp_inf{_looks_like(set(slot))}"
+                )
+        super().load_state_dict(state_dict)
+        # The base class casts every state to the dtype of its parameter.
+        kept = dict(enumerate(p for group in self.param_groups for p in group["params"]))
+        indices = [i for group in state_dict["param_groups"] for i in group["params"]]
+        for param, index in zip(kept.values(), indices, strict=True):
+            for moment in _MOMENTS if index in state_dict["state"] else ():
+                given = state_dict["state"][index][moment]
+                if given.dtype != self.state[param][moment].dtype:
+                    self.state[param][moment] = given.to(param.device, copy=True)
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Take one step.
+
+        Args:
+            closure: evaluates the model again and returns the loss, which is returned.
+
+        Raises:
+            ValueError: a hyperparameter was set outside its domain.
+            RuntimeError: a gradient is sparse, or of another shape or dtype kind than its
+                parameter. No parameter and no state has been changed then.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.set_grad_enabled(bool(self.defaults["differentiable"])):
+            for index, group in enumerate(self.param_groups):
+                require_hyperparameters(group)
+                for position, param in enumerate(group["params"]):
+                    where = f"group {index}, parameter {position}"
+                    require_fit(param, where, differentiable=group["differentiable"])
+            for group in self.param_groups:
+                self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        hyper = Hyper(
+            group["lr"],
+            *group["betas"],
+            group["eps"],
+            group["weight_decay"],
+            group["maximize"],
+            group["decoupled_weight_decay"],
+        )
+        leaves = [param for param in group["params"] if param.grad is not None]
+        for param in leaves:
+            slot = self._slot(param, group)
+            slot["step"] = slot["step"] + 1
+        if group["foreach"]:
+            self._step_foreach(leaves, hyper, group)
+            return
+        for param in leaves:
+            slot = self.state[param]
+            new = adamax(
+                *_widened(param, param.grad, *(slot[name] for name in _MOMENTS)),
+                _count(slot["step"], group),
+                hyper,
+            )
+            for name, old, value in zip(
+                ("param", *_MOMENTS), (param, *(slot[n] for n in _MOMENTS)), new, strict=True
+            ):
+                stored = _narrowed(value, old)
+                # Autograd has saved the old moments: they are replaced, not overwritten.
+                if name == "param" or not group["differentiable"]:
+                    old.copy_(stored)
+                else:
+                    slot[name] = stored
+
+    def _step_foreach(self, leaves: list[Tensor], hyper: Hyper, group: dict[str, Any]) -> None:
+        buckets: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = {}
+        for param in leaves:
+            olds = (param, *(self.state[param][name] for name in _MOMENTS))
+            wide = _widened(olds[0], param.grad, *olds[1:])
+            buckets.setdefault((param.device, wide[0].dtype), []).append((*olds, *wide))
+        for bucket in buckets.values():
+            params, exp_avgs, exp_infs, p, g, m, u = map(list, zip(*bucket, strict=True))
+            steps = [_count(self.state[param]["step"], group) for param in params]
+            adamax_(p, g, m, u, steps, hyper)
+            for olds, news in ((params, p), (exp_avgs, m), (exp_infs, u)):
+                for old, new in zip(olds, news, strict=True):
+                    if old.is_complex() or old.dtype != new.dtype:
+                        old.copy_(_narrowed(new, old))
+
+    def _slot(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        slot = self.state[param]
+        if not slot:
+            dtype = group["state_dtype"]
+            if dtype is not None and param.is_complex():
+                dtype = dtype.to_complex()
+            device = param.device if group["capturable"] else "cpu"
+            slot["step"] = torch.zeros((), dtype=STEP_DTYPE, device=device)
+            for name in _MOMENTS:
+                slot[name] = torch.zeros_like(
+                    param, dtype=dtype, memory_format=torch.preserve_format
+                )
+        return slot
+
+
+def _count(step: Tensor, group: dict[str, Any]) -> float | Tensor:
+    """The step as a number, or left on its device where reading it would wait for the device."""
+    return step if group["capturable"] else float(step)
+
+
+def _widened(*tensors: Tensor | None) -> Iterable[Tensor]:
+    """All in one dtype of at least float32, complex ones as pairs of reals."""
+    present = [tensor for tensor in tensors if tensor is not None]
+    dtype = torch.float32
+    for tensor in present:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    wide = (tensor.to(dtype) for tensor in present)
+    return [torch.view_as_real(each) if each.is_complex() else each for each in wide]
+
+
+def _narrowed(tensor: Tensor, like: Tensor) -> Tensor:
+    whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
+    return whole.to(like.dtype)
+
+
+def _looks_like(keys: set[str]) -> str:
+    known = {
+        "Adam or AdamW": {"step", "exp_avg", "exp_avg_sq"},
+        "Adam or AdamW with amsgrad": {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
+        "SGD": {"momentum_buffer"},
+        "RAdam, NAdam or the like": {"step", "exp_avg", "exp_avg_sq", "mu_product"},
+        "Adagrad": {"step", "sum"},
+        "Lion": {"exp_avg"},
+    }
+    for name, fields in known.items():
+        if keys == fields:
+            return f": this looks like {name}"
+    return ""
+
+

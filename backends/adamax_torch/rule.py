@@ -1,0 +1,69 @@
+"""The rule for one tensor, out of place, so that autograd can go through it any number of times.
+
+The clauses are those of docs/spec.md. Half precision is computed in float32 and stored once by who
+calls (N-1); complex tensors come as pairs of reals (A-9).
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+Scalar = float | Tensor
+"""A hyperparameter; a tensor where it is differentiated or changed without recompiling."""
+
+
+class Hyper(NamedTuple):
+    """The hyperparameters of one group."""
+
+    lr: Scalar
+    beta1: Scalar
+    beta2: Scalar
+    eps: Scalar
+    weight_decay: Scalar
+    maximize: bool
+    decoupled: bool
+
+
+def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:
+    """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3), differentiable at zero."""
+    if not isinstance(beta1, Tensor) and not isinstance(step, Tensor):
+        return -math.expm1(step * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**step  # noqa: PLR2004 - below one half the subtraction loses nothing
+    beta = torch.as_tensor(beta1, dtype=torch.float64)
+    return torch.where(
+        beta >= 0.5,  # noqa: PLR2004 - as above
+        -torch.expm1(step * torch.log(beta.clamp(min=0.5))),
+        1 - beta**step,
+    )
+
+
+def adamax(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_inf: Tensor,
+    step: float | Tensor,
+    hyper: Hyper,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The new parameter, first moment and infinity norm; `step` counts this one.
+
+    Real tensors of one shape and dtype. Nothing that is given is changed.
+
+    >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
+    >>> zero = torch.zeros(1)
+    >>> adamax(zero, torch.ones(1), zero, zero, 1, hyper)
+    (tensor([-0.1250]), tensor([0.2500]), tensor([1.]))
+    """
+    lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
+    decays = isinstance(weight_decay, Tensor) or weight_decay != 0
+    g = -grad if maximize else grad
+    if decays and not decoupled:
+        g = g + weight_decay * param
+    m = beta1 * exp_avg + (1 - beta1) * g
+    u = torch.maximum(beta2 * exp_inf, g.abs() + eps)
+    step_size = lr / bias_correction(beta1, step)
+    p = param - step_size * (m / u)
+    if decays and decoupled:
+        p = p - lr * weight_decay * param
+    return p, m, u

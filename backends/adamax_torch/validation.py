@@ -1,0 +1,72 @@
+"""What is refused before anything is changed: hyperparameters and gradients that do not fit."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adamax_core.hyperparameters import require_all
+
+
+def require_hyperparameters(group: dict[str, Any]) -> None:
+    """Raise unless the hyperparameters of a group, numbers or tensors, are inside their domains.
+
+    Raises:
+        ValueError: shows value and domain, or the shape of a tensor of several elements.
+        RuntimeError: ``foreach`` with ``differentiable``, or ``fused``.
+    """
+    betas = group["betas"]
+    pair = isinstance(betas, (tuple, list))
+    require_all(
+        lr=_number("lr", group["lr"], group),
+        betas=tuple(_number("beta", beta, group) for beta in betas) if pair else betas,
+        eps=_number("eps", group["eps"], group),
+        weight_decay=_number("weight_decay", group["weight_decay"], group),
+    )
+    if group["foreach"] and group["differentiable"]:
+        raise RuntimeError("foreach=True does not support differentiable=True: leave foreach out")
+    if group["fused"]:
+        raise RuntimeError("fused=True: this version has no fused kernel; use fused=None or False")
+    dtype = group["state_dtype"]
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"state_dtype = {dtype!r} is not a real floating-point torch.dtype")
+
+
+def _number(name: str, value: Any, group: dict[str, Any]) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if value.numel() != 1:
+        raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
+    # Reading it would wait for the device, or break a graph that is being captured.
+    return 0.0 if group["capturable"] or value.device.type != "cpu" else value.item()
+
+
+def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
+    """Raise unless the gradient of a parameter, if there is one, fits it.
+
+    Raises:
+        RuntimeError: names the parameter and both shapes or dtypes; or autograd cannot go through a
+            step of it.
+    """
+    if differentiable and param.is_leaf and param.requires_grad:
+        raise RuntimeError(
+            f"{where}: differentiable=True cannot step a leaf that requires a gradient, since "
+            "autograd does not go through its change in place; give the optimizer param.clone()"
+        )
+    # A non-leaf parameter of a differentiable optimizer has its gradient set by hand.
+    grad = param.grad
+    if grad is None:
+        return
+    if grad.is_sparse:
+        raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
+    if grad.shape != param.shape:
+        raise RuntimeError(
+            f"{where}: the gradient has shape {tuple(grad.shape)}, "
+            f"the parameter {tuple(param.shape)}"
+        )
+    if grad.is_complex() != param.is_complex() or not (
+        grad.is_complex() or grad.is_floating_point()
+    ):
+        raise RuntimeError(
+            f"{where}: the gradient has dtype {grad.dtype}, the parameter {param.dtype}"
+        )

@@ -1,0 +1,25 @@
+"""The judge: says whether an implementation of Adamax computes the specification, and where not.
+
+``check(backend)`` in Python, ``adamax-conformance check NAME...`` on the command line. Tolerances
+are not chosen here: `adamax_conformance.carried` derives them from the rule itself. Whether a
+backend is fast is not this package's business.
+"""
+
+from adamax_conformance.backend import Backend, FunctionalBackend, Moments, SparseGradient
+from adamax_conformance.check import check
+from adamax_conformance.formats import DTYPES
+from adamax_conformance.report import ConformanceError, Report, Result, Status, Verdict
+
+__all__ = [
+    "DTYPES",
+    "Backend",
+    "ConformanceError",
+    "FunctionalBackend",
+    "Moments",
+    "Report",
+    "Result",
+    "SparseGradient",
+    "Status",
+    "Verdict",
+    "check",
+]

@@ -1,0 +1,227 @@
+"""Numbers that carry their rounding error: an exact value and a bound on what a backend may add.
+
+The reference rule runs on them as it runs on floats, and what comes out is the acceptance interval:
+no tolerance is written anywhere else. How roundings are counted, for a result z of an operation in a
+format of unit roundoff w:
+
+- a sum is rounded once: ``w |z|``; an exact scalar in it is converted first: ``w |scalar|``;
+- a product or a quotient has many right ways to be computed (a reciprocal, a folded step size,
+  another association, a scalar converted first): ``K w |z|`` with K = 4;
+- what is too small for the format may be flushed: the format's ``underflow``;
+- negation, absolute value and maximum are exact;
+- the errors of the operands propagate to their full, not only the first, order.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.formats import Format, coarser
+
+K = 4
+"""Roundings that a product or a quotient may take."""
+
+UNBOUNDED = Fraction(2) ** 20_000
+"""The error of a quotient whose divisor may be zero."""
+
+NOTHING_SAID = Fraction(2) ** 10_000
+"""From here on an error says nothing; far from any number, and from what scales `UNBOUNDED`."""
+
+_DIGITS = 32
+_POWER_DIGITS = 256
+_VANISHED = 20_000
+
+Rationals = Any
+"""A NumPy object array of `fractions.Fraction`."""
+
+
+def exact(array: Any) -> Rationals:
+    """The rationals that finite floats are.
+
+    >>> exact(np.array([0.5, -3.0]))
+    array([Fraction(1, 2), Fraction(-3, 1)], dtype=object)
+    """
+    floats = np.asarray(array).astype(np.float64)
+    return np.asarray(_each(Fraction)(floats), dtype=object)
+
+
+def _round_up(error: Fraction) -> Fraction:
+    """At least the error, in few digits: bounds need not be exact, only never too small."""
+    numerator, denominator = error.as_integer_ratio()
+    excess = numerator.bit_length() - denominator.bit_length() - _DIGITS
+    if numerator == 0:
+        return Fraction(0)
+    if excess >= 0:
+        return Fraction(-(-numerator // (denominator << excess)) << excess)
+    return Fraction(-(-(numerator << -excess) // denominator), 1 << -excess)
+
+
+def _truncated(value: Fraction, digits: int) -> Fraction:
+    """The value cut to so many binary digits, towards zero, for values in [0, 1]."""
+    shift = digits + value.denominator.bit_length() - value.numerator.bit_length()
+    if value == 0 or shift > _VANISHED:
+        return Fraction(0)
+    return Fraction((value.numerator << shift) // value.denominator, 1 << shift)
+
+
+def power(base: Fraction, exponent: int) -> Fraction:
+    """``base**exponent`` for a base in [0, 1), exact to 64, then to more digits than any format.
+
+    Each of the at most 2 log2(exponent) products is cut to 256 binary digits, which leaves 180 of
+    them right for every exponent below 2^64: beyond anything that a bound could see. What is below 2^-19000 is zero.
+    """
+    if exponent <= 64:  # noqa: PLR2004 - so far exact rationals stay small
+        return base**exponent
+    half = power(base, exponent // 2)
+    return _truncated(half * half * (base if exponent % 2 else 1), _POWER_DIGITS)
+
+
+def _each(function: Callable[..., Any], arguments: int = 1) -> Callable[..., Any]:
+    return np.frompyfunc(function, arguments, 1)
+
+
+_rounded_up = _each(_round_up)
+
+
+@dataclass(frozen=True, eq=False)
+class Carried:
+    """An array of rationals, each with a bound on the error with which a backend may hold it.
+
+    Attributes:
+        value: object array of rationals.
+        error: object array of the same shape, never negative.
+        format: the format in which operations round.
+
+    >>> from adamax_conformance.formats import FLOAT32
+    >>> third = Carried.of(1, FLOAT32) / Carried.of(3, FLOAT32)
+    >>> third.value.item(), float(third.error.item() * 3 / FLOAT32.unit)
+    (Fraction(1, 3), 4.0)
+    """
+
+    value: Rationals
+    error: Rationals
+    format: Format
+
+    # NumPy leaves operators between an array or a scalar and a Carried to the Carried.
+    __array_ufunc__ = None
+
+    def __post_init__(self) -> None:
+        # Arithmetic on 0-d object arrays gives bare elements.
+        object.__setattr__(self, "value", np.asarray(self.value, dtype=object))
+        object.__setattr__(self, "error", np.asarray(self.error, dtype=object))
+
+    @classmethod
+    def of(cls, values: Any, format_: Format) -> "Carried":
+        """Numbers that a backend holds exactly: floats, or rationals."""
+        array = np.asarray(values)
+        rationals = array if array.dtype == object else exact(array)
+        return cls(rationals, rationals * 0, format_)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> type["Carried"]:
+        del api_version
+        return Carried
+
+    @staticmethod
+    def maximum(x: "Carried", y: "Carried") -> "Carried":
+        """The larger value; the larger error, since either may be taken where they are close."""
+        overlap = abs(x.value - y.value) <= x.error + y.error
+        chosen = np.where(x.value >= y.value, x.error, y.error)
+        error = np.where(overlap, np.maximum(x.error, y.error), chosen)
+        return Carried(np.maximum(x.value, y.value), error, coarser((x.format, y.format)))
+
+    def rounded(self, roundings: int = 1) -> "Carried":
+        """This value after so many roundings to the format, or after it was too small for it."""
+        size = abs(self.value) + self.error
+        lost = np.where(size < 2 * self.format.underflow, self.format.underflow, 0)
+        lost = np.where(size == 0, 0, lost)
+        error = self.error + roundings * self.format.unit * size + lost
+        return Carried(self.value, _rounded_up(error), self.format)
+
+    def stored(self, format_: Format) -> "Carried":
+        """This value in another format: rounded where that is the coarser one."""
+        moved = Carried(self.value, self.error, format_)
+        return moved.rounded(K) if format_.unit > self.format.unit else moved
+
+    def around(self, reported: Any) -> "Carried":
+        """The same error about the value that a backend reports, where that is finite."""
+        known = np.isfinite(reported)
+        return Carried(
+            np.where(known, exact(np.where(known, reported, 0)), self.value),
+            self.error,
+            self.format,
+        )
+
+    def _operand(self, other: Any) -> "Carried":
+        """A scalar as a number that has been converted to the format."""
+        if isinstance(other, Carried):
+            return other
+        return Carried.of(np.asarray(other, dtype=object), self.format).rounded()
+
+    def __neg__(self) -> "Carried":
+        return Carried(-self.value, self.error, self.format)
+
+    def __abs__(self) -> "Carried":
+        return Carried(abs(self.value), self.error, self.format)
+
+    def __add__(self, other: Any) -> "Carried":
+        y = self._operand(other)
+        format_ = coarser((self.format, y.format))
+        return Carried(self.value + y.value, self.error + y.error, format_).rounded()
+
+    def __sub__(self, other: Any) -> "Carried":
+        return self + (-other)
+
+    def __rsub__(self, other: Any) -> "Carried":
+        return -self + other
+
+    def __mul__(self, other: Any) -> "Carried":
+        # K counts the conversion of a scalar.
+        y = other if isinstance(other, Carried) else Carried.of(other, self.format)
+        value = self.value * y.value
+        error = abs(self.value) * y.error + abs(y.value) * self.error + self.error * y.error
+        return Carried(value, error, coarser((self.format, y.format))).rounded(K)
+
+    def __truediv__(self, other: Any) -> "Carried":
+        y = other if isinstance(other, Carried) else Carried.of(other, self.format)
+        room = abs(y.value) - y.error
+        safe = np.where(room > 0, room, 1)
+        value = self.value / np.where(y.value == 0, 1, y.value)
+        error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, UNBOUNDED)
+        return Carried(value, error, coarser((self.format, y.format))).rounded(K)
+
+    def __rtruediv__(self, other: Any) -> "Carried":
+        return Carried.of(other, self.format) / self
+
+    def __pow__(self, exponent: int) -> "Carried":
+        value = _each(lambda base: power(base, exponent))(self.value)
+        below = _each(lambda base: power(base, max(exponent - 1, 0)))(self.value + self.error)
+        error = exponent * below * self.error
+        return Carried(np.asarray(value), np.asarray(error), self.format).rounded(K)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def loosest(x: Any, y: Any) -> Carried:
+    """The same value computed in two right ways: the larger of the two errors.
+
+    Raises:
+        AssertionError: the values differ, so that the two ways are not the same function.
+    """
+    x, y = (
+        each if isinstance(each, Carried) else Carried.of(each, other.format)
+        for each, other in ((x, y), (y, x))
+    )
+    if not np.all(x.value == y.value):
+        raise AssertionError("two formulations of one line give different values")
+    return Carried(x.value, np.maximum(x.error, y.error), coarser((x.format, y.format)))
+
+
+def span(x: Carried, y: Carried) -> Carried:
+    """Anything between two numbers, errors included: one where they are the same number."""
+    middle = (x.value + y.value) / 2
+    reach = abs(x.value - y.value) / 2 + np.maximum(x.error, y.error)
+    return Carried(middle, reach, coarser((x.format, y.format)))

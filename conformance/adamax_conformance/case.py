@@ -1,0 +1,157 @@
+"""What a case is, and the decorators that make one of a short function.
+
+A case is a function of a `Data`: it makes the data of a run, which the judge compares step by step,
+or, where a clause is about something else (a refusal, a derivative), it does the looking itself. Its
+id is ``CLAUSE/name``; its docstring is the note that says why it exists.
+"""
+
+import inspect
+import zlib
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays
+from adamax_conformance.formats import DTYPES, FLOATS, dtype_of, format_of
+from adamax_conformance.judge import EVERYTHING, Finding, Run, judge
+from adamax_conformance.watched import Watched
+from adamax_core import Hyperparameters
+
+EXTREME = Hyperparameters(lr=1.0, betas=(0.75, 0.5), eps=1.0)
+"""Under these the dialects of Adamax are at least a quarter apart; at the defaults, 9e-15."""
+
+PLAIN = Hyperparameters(lr=0.125, betas=(0.75, 0.875), eps=2.0**-10)
+"""Numbers that every format holds exactly."""
+
+DEFAULT = Hyperparameters()
+"""What users use."""
+
+
+class Data:
+    """The seeded source of a case's numbers, in one dtype.
+
+    Attributes:
+        dtype: name of the dtype of the parameters.
+    """
+
+    def __init__(self, dtype: str, seed: int, case_id: str) -> None:
+        self.dtype = dtype
+        self._rng = np.random.default_rng([seed, zlib.crc32(f"{case_id}[{dtype}]".encode())])
+
+    def array(self, values: Any) -> Any:
+        """These values in the dtype."""
+        return np.asarray(values).astype(dtype_of(self.dtype))
+
+    def normal(self, shape: tuple[int, ...], octaves: int = 4) -> Any:
+        """Normal numbers whose scale is spread over ``2**-octaves`` to ``2**octaves``."""
+        real = self._normal(shape, octaves)
+        if np.dtype(dtype_of(self.dtype)).kind == "c":
+            return self.array(real + 1j * self._normal(shape, octaves))
+        return self.array(real)
+
+    def _normal(self, shape: tuple[int, ...], octaves: int) -> Any:
+        return self._rng.normal(size=shape) * 2.0 ** self._rng.integers(-octaves, octaves + 1, shape)
+
+    def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
+        """Parameters, a third of them zero: there the step is seen, not hidden by the parameter."""
+        params = {}
+        for name, shape in (shapes or {"w": (4, 5), "b": (7,)}).items():
+            params[name] = self.normal(shape)
+            params[name][self._rng.random(shape) < 1 / 3] = 0
+        return params
+
+    def grads(self, params: Arrays, octaves: int = 4) -> dict[str, Any]:
+        """Gradients that are zero, now and then, so that the infinity norm decays."""
+        grads = {}
+        for name, param in params.items():
+            grads[name] = self.normal(param.shape, octaves)
+            grads[name][self._rng.random(param.shape) < 1 / 4] = 0
+        return grads
+
+    def run(self, hp: Hyperparameters, steps: int = 5, **more: Any) -> Run:
+        """A run over ordinary data."""
+        params = self.params()
+        return Run(params, [self.grads(params) for _ in range(steps)], hp, **more)
+
+    @property
+    def largest(self) -> float:
+        """The largest finite number of the dtype."""
+        return float(format_of(self.dtype).largest)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a clause says, and how to see it.
+
+    Attributes:
+        id: ``CLAUSE/name``, permanent.
+        note: why the case exists.
+        dtypes: names of the dtypes in which it says something.
+        features: what a backend must offer for it (`adamax_conformance.backend.FEATURES`).
+        body: judges a backend; raises `Violation` or `BackendError`.
+    """
+
+    id: str
+    note: str
+    dtypes: Collection[str]
+    features: frozenset[str]
+    body: Callable[[Watched, Data], Finding]
+
+    @property
+    def clause(self) -> str:
+        """The clause of docs/spec.md that the case cites."""
+        return self.id.partition("/")[0]
+
+
+class Cases:
+    """The cases of one group of clauses, in order, collected by decorators."""
+
+    def __init__(self) -> None:
+        self.all: list[Case] = []
+
+    def case(
+        self, case_id: str, *, dtypes: Collection[str] = FLOATS, features: Iterable[str] = ()
+    ) -> Callable[[Callable[[Watched, Data], Finding]], Callable[[Watched, Data], Finding]]:
+        """A case that looks for itself."""
+
+        def register(
+            body: Callable[[Watched, Data], Finding],
+        ) -> Callable[[Watched, Data], Finding]:
+            note = " ".join((inspect.getdoc(body) or "").split())
+            self.all.append(Case(case_id, note, dtypes, frozenset(features), body))
+            return body
+
+        return register
+
+    def run(
+        self,
+        case_id: str,
+        *,
+        dtypes: Collection[str] = FLOATS,
+        features: Iterable[str] = (),
+        judged: Collection[str] = EVERYTHING,
+        accurate_correction: bool = False,
+        also: Callable[[Run, Arrays, Any], Finding] | None = None,
+    ) -> Callable[[Callable[[Data], Run]], Callable[[Data], Run]]:
+        """A case that is a run of steps, judged by `adamax_conformance.judge.judge`."""
+
+        def register(make: Callable[[Data], Run]) -> Callable[[Data], Run]:
+            def body(backend: Watched, data: Data) -> Finding:
+                return judge(
+                    backend,
+                    make(data),
+                    judged,
+                    accurate_correction=accurate_correction,
+                    also=also,
+                )
+
+            body.__doc__ = make.__doc__
+            self.case(case_id, dtypes=dtypes, features=features)(body)
+            return make
+
+        return register
+
+
+__all__ = ["DEFAULT", "DTYPES", "EXTREME", "PLAIN", "Case", "Cases", "Data"]

@@ -1,0 +1,147 @@
+"""A-1 to A-10: the lines of the rule, each judged by the quantity that it computes."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data
+from adamax_conformance.formats import COMPLEX
+from adamax_conformance.judge import Run
+
+CASES = Cases()
+
+
+@CASES.run("A-1/maximize", features=["maximize"])
+def _(data: Data) -> Run:
+    """A backend that ignores `maximize`, or flips only the step of the first moment, shows here."""
+    return data.run(replace(PLAIN, maximize=True))
+
+
+@CASES.run("A-2/coupled", features=["weight_decay"])
+def _(data: Data) -> Run:
+    """Coupled decay goes through both moments; decay beside the gradient shows in them."""
+    return data.run(replace(EXTREME, weight_decay=0.5))
+
+
+@CASES.run("A-2/after-the-sign", features=["maximize", "weight_decay"])
+def _(data: Data) -> Run:
+    """Negating after the decay would make the decay grow the parameters when maximizing."""
+    return data.run(replace(EXTREME, maximize=True, weight_decay=0.5))
+
+
+@CASES.run("A-2/absent-without-decay")
+def _(data: Data) -> Run:
+    """Without decay the parameter is not read: 0 * inf would spoil the moments."""
+    params = {"w": data.array([np.inf, 1.0, 0.0])}
+    return Run(params, [{"w": data.array([1.0, -2.0, 0.5])}] * 2, PLAIN)
+
+
+@CASES.run("A-3/counts-from-one", judged=["step"])
+def _(data: Data) -> Run:
+    """The first step is step 1, and each adds one."""
+    return data.run(PLAIN, steps=3)
+
+
+@CASES.run("A-4/two-products", judged=["exp_avg"])
+def _(data: Data) -> Run:
+    """Unequal betas, so that one taken for the other shows."""
+    return data.run(EXTREME)
+
+
+@CASES.run("A-4/defaults", judged=["exp_avg"])
+def _(data: Data) -> Run:
+    """1 - 0.9 is where a scalar kept in low precision would show."""
+    return data.run(DEFAULT)
+
+
+@CASES.run("A-5/eps-inside-the-maximum", judged=["exp_inf"])
+def _(data: Data) -> Run:
+    """An eps of the size of the gradients tells the dialects apart: outside, in the decay, none."""
+    return data.run(EXTREME)
+
+
+@CASES.run("A-5/decays", judged=["exp_inf"])
+def _(data: Data) -> Run:
+    """One large gradient, then small ones: the norm falls by beta2 a step, and never below."""
+    params = data.params()
+    large = {name: data.array(8 + abs(np.asarray(p))) for name, p in params.items()}
+    small = {name: data.array(np.full(p.shape, -(2.0**-6))) for name, p in params.items()}
+    return Run(params, [large, *[small] * 6], PLAIN)
+
+
+@CASES.run("A-5/defaults", judged=["exp_inf"])
+def _(data: Data) -> Run:
+    """0.999 decays by three units in the last place of bfloat16's neighbours, or not at all."""
+    return data.run(DEFAULT)
+
+
+@CASES.run("A-6/corrects-the-first-moment", judged=["param"])
+def _(data: Data) -> Run:
+    """No correction, one of beta2, a square root of it, or one of t - 1 shows at once."""
+    return data.run(EXTREME, steps=6)
+
+
+@CASES.run("A-6/defaults", judged=["param"])
+def _(data: Data) -> Run:
+    """The first step is about lr, ten times what it would be without the correction."""
+    params = {"w": data.array(np.zeros(9))}
+    grads = [{"w": data.array(np.full(9, g))} for g in (1.0, 0.5, -0.25)]
+    return Run(params, grads, DEFAULT)
+
+
+@CASES.run("A-7/step", judged=["param"])
+def _(data: Data) -> Run:
+    """The parameter moves against the moment, by lr / c * m / u and no further eps."""
+    return data.run(replace(EXTREME, lr=0.5))
+
+
+@CASES.run("A-7/small-step-on-large-parameter", judged=["param"])
+def _(data: Data) -> Run:
+    """The step is rounded with the parameter once: not lost, not rounded to a power of two."""
+    params = {"w": data.array(1000 + np.arange(11))}
+    return Run(params, [data.grads(params) for _ in range(3)], PLAIN)
+
+
+@CASES.run("A-8/decoupled", features=["decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """The decay is times lr, of the old parameter, and does not reach the moments."""
+    hp = replace(EXTREME, lr=0.5, weight_decay=0.5, decoupled_weight_decay=True)
+    return data.run(hp)
+
+
+@CASES.run("A-8/with-maximize", features=["decoupled_weight_decay", "maximize"])
+def _(data: Data) -> Run:
+    """Maximizing turns the gradient round, never the decay."""
+    hp = replace(PLAIN, weight_decay=0.5, maximize=True, decoupled_weight_decay=True)
+    return data.run(hp)
+
+
+@CASES.run("A-8/without-decay", features=["decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """A decoupled decay of zero is no decay."""
+    return data.run(replace(PLAIN, decoupled_weight_decay=True))
+
+
+@CASES.run("A-9/pairs-of-reals", dtypes=COMPLEX)
+def _(data: Data) -> Run:
+    """Each part has a norm of its own; the modulus would couple them."""
+    return data.run(EXTREME)
+
+
+@CASES.run("A-9/with-decay", dtypes=COMPLEX, features=["weight_decay", "maximize"])
+def _(data: Data) -> Run:
+    """Sign and decay act on the parts alike."""
+    return data.run(replace(PLAIN, weight_decay=0.25, maximize=True))
+
+
+@CASES.run("A-10/coupled", features=["undecayed", "weight_decay"])
+def _(data: Data) -> Run:
+    """An exempt parameter takes the step without decay, not none."""
+    return data.run(replace(EXTREME, weight_decay=0.5), undecayed=("b",))
+
+
+@CASES.run("A-10/decoupled", features=["undecayed", "decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """The same for decoupled decay."""
+    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
+    return data.run(hp, undecayed=("b",))

@@ -1,0 +1,243 @@
+"""D-1 to D-4: derivatives through steps, against the rule run on dual numbers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.carried import Carried
+from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.dual import Dual
+from adamax_conformance.formats import Format, format_of
+from adamax_conformance.judge import Finding, Violation
+from adamax_conformance.oracle import Allowed, with_numbers
+from adamax_conformance.watched import Watched
+from adamax_core import CANONICAL, Hyperparameters
+
+CASES = Cases()
+DTYPES = ("float32", "float64")
+SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
+
+
+def tangents(
+    wrt: str,
+    param: Any,
+    grads: Sequence[Any],
+    saved: Moments,
+    hp: Hyperparameters,
+    seeded_step: int = 0,
+) -> Carried:
+    """Exact derivative of each element of the last parameter, with the bound on a backend's.
+
+    Args:
+        wrt: one of `adamax_conformance.backend.WRT`; each element by its own element of an array.
+        param: initial parameter.
+        grads: its gradients, one a step, constants.
+        saved: moments before the first step.
+        hp: hyperparameters, as floats.
+        seeded_step: for ``grads``, with respect to which of them.
+    """
+    format_ = format_of(param.dtype)
+
+    def of(what: str, values: Any) -> Dual:
+        return Dual.of(values, format_, seeded=wrt == what)
+
+    p, m, u = of("params", param), of("exp_avg", saved.exp_avg), of("exp_inf", saved.exp_inf)
+    step, numbers = saved.step, _seeded(wrt, hp, format_)
+    for index, grad in enumerate(grads):
+        g = Dual.of(grad, format_, seeded=wrt == "grads" and index == seeded_step)
+        after = CANONICAL(p, g, m, u, step, numbers)
+        p, m, u, step = p + after.update, after.exp_avg, after.exp_inf, after.step
+    return p.tangent
+
+
+def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
+    """The hyperparameters as rationals, the one that is differentiated as a dual number.
+
+    Not validated again: a dual number is not ordered.
+    """
+    numbers = with_numbers(hp, Fraction)
+    if wrt not in SCALARS:
+        return numbers
+    fields: dict[str, Any] = {"lr": numbers.lr, "eps": numbers.eps}
+    fields |= {"beta1": numbers.betas[0], "beta2": numbers.betas[1]}
+    fields["weight_decay"] = numbers.weight_decay
+    fields[wrt] = Dual.of(fields[wrt], format_, seeded=True)
+    betas = (fields.pop("beta1"), fields.pop("beta2"))
+    for name, value in (fields | {"betas": betas}).items():
+        object.__setattr__(numbers, name, value)
+    return numbers
+
+
+def _compare(what: str, got: Any, expected: Carried, *, total: bool = False) -> Finding:
+    if got is None:
+        raise Violation(f"{what}: no derivative")
+    if total:
+        # However the sum is ordered, each addition rounds once.
+        size = sum(abs(expected.value)) + sum(expected.error)
+        rounding = len(expected.value) * expected.format.unit * size
+        expected = Carried(
+            np.asarray(sum(expected.value)), np.asarray(sum(expected.error) + rounding),
+            expected.format,
+        )  # fmt: skip
+    got = np.asarray(got)
+    if got.shape != expected.value.shape:
+        raise Violation(f"{what}: shape {got.shape}, must be {expected.value.shape}")
+    bound = Allowed(expected, np.zeros(got.shape), either_special=False)
+    excess = np.asarray(bound.excess(got))
+    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
+    if excess[worst] > 1:
+        index = tuple(map(int, worst))
+        raise Violation(f"{what}{list(index)}: got {got[index]!r}, allowed {bound.interval(index)}")
+    return Finding(got.size, float(excess[worst]))
+
+
+def judge_vjp(
+    backend: Watched,
+    wrt: str,
+    params: Arrays,
+    grads: Sequence[Arrays],
+    hp: Hyperparameters,
+    cotangents: Arrays,
+    saved: Mapping[str, Moments] | None = None,
+) -> Finding:
+    """Compare a backend's derivative with respect to one input with the exact one.
+
+    Raises:
+        Violation: names the input, the element, the derivative and the interval.
+    """
+    zeros = {k: Moments(0, np.zeros_like(p), np.zeros_like(p)) for k, p in params.items()}
+    saved = saved or zeros
+    got = backend.vjp(wrt, params, grads, saved, hp, cotangents)
+
+    def expected(name: str, seeded_step: int = 0) -> Carried:
+        series = [each[name] for each in grads]
+        slope = tangents(wrt, params[name], series, saved[name], hp, seeded_step)
+        return slope * Carried.of(cotangents[name], slope.format)
+
+    if wrt in SCALARS:
+        each = [expected(name) for name in params]
+        joined = Carried(
+            np.concatenate([np.ravel(e.value) for e in each]),
+            np.concatenate([np.ravel(e.error) for e in each]),
+            each[0].format,
+        )
+        return _compare(f"d/d {wrt}", got, joined, total=True)
+    found = Finding()
+    for name in params:
+        for index in range(len(grads) if wrt == "grads" else 1):
+            mine = got[index] if wrt == "grads" else got
+            what = f"d/d {wrt}[{index}] {name}" if wrt == "grads" else f"d/d {wrt} {name}"
+            found += _compare(what, mine.get(name), expected(name, index))
+    return found
+
+
+def _smooth(data: Data, steps: int) -> tuple[Arrays, list[Arrays], Arrays]:
+    """Data away from every kink: no zero gradient, no tie."""
+    params = {"w": data.normal((6,), 1), "b": data.normal((2, 2), 1)}
+    grads = [{k: data.normal(p.shape, 1) for k, p in params.items()} for _ in range(steps)]
+    cotangents = {k: data.normal(p.shape, 1) for k, p in params.items()}
+    return params, list(grads), cotangents
+
+
+@CASES.case("D-1/params", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Through three steps: an in-place update of what the graph has saved fails at the second."""
+    params, grads, cotangents = _smooth(data, 3)
+    return judge_vjp(backend, "params", params, grads, EXTREME, cotangents)
+
+
+@CASES.case("D-1/params-with-decay", dtypes=DTYPES, features=["vjp", "weight_decay"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Coupled decay makes every later moment depend on the parameter."""
+    params, grads, cotangents = _smooth(data, 3)
+    hp = replace(EXTREME, weight_decay=0.5)
+    return judge_vjp(backend, "params", params, grads, hp, cotangents)
+
+
+@CASES.case(
+    "D-1/params-with-decoupled-decay", dtypes=DTYPES, features=["vjp", "decoupled_weight_decay"]
+)
+def _(backend: Watched, data: Data) -> Finding:
+    """Decoupled decay reads the parameter before the step, not after it."""
+    params, grads, cotangents = _smooth(data, 2)
+    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
+    return judge_vjp(backend, "params", params, grads, hp, cotangents)
+
+
+@CASES.case("D-2/grads", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Meta-learning differentiates through the gradients: of every step, not only the last."""
+    params, grads, cotangents = _smooth(data, 3)
+    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents)
+
+
+@CASES.case("D-2/maximize", dtypes=DTYPES, features=["vjp", "maximize"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Maximizing negates the derivative with respect to the gradient too."""
+    params, grads, cotangents = _smooth(data, 2)
+    hp = replace(EXTREME, maximize=True)
+    return judge_vjp(backend, "grads", params, grads, hp, cotangents)
+
+
+@CASES.case("D-2/state", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The moments that a run begins with are inputs as well."""
+    params, grads, cotangents = _smooth(data, 2)
+    saved = {
+        k: Moments(2, data.normal(p.shape, 1), abs(data.normal(p.shape, 1)) + data.array(4.0))
+        for k, p in params.items()
+    }
+    return judge_vjp(
+        backend, "exp_avg", params, grads, EXTREME, cotangents, saved
+    ) + judge_vjp(backend, "exp_inf", params, grads, EXTREME, cotangents, saved)
+
+
+def _add_hyperparameter(name: str) -> None:
+    def body(backend: Watched, data: Data) -> Finding:
+        params, grads, cotangents = _smooth(data, 3)
+        hp = replace(EXTREME, weight_decay=0.5 if name == "weight_decay" else 0.0)
+        return judge_vjp(backend, name, params, grads, hp, cotangents)
+
+    body.__doc__ = f"Learning {name} by its hypergradient needs the derivative at every step."
+    features = ["vjp", "weight_decay"] if name == "weight_decay" else ["vjp"]
+    case_id = f"D-3/{name.replace('_', '-')}"
+    CASES.case(case_id, dtypes=DTYPES, features=features)(body)
+
+
+for _name in SCALARS:
+    _add_hyperparameter(_name)
+
+
+@CASES.case("D-3/decoupled-weight-decay", dtypes=DTYPES, features=["vjp", "decoupled_weight_decay"])
+def _(backend: Watched, data: Data) -> Finding:
+    """With decoupled decay, lr multiplies the decay: both derivatives see the parameter."""
+    params, grads, cotangents = _smooth(data, 2)
+    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
+    return judge_vjp(backend, "lr", params, grads, hp, cotangents) + judge_vjp(
+        backend, "weight_decay", params, grads, hp, cotangents
+    )
+
+
+@CASES.case("D-4/zero-gradient", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """At |0| any slope in [-1, 1] is a subgradient; NaN is none."""
+    params, grads, cotangents = _smooth(data, 2)
+    grads[0] = {k: g * 0 for k, g in grads[0].items()}
+    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents)
+
+
+@CASES.case("D-4/tie", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Where beta2 u equals |g| + eps any split of the slope is a subgradient."""
+    params, _, cotangents = _smooth(data, 2)
+    first = {k: data.array(np.full(p.shape, 3.0)) for k, p in params.items()}
+    # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
+    second = {k: data.array(np.full(p.shape, 1.0)) for k, p in params.items()}
+    grads = [first, second]
+    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents) + judge_vjp(
+        backend, "beta2", params, grads, EXTREME, cotangents
+    )

@@ -1,0 +1,90 @@
+"""H-1 to H-6: which hyperparameters are refused, which are not, and that they may change."""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.case import PLAIN, Cases, Data
+from adamax_conformance.judge import Finding, Run, Violation
+from adamax_conformance.watched import BackendError, Watched
+from adamax_core import Hyperparameters
+
+CASES = Cases()
+BAD_NUMBERS = {"negative": -0.5, "infinite": np.inf, "nan": np.nan}
+BAD_BETAS = BAD_NUMBERS | {"one": 1.0}
+
+
+def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
+    """Hyperparameters that were never checked, to see whether a backend checks them."""
+    unchecked = copy.copy(hp)
+    for name, value in changes.items():
+        object.__setattr__(unchecked, name, value)
+    return unchecked
+
+
+def _refuses(backend: Watched, data: Data, hp: Hyperparameters, what: str) -> Finding:
+    params = {"w": data.array([1.0, 0.5])}
+    try:
+        backend.init(params, hp)
+    except BackendError as error:
+        if not isinstance(error.cause, ValueError):
+            raise Violation(f"{what}: {error}, must be a ValueError") from error
+        return Finding(1)
+    raise Violation(f"{what} was accepted")
+
+
+def _add(clause: str, name: str, field: str, value: Any, text: str) -> None:
+    features = ["weight_decay"] if field == "weight_decay" else []
+
+    def body(backend: Watched, data: Data) -> Finding:
+        return _refuses(backend, data, unvalidated(PLAIN, **{field: value}), text)
+
+    body.__doc__ = f"{text} is outside the domain; a step with it ascends, stalls or gives NaN."
+    CASES.case(f"{clause}/{name}", dtypes=["float32"], features=features)(body)
+
+
+for _name, _value in BAD_NUMBERS.items():
+    _add("H-1", _name, "lr", _value, f"lr = {_value}")
+for _name, _value in BAD_NUMBERS.items():
+    _add("H-2", _name, "eps", _value, f"eps = {_value}")
+for _name, _value in BAD_BETAS.items():
+    _add("H-3", f"beta1-{_name}", "betas", (_value, 0.875), f"beta1 = {_value}")
+    _add("H-3", f"beta2-{_name}", "betas", (0.75, _value), f"beta2 = {_value}")
+for _name, _value in BAD_NUMBERS.items():
+    _add("H-4", _name, "weight_decay", _value, f"weight_decay = {_value}")
+
+
+@CASES.run("H-5/lr-zero")
+def _(data: Data) -> Run:
+    """A warm-up starts at zero: the moments move, the parameters do not."""
+    return data.run(replace(PLAIN, lr=0.0), steps=2)
+
+
+@CASES.run("H-5/betas-zero")
+def _(data: Data) -> Run:
+    """beta1 = 0 has no momentum, beta2 = 0 no memory; neither has a logarithm."""
+    return data.run(replace(PLAIN, betas=(0.0, 0.0)), steps=3)
+
+
+@CASES.run("H-5/beta1-zero")
+def _(data: Data) -> Run:
+    """0^t is 0: the correction is 1 from the first step on."""
+    return data.run(replace(PLAIN, betas=(0.0, 0.875)), steps=3)
+
+
+@CASES.run("H-6/schedule")
+def _(data: Data) -> Run:
+    """Each step takes the values in force; nothing is kept from the values before."""
+    run = data.run(PLAIN, steps=4)
+    hp = [
+        replace(PLAIN, lr=lr, betas=betas, eps=eps)
+        for lr, betas, eps in (
+            (0.125, (0.75, 0.875), 0.5),
+            (0.5, (0.75, 0.875), 0.5),
+            (0.5, (0.5, 0.25), 0.5),
+            (0.25, (0.875, 0.5), 2.0),
+        )
+    ]
+    return replace(run, hp=hp)

@@ -1,0 +1,112 @@
+"""N-1 to N-8: special values, precision, and the ends of the range."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays
+from adamax_conformance.case import DEFAULT, PLAIN, Cases, Data
+from adamax_conformance.formats import FLOATS
+from adamax_conformance.judge import Finding, Run, Violation
+from adamax_core import Hyperparameters
+
+CASES = Cases()
+
+
+def _unmoved(run: Run, params: Arrays, _state: Any) -> Finding:
+    for name, param in params.items():
+        if param.tobytes() != run.params[name].tobytes():
+            raise Violation(f"{name}: a zero gradient moved {run.params[name]} to {param}")
+    return Finding()
+
+
+@CASES.run("N-1/zero-first-gradient", also=_unmoved)
+def _(data: Data) -> Run:
+    """Where the format rounds the default eps to zero, 0 / 0 is one careless division away."""
+    params = {"w": data.array([1.0, 0.0, -3.0])}
+    return Run(params, [{"w": data.array([0.0, -0.0, 0.0])}], DEFAULT)
+
+
+@CASES.run("N-2/storage-rounds")
+def _(data: Data) -> Run:
+    """A step too small for the format leaves the parameter; a decay too small leaves the norm."""
+    params = {"w": data.array([1.0, 0.0])}
+    grads = [{"w": data.array([1.0, 1.0])}, *[{"w": data.array([2.0**-9] * 2)}] * 3]
+    return Run(params, grads, Hyperparameters(lr=1e-3, eps=2.0**-20))
+
+
+@CASES.run("N-3/last-places", judged=["param"], accurate_correction=True)
+def _(data: Data) -> Run:
+    """At beta1 = 0.999 a printed 1 - beta1^t loses three digits; a right one loses none."""
+    params = {"w": data.array(np.zeros(7))}
+    grads = [{"w": data.array(np.full(7, g))} for g in (1.0, 1.0, -0.5)]
+    return Run(params, grads, Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10))
+
+
+@CASES.run("N-3/every-beta1", judged=["param"], accurate_correction=True)
+def _(data: Data) -> Run:
+    """From zero to one unit in the last place of float32 below one, changed between the steps."""
+    params = {"w": data.array(np.zeros(3))}
+    betas = (0.0, 2.0**-30, 0.5, 0.75, 0.9, 0.99, 1 - 2.0**-12, 1 - 2.0**-24)
+    hp = [Hyperparameters(lr=1.0, betas=(beta1, 0.5), eps=2.0**-10) for beta1 in betas]
+    grad = {"w": data.array([1.0, -0.5, 2.0])}
+    return Run(params, [grad] * len(betas), hp)
+
+
+@CASES.run("N-4/infinite")
+def _(data: Data) -> Run:
+    """inf / inf is NaN; a finite parameter after an infinite gradient hides the accident."""
+    params = {"w": data.array([1.0, 1.0, 1.0])}
+    bad = data.array([np.inf, -np.inf, 1.0])
+    return Run(params, [{"w": data.array([1.0, 1.0, 1.0])}, {"w": bad}, {"w": bad * 0 + 1}], PLAIN)
+
+
+@CASES.run("N-5/nan-first")
+def _(data: Data) -> Run:
+    """max(beta2 u, NaN) is NaN in the rule; a maximum that drops it goes on as if nothing was."""
+    params = {"w": data.array([1.0, 1.0, 0.0])}
+    one = data.array([1.0, 1.0, -1.0])
+    return Run(params, [{"w": data.array([np.nan, 1.0, -1.0])}, {"w": one}, {"w": one}], PLAIN)
+
+
+@CASES.run("N-5/nan-later")
+def _(data: Data) -> Run:
+    """The other operand of the maximum: a NaN that arrives after the norm has grown."""
+    params = {"w": data.array([1.0, 1.0, 0.0])}
+    one = data.array([1.0, 1.0, -1.0])
+    return Run(params, [{"w": one}, {"w": data.array([np.nan, 1.0, -1.0])}, {"w": one}], PLAIN)
+
+
+@CASES.run("N-6/zero-over-zero")
+def _(data: Data) -> Run:
+    """eps = 0 is allowed and is what the paper prints: 0 / 0 is NaN, as IEEE 754 says."""
+    params = {"w": data.array([1.0, 1.0, 0.0])}
+    grad = data.array([0.0, 1.0, -1.0])
+    return Run(params, [{"w": grad}, {"w": grad * 0}], replace(PLAIN, eps=0.0))
+
+
+@CASES.run("N-7/large")
+def _(data: Data) -> Run:
+    """Gradients up to a quarter of the largest number: a square would be infinite."""
+    params = {"w": data.array(np.zeros(8))}
+    scales = data.largest * 2.0 ** -np.arange(2, 10)
+    return Run(params, [{"w": data.array(s * scales)} for s in (1.0, -0.5, 0.0, 0.25)], PLAIN)
+
+
+@CASES.run("N-7/small", dtypes=[d for d in FLOATS if d != "float16"])
+def _(data: Data) -> Run:
+    """Gradients whose square vanishes still have a norm; what may flush to zero is allowed to."""
+    params = {"w": data.array(np.zeros(8))}
+    tiny = {"bfloat16": 2.0**-100, "float32": 2.0**-100, "float64": 2.0**-900}[data.dtype]
+    scales = tiny * 2.0 ** np.arange(8)
+    hp = replace(PLAIN, eps=tiny)
+    return Run(params, [{"w": data.array(s * scales)} for s in (1.0, -0.5, 0.0)], hp)
+
+
+@CASES.run("N-8/small-lr", judged=["param"])
+def _(data: Data) -> Run:
+    """u * c / lr exceeds float16's 65504 long before the step itself is out of range."""
+    params = {"w": data.array(np.zeros(4))}
+    grad = {"w": data.array([4000.0, -30000.0, 500.0, 60000.0])}
+    return Run(params, [grad] * 3, Hyperparameters(lr=2.0**-9, betas=(0.5, 0.875), eps=2.0**-10))

@@ -1,0 +1,252 @@
+"""S-1 to S-11: what the optimizer remembers, what it refuses, and what it leaves alone."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays, Moments, SparseGradient
+from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.formats import FLOATS, dtype_of
+from adamax_conformance.judge import Finding, Run, Violation, judge
+from adamax_conformance.watched import BackendError, Watched, copies
+from adamax_core import Hyperparameters
+
+CASES = Cases()
+HALF = ("float16", "bfloat16")
+
+
+@CASES.case("S-1/zero")
+def _(backend: Watched, data: Data) -> Finding:
+    """A state that starts anywhere else is another optimizer for thousands of steps."""
+    run = data.run(EXTREME, steps=1)
+    now = backend.moments(run.params, backend.init(run.params, run.at(0)))
+    if now is None:
+        return judge(backend, run)
+    elements = 0
+    for name, slot in now.items():
+        if slot.step != 0:
+            raise Violation(f"before step 1, {name}, step: got {slot.step}, must be 0")
+        for what in ("exp_avg", "exp_inf"):
+            array = getattr(slot, what)
+            elements += array.size
+            if np.any(array != 0):
+                raise Violation(f"before step 1, {name}, {what}: must be all zero, got {array}")
+    return Finding(elements)
+
+
+@CASES.run("S-2/missing-once")
+def _(data: Data) -> Run:
+    """A missing gradient is not a zero one: moments and count do not decay, weights do not move."""
+    params = data.params()
+    full, part = data.grads(params), data.grads({"w": params["w"]})
+    return Run(params, [full, part, full], EXTREME)
+
+
+@CASES.run("S-2/missing-with-decay", features=["weight_decay"])
+def _(data: Data) -> Run:
+    """Weight decay alone does not move a parameter that has no gradient."""
+    params = data.params()
+    return Run(params, [data.grads({"w": params["w"]})] * 2, replace(PLAIN, weight_decay=0.5))
+
+
+@CASES.run("S-3/late-first-gradient")
+def _(data: Data) -> Run:
+    """A parameter whose first gradient comes at the second call takes its own first step then."""
+    params = {"w": data.array([1.0, 0.0, -2.0]), "b": data.array([1.0, 0.0])}
+    w, b = data.array([1.0, 0.5, -1.0]), data.array([1.0, -1.0])
+    return Run(params, [{"w": w}, {"w": w, "b": b}, {"b": b}], replace(PLAIN, lr=0.1))
+
+
+@CASES.case("S-4/unchanged")
+def _(backend: Watched, data: Data) -> Finding:
+    """Gradients are read by others after the step: clipping, logging, a second optimizer."""
+    decays = "weight_decay" in backend.features
+    hp = replace(EXTREME, weight_decay=0.5 if decays else 0.0)
+    if "maximize" in backend.features:
+        hp = replace(hp, maximize=True)
+    run = data.run(hp, steps=2)
+    state, params, elements = backend.init(run.params, hp), run.params, 0
+    for index, grads in enumerate(run.grads):
+        given = copies(grads)
+        params, state = backend.step(params, given, state, hp)
+        for name, grad in grads.items():
+            elements += grad.size
+            if given[name].tobytes() != grad.tobytes():
+                raise Violation(
+                    f"step {index + 1}, {name}: the gradient {grad} was changed to {given[name]}"
+                )
+    return Finding(elements)
+
+
+def _same_dtypes(backend: Watched, run: Run, dtype: Any) -> Finding:
+    """Run, and compare the dtype of the state with the expected one after each step."""
+    state, params = run.start(backend), run.params
+    elements = 0
+    for index, grads in enumerate([None, *run.grads]):
+        if grads is not None:
+            params, state = backend.step(params, copies(grads), state, run.at(index - 1))
+        for name, slot in (backend.moments(params, state) or {}).items():
+            for what in ("exp_avg", "exp_inf"):
+                elements += getattr(slot, what).size
+                if (got := getattr(slot, what).dtype) != dtype:
+                    raise Violation(
+                        f"after step {index}, {name}, {what}: dtype {got}, must stay {dtype}"
+                    )
+    return Finding(elements)
+
+
+@CASES.case("S-5/dtypes-stay")
+def _(backend: Watched, data: Data) -> Finding:
+    """A state that changes its dtype after the first step breaks loops and doubles memory."""
+    return _same_dtypes(backend, data.run(PLAIN, steps=2), dtype_of(data.dtype))
+
+
+@CASES.case("S-5/float32-gradients", dtypes=HALF)
+def _(backend: Watched, data: Data) -> Finding:
+    """Gradients accumulated in float32 for half precision parameters promote nothing."""
+    run = data.run(PLAIN, steps=2)
+    wide = [{k: g.astype(np.float32) for k, g in grads.items()} for grads in run.grads]
+    return _same_dtypes(backend, replace(run, grads=wide), dtype_of(data.dtype))
+
+
+def _decayed(run: Run, _params: Arrays, _state: Any) -> Finding:
+    return Finding(sum(np.asarray(p).size for p in run.params.values()))
+
+
+@CASES.run("S-6/state-in-float32", dtypes=HALF, features=["state_dtype"], also=_decayed)
+def _(data: Data) -> Run:
+    """In half precision 0.999 u rounds back to u; a float32 state decays as it should."""
+    params = {"w": data.array([1.0, 0.0, -3.0])}
+    one, small = data.array([1.0, 1.0, -1.0]), data.array([1e-3, -1e-3, 1e-3])
+    hp = Hyperparameters(eps=2.0**-20)
+    return Run(params, [{"w": one}, *[{"w": small}] * 6], hp, state_dtype="float32")
+
+
+@CASES.case("S-6/dtype", dtypes=HALF, features=["state_dtype"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The state has the dtype asked for from the start and keeps it."""
+    run = data.run(PLAIN, steps=2, state_dtype="float32")
+    return _same_dtypes(backend, run, np.dtype(np.float32))
+
+
+def _long_run(data: Data, step: int) -> Run:
+    shape = (5,)
+    saved = Moments(step, data.normal(shape, 1), abs(data.normal(shape, 1)) + data.array(0.5))
+    params = {"w": data.normal(shape)}
+    return Run(params, [data.grads(params) for _ in range(3)], PLAIN, saved={"w": saved})
+
+
+@CASES.run("S-7/beyond-2-to-the-24", features=["load"])
+def _(data: Data) -> Run:
+    """A count kept in float32 sticks at 16,777,216."""
+    return _long_run(data, 2**24 - 1)
+
+
+@CASES.run("S-7/up-to-2-to-the-31", features=["load"])
+def _(data: Data) -> Run:
+    """A count in int32 is exact to 2^31 - 1, where this run ends."""
+    return _long_run(data, 2**31 - 4)
+
+
+@CASES.case("S-7/never-wraps", features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Past 2^31 - 1 a count may stay there; it may not become negative or start again."""
+    run = _long_run(data, 2**31 - 2)
+    state, params = run.start(backend), run.params
+    for grads in run.grads:
+        params, state = backend.step(params, copies(grads), state, PLAIN)
+        now = backend.moments(params, state)
+        if now is not None and now["w"].step < 2**31 - 1:
+            raise Violation(f"w, step: {now['w'].step} comes after {2**31 - 2}")
+    if not np.all(np.isfinite(params["w"].astype(np.float64))):
+        raise Violation(f"w: {params['w']} after step 2^31 - 1")
+    return Finding(5 * len(run.grads))
+
+
+@CASES.case("S-8/adam", features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Adam's second moment is a square: taken for an infinity norm it trains, and wrongly."""
+    params = {"w": data.normal((5,))}
+    square = data.array(np.full(5, 0.25))
+    adam = {"step": 3, "exp_avg": data.normal((5,)), "exp_avg_sq": square}
+    try:
+        backend.load(params, PLAIN, {"w": adam})
+    except BackendError:
+        return Finding(5)
+    raise Violation("state with exp_avg_sq, which is Adam's, was loaded without an error")
+
+
+@CASES.run("S-9/shapes")
+def _(data: Data) -> Run:
+    """Scalars, empty arrays, one element, and lengths that no vector width divides."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "scalar": (), "empty": (0,), "hollow": (3, 0, 2), "one": (1,), "odd": (13,), "box": (2, 3, 5)
+    }  # fmt: skip
+    params = {k: data.normal(s) for k, s in shapes.items()}
+    return Run(params, [{k: data.normal(s) for k, s in shapes.items()} for _ in range(2)], PLAIN)
+
+
+@CASES.run("S-9/not-contiguous")
+def _(data: Data) -> Run:
+    """Transposed and strided arrays are the numbers that they show, not the memory behind them."""
+    params = {"t": data.normal((4, 3)).T, "s": data.normal((11,))[::2]}
+    grads = [{"t": data.normal((4, 3)).T, "s": data.normal((11,))[::2]} for _ in range(2)]
+    return Run(params, grads, PLAIN)
+
+
+@CASES.run("S-9/long")
+def _(data: Data) -> Run:
+    """Beyond any vector register, unrolled loop or small buffer; the tail is judged as the rest."""
+    params = {"w": data.normal((1037,))}
+    return Run(params, [data.grads(params)], PLAIN)
+
+
+def _refused(backend: Watched, data: Data, grad: Any, what: str) -> Finding:
+    """Refused with nothing changed: the state after the error is that before it."""
+    params = {"a": data.normal((3,)), "w": data.normal((4,))}
+    state = backend.init(params, PLAIN)
+    params, state = backend.step(params, data.grads(params), state, PLAIN)
+    before = backend.moments(params, state)
+    grads = {"a": data.normal((3,)), "w": grad}
+    try:
+        backend.step(params, grads, state, PLAIN)
+    except BackendError:
+        pass
+    else:
+        raise Violation(f"{what} was accepted")
+    after = backend.moments(params, state)
+    for name, slot in (before or {}).items():
+        for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
+            if np.asarray(old).tobytes() != np.asarray(new).tobytes():
+                raise Violation(f"{what} was refused, but {part} of {name} had changed before")
+    return Finding(7)
+
+
+@CASES.case("S-10/shape")
+def _(backend: Watched, data: Data) -> Finding:
+    """A gradient that would broadcast is a mistake of the caller's."""
+    return _refused(backend, data, data.normal((1,)), "a gradient of shape (1,) for (4,)")
+
+
+@CASES.case("S-10/kind", dtypes=[*FLOATS])
+def _(backend: Watched, data: Data) -> Finding:
+    """A complex gradient for a real parameter would lose its imaginary part."""
+    grad = np.array([1 + 1j, 2, 3, 4], np.complex64)
+    return _refused(backend, data, grad, "a complex gradient for a real parameter")
+
+
+@CASES.case("S-10/sparse", features=["sparse"], dtypes=["float32", "float64"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Frameworks disagree on which rows a sparse gradient moves; the specification moves none."""
+    grad = SparseGradient(np.array([0, 2]), data.array([1.0, -1.0]), (4,))
+    return _refused(backend, data, grad, "a sparse gradient")
+
+
+@CASES.case("S-11/state-follows", features=["placement"], dtypes=["float32"])
+def _(backend: Watched, _data: Data) -> Finding:
+    """A state on another device, or gathered on one, costs a transfer a step or does not fit."""
+    param, state = backend.placement()
+    if param != state:
+        raise Violation(f"the parameter is on {param}, its state on {state}")
+    return Finding(1)

@@ -1,0 +1,74 @@
+"""The floating-point formats that are judged: what one rounding can do in each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Format:
+    """A binary floating-point format.
+
+    Attributes:
+        name: NumPy's name of the dtype of reals.
+        dtype: that dtype.
+        unit: unit roundoff, half the distance from 1 to the next number.
+        underflow: the most that is lost where a result is too small: the smallest normal number,
+            since hardware may flush to zero; the smallest subnormal in float16, which is computed
+            in float32 and flushed by nothing.
+        largest: the largest finite number.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    unit: Fraction
+    underflow: Fraction
+    largest: Fraction
+
+
+def _format(name: str, scalar: type, *, flushed: bool) -> Format:
+    info = ml_dtypes.finfo(scalar)
+    smallest = info.smallest_normal if flushed else info.smallest_subnormal
+    return Format(
+        name=name,
+        dtype=np.dtype(scalar),
+        unit=Fraction(float(info.eps)) / 2,
+        underflow=Fraction(float(smallest)),
+        largest=Fraction(float(info.max)),
+    )
+
+
+FLOAT16 = _format("float16", np.float16, flushed=False)
+BFLOAT16 = _format("bfloat16", ml_dtypes.bfloat16, flushed=True)
+FLOAT32 = _format("float32", np.float32, flushed=True)
+FLOAT64 = _format("float64", np.float64, flushed=True)
+
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+COMPLEX = ("complex64", "complex128")
+DTYPES = FLOATS + COMPLEX
+
+_FORMATS = {format_.name: format_ for format_ in (FLOAT16, BFLOAT16, FLOAT32, FLOAT64)}
+_FORMATS |= {"complex64": FLOAT32, "complex128": FLOAT64}
+
+
+def format_of(dtype: Any) -> Format:
+    """The format of a dtype or of its name; of the parts, for a complex one.
+
+    >>> format_of("complex64").name, format_of(np.dtype(np.float16)).unit
+    ('float32', Fraction(1, 2048))
+    """
+    return _FORMATS[dtype if isinstance(dtype, str) else np.dtype(dtype).name]
+
+
+def dtype_of(name: str) -> np.dtype[Any]:
+    """The NumPy dtype of a name, bfloat16 included."""
+    return np.dtype(name) if name in COMPLEX else _FORMATS[name].dtype
+
+
+def coarser(formats: Iterable[Format]) -> Format:
+    """The format with the largest unit roundoff."""
+    return max(formats, key=lambda format_: format_.unit)

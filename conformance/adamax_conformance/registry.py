@@ -1,0 +1,138 @@
+"""Backends by name: an entry point of the group ``adamax.backends``, or ``py:module:attribute``.
+
+A name may end in options, ``torch?foreach=true&capturable=false``, which become keyword arguments
+of the entry point's function: true, false, numbers, or text.
+"""
+
+import importlib
+from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+from typing import Any
+from urllib.parse import parse_qsl
+
+from adamax_conformance.backend import Backend
+
+GROUP = "adamax.backends"
+
+FRAMEWORKS = {
+    "jax": "jax", "jaxlib": "jax", "optax": "jax", "torch": "torch", "numba": "fused",
+}  # fmt: skip
+"""Which extra of this distribution installs a framework."""
+
+
+class BackendNotFoundError(LookupError):
+    """There is no backend of this name here; the message says what there is or how to get it."""
+
+
+class BackendBrokenError(RuntimeError):
+    """There is such a backend, but it cannot be imported or made."""
+
+
+def available() -> tuple[str, ...]:
+    """The names of the installed backends.
+
+    >>> {"numpy", "jax", "torch", "torch.optim", "optax"} <= set(available())
+    True
+    """
+    return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def find(name: str) -> Backend:
+    """The backend of this name, made with its options.
+
+    Raises:
+        BackendNotFoundError: unknown, or its framework is not installed.
+        BackendBrokenError: it cannot be imported, refuses its options, or is no backend.
+
+    >>> find("numpy").name
+    'numpy'
+    """
+    base, _, query = name.partition("?")
+    options = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
+    if base.startswith("py:"):
+        return _from_python(name, base, options)
+    points = entry_points(group=GROUP, name=base)
+    if not points:
+        raise BackendNotFoundError(
+            f"unknown backend {base!r}: there are {', '.join(available())}, and "
+            "py:module:attribute for your own"
+        )
+    return _made(name, _loaded(name, next(iter(points))), options)
+
+
+def _value(text: str) -> Any:
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    for number in (int, float):
+        try:
+            return number(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _loaded(name: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing in FRAMEWORKS and not _installed(missing):
+            raise BackendNotFoundError(
+                f"backend {name!r} needs {missing}, which is not installed: "
+                f"pip install 'adamax-spec[{FRAMEWORKS[missing]}]'"
+            ) from error
+        raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
+    except Exception as error:
+        raise BackendBrokenError(
+            f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _installed(package: str) -> bool:
+    try:
+        distribution(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
+    _, _, path = base.partition(":")
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise BackendNotFoundError(f"{name!r} is not of the form py:module:attribute")
+    try:
+        found = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module.startswith(error.name):
+            raise BackendNotFoundError(
+                f"backend {name!r}: there is no module {error.name!r} on the path; "
+                "run from its folder with PYTHONPATH=. or install it"
+            ) from error
+        raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
+    except Exception as error:
+        raise BackendBrokenError(
+            f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not hasattr(found, attribute):
+        raise BackendNotFoundError(f"backend {name!r}: {module} has no {attribute!r}")
+    return _made(name, getattr(found, attribute), options)
+
+
+def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
+    """The backend itself, or what a function makes with the options."""
+    if hasattr(target, "step") and not isinstance(target, type):
+        if options:
+            raise BackendNotFoundError(f"backend {name!r} takes no options")
+        backend = target
+    else:
+        try:
+            backend = target(**options)
+        except Exception as error:
+            raise BackendBrokenError(
+                f"backend {name!r} cannot be made: {type(error).__name__}: {error}"
+            ) from error
+    if missing := [part for part in ("name", "init", "step") if not hasattr(backend, part)]:
+        raise BackendBrokenError(f"backend {name!r} has no {', '.join(missing)}")
+    found: Backend = backend
+    return found

@@ -1,0 +1,146 @@
+"""What a judgement found: one result a case and dtype, and the verdict that follows from them."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """How a case went; every case of every dtype has exactly one."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    DEVIATION = "expected deviation"
+    UNSUPPORTED = "unsupported"
+    ERROR = "error"
+
+
+class Verdict(StrEnum):
+    """What a report says as a whole."""
+
+    CONFORMANT = "conformant"
+    DEVIATES = "deviates as documented"
+    NOT_CONFORMANT = "not conformant"
+    INCOMPLETE = "incomplete"
+    BROKEN = "adapter broken"
+
+
+@dataclass(frozen=True)
+class Result:
+    """One case in one dtype.
+
+    Attributes:
+        case: ``CLAUSE/name``.
+        clause: the clause that it cites.
+        dtype: of the parameters.
+        status: how it went.
+        message: why, unless it passed.
+        elements: how many numbers were compared.
+        bound_used: the largest part of a derived bound that an error took, 0 to 1.
+    """
+
+    case: str
+    clause: str
+    dtype: str
+    status: Status
+    message: str = ""
+    elements: int = 0
+    bound_used: float = 0.0
+
+    @property
+    def id(self) -> str:
+        """``CLAUSE/name[dtype]``."""
+        return f"{self.case}[{self.dtype}]"
+
+
+class ConformanceError(AssertionError):
+    """A backend is not conformant; the message lists what it does wrong."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that was found about one backend.
+
+    Attributes:
+        backend: its name.
+        results: one for each case and dtype, in the order of the specification.
+        required: the clauses without which nothing is called conformant.
+        broken: what the smoke test said when the backend could not take a single step.
+    """
+
+    backend: str
+    results: tuple[Result, ...]
+    required: tuple[str, ...]
+    broken: str = ""
+
+    @property
+    def counts(self) -> dict[Status, int]:
+        """How many results have each status; the sum is the number of results."""
+        counted = Counter(result.status for result in self.results)
+        return {status: counted[status] for status in Status}
+
+    @property
+    def elements(self) -> int:
+        """How many numbers were compared."""
+        return sum(result.elements for result in self.results)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Required clauses of which no case ran."""
+        ran = {result.clause for result in self.results if result.status != Status.UNSUPPORTED}
+        return tuple(clause for clause in self.required if clause not in ran)
+
+    @property
+    def failed_clauses(self) -> tuple[str, ...]:
+        """Clauses that do not hold, known or not, in the order of the specification."""
+        bad = (Status.FAIL, Status.ERROR, Status.DEVIATION)
+        return tuple(dict.fromkeys(r.clause for r in self.results if r.status in bad))
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst that can be said."""
+        counts = self.counts
+        if self.broken:
+            return Verdict.BROKEN
+        if counts[Status.FAIL] or counts[Status.ERROR]:
+            return Verdict.NOT_CONFORMANT
+        if self.missing:
+            return Verdict.INCOMPLETE
+        return Verdict.DEVIATES if counts[Status.DEVIATION] else Verdict.CONFORMANT
+
+    @property
+    def conformant(self) -> bool:
+        """Whether every case that applies passed and every required clause ran."""
+        return self.verdict is Verdict.CONFORMANT
+
+    def raise_for_status(self) -> None:
+        """Return if conformant.
+
+        Raises:
+            ConformanceError: lists the failures, or the required clauses that did not run.
+        """
+        if self.conformant:
+            return
+        lines = [f"{self.backend}: {self.verdict}"]
+        lines += [self.broken] if self.broken else []
+        if self.missing:
+            lines.append(f"required clauses that did not run: {', '.join(self.missing)}")
+        bad = (Status.FAIL, Status.ERROR, Status.DEVIATION)
+        lines += [f"{r.id} {r.status}: {r.message}" for r in self.results if r.status in bad]
+        raise ConformanceError("\n".join(lines))
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The report as JSON has it."""
+        return {
+            "backend": self.backend,
+            "verdict": self.verdict,
+            "conformant": self.conformant,
+            "counts": self.counts,
+            "cases": len(self.results),
+            "elements": self.elements,
+            "missing": list(self.missing),
+            "broken": self.broken,
+            "results": [asdict(result) for result in self.results],
+        }

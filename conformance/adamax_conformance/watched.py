@@ -1,0 +1,98 @@
+"""A backend behind glass: what it raises and what it returns wrong become errors of the case."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays, Backend, Moments, slots
+from adamax_core import Hyperparameters
+
+
+class BackendError(Exception):
+    """A backend raised, or returned something that is not what its protocol says.
+
+    Attributes:
+        operation: ``init``, ``step``, ``moments``, ``load``, ``vjp`` or ``placement``.
+        cause: what it raised.
+    """
+
+    def __init__(self, operation: str, cause: BaseException) -> None:
+        first_line = next(iter(str(cause).strip().splitlines()), "")
+        super().__init__(f"{operation} raised {type(cause).__name__}: {first_line}")
+        self.operation = operation
+        self.cause = cause
+
+
+class Watched:
+    """The same operations as the backend; every fault of theirs is a `BackendError`.
+
+    Arrays are copied on the way in, so that nothing a backend does to them reaches the judge.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.features = frozenset(backend.features)
+
+    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:
+        return self._call("init", copies(params), hp, **options)
+
+    def step(
+        self, params: Arrays, grads: Arrays, state: Any, hp: Hyperparameters
+    ) -> tuple[dict[str, Any], Any]:
+        """One step; the parameters returned have the names, shapes and dtypes of those given."""
+        result = self._call("step", copies(params), grads, state, hp)
+        try:
+            stepped, state = result
+            stepped = {name: np.array(stepped[name]) for name in params}
+            for name, param in params.items():
+                got = stepped[name]
+                if (got.shape, got.dtype) != (param.shape, param.dtype):
+                    raise ValueError(  # noqa: TRY301 - an answer out of form is the backend's fault
+                        f"{name} came back as {got.dtype}{got.shape}, was {param.dtype}{param.shape}"
+                    )
+        except (KeyError, TypeError, ValueError) as error:
+            raise BackendError("step", error) from error
+        return stepped, state
+
+    def moments(self, params: Arrays, state: Any) -> dict[str, Moments] | None:
+        """The state as it is now, checked and copied, or None where it cannot be seen."""
+        reported = self._call("moments", state)
+        try:
+            checked = slots(params, reported)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BackendError("moments", error) from error
+        if checked is None:
+            return None
+        return {
+            name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
+            for name, slot in checked.items()
+        }
+
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Any:
+        return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
+
+    def vjp(
+        self,
+        wrt: str,
+        params: Arrays,
+        grads: Sequence[Arrays],
+        saved: Mapping[str, Moments],
+        hp: Hyperparameters,
+        cotangents: Arrays,
+    ) -> Any:
+        return self._call("vjp", wrt, params, grads, saved, hp, cotangents)
+
+    def placement(self) -> Any:
+        return self._call("placement")
+
+    def _call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(self.backend, operation)(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            raise BackendError(operation, error) from error
+
+
+def copies(arrays: Arrays) -> dict[str, Any]:
+    """The same arrays in memory of their own, strides kept."""
+    return {name: np.array(array, order="K") for name, array in arrays.items()}
