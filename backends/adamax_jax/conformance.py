@@ -64,8 +64,9 @@ def backend(*, x64: bool | None = None, jit: bool = True) -> FunctionalBackend:
         _load,
         features=[
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
-            "load", "vjp",
+            "load", "vjp", "placement",
         ],
+        transform="adamax_jax:adamax_transform",
         x64=x64,
         jit=jit,
     )  # fmt: skip

@@ -13,6 +13,7 @@ It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
 6. Complex parameters are pairs of reals; optax takes the modulus (A-9).
 7. Hyperparameters outside their domains are a ValueError (H-1 to H-4); tracers pass unseen.
 8. The state of another transformation, Adam's among them, is refused (S-8).
+9. The moments are sharded as their parameters are, under ``jax.jit(init)`` too (S-11).
 
 JAX's gradient of a real function of a complex parameter is the conjugate of the direction of ascent:
 conjugate it, as for every optax optimizer, before it comes here.
@@ -25,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.experimental.shard_alike import shard_alike
 
 from adamax_core.hyperparameters import require
 from adamax_jax.rule import Hyper, Scalar, adamax, bias_correction
@@ -201,9 +203,12 @@ def _stored(array: jax.Array, like: jax.Array) -> jax.Array:
 
 
 def _zeros(param: Any, dtype: Any) -> jax.Array:
+    param = jnp.asarray(param)
     if dtype is not None and jnp.iscomplexobj(param):
         dtype = jnp.result_type(dtype, jnp.complex64)
-    return jnp.zeros_like(param, dtype=dtype)
+    # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
+    _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))
+    return zeros
 
 
 def _exempt(mask: Any, treedef: Any, params: list[Any]) -> list[bool]:

@@ -189,8 +189,10 @@ class Adamax(Optimizer):
             return
         for param in leaves:
             slot = self.state[param]
+            # Autograd may save the parameter, which changes in place: it gets a copy of its own.
+            old_param = param.clone() if group["differentiable"] else param
             new = adamax(
-                *_widened(param, param.grad, *(slot[name] for name in _MOMENTS)),
+                *_widened(old_param, param.grad, *(slot[name] for name in _MOMENTS)),
                 _count(slot["step"], group),
                 hyper,
             )

@@ -68,14 +68,16 @@ def torch_backend(
     """A backend that makes an optimizer with `make(groups, **options, **variant)`.
 
     Args:
-        name: how reports call it.
+        name: how reports call it, before the variant.
         make: the optimizer's class.
-        features: see `adamax_conformance.backend.FEATURES`.
+        features: see `adamax_conformance.backend.FEATURES`; ``vjp`` comes with
+            ``differentiable=True``.
         dtypes: of parameters.
         deviations: known deviations, with reasons.
         **variant: further arguments of the constructor, such as ``foreach=True``.
     """
     decoupled = "decoupled_weight_decay" in features
+    query = "&".join(f"{key}={str(value).lower()}" for key, value in variant.items())
 
     def init(
         params: Arrays,
@@ -126,7 +128,7 @@ def torch_backend(
         return training
 
     def placement() -> tuple[Any, Any]:
-        param = torch.zeros(3, device="meta", requires_grad=True)
+        param = torch.zeros(3, device="meta")
         param.grad = torch.zeros(3, device="meta")
         optimizer = make([param], **variant)
         optimizer.step()
@@ -134,7 +136,7 @@ def torch_backend(
         return {param.device}, devices
 
     return FunctionalBackend(
-        name,
+        f"{name}?{query}" if query else name,
         init=init,
         step=step,
         moments=moments,
@@ -142,7 +144,7 @@ def torch_backend(
         vjp=lambda *args: _vjp(make, decoupled, variant, *args),
         placement=placement,
         dtypes=dtypes,
-        features=features,
+        features=[*features, *(["vjp"] if variant.get("differentiable") else [])],
         deviations=deviations or {},
     )
 

@@ -14,6 +14,25 @@ from adamax_conformance.backend import FunctionalBackend, Moments
 from adamax_conformance.glue.optax import optax_backend
 from adamax_core import Hyperparameters
 
+# What it was seen to do (0.2.8), by clause, case or case in one dtype.
+_DEVIATIONS = {
+    "A-9": "takes the modulus of a complex gradient, and the norm is complex",
+    "S-2": "a missing gradient loses the moments of its leaf, and the next update raises TypeError",
+    "S-3": "there is one count for all, and a missing gradient loses the moments",
+    "S-5/float32-gradients": "the moments are promoted to the dtype of the gradients",
+    "S-8": "Adam's state is a tree of the same shape and type, and steps without an error",
+    "S-10": "a gradient of another shape broadcasts, one of another kind promotes",
+    "S-11": "under jax.jit(init) the moments of a sharded parameter land on one device, whole",
+    "N-1/zero-first-gradient[float16]": "eps rounds to zero in float16: 0 / 0",
+    "N-3/last-places[float32]": "1 - b1**count cancels in float32",
+    "N-3/last-places[float64]": "1 - b1**count cancels in float64",
+    "N-3/every-beta1[float64]": "1 - b1**count cancels in float64",
+    "H-1": "no validation: a negative learning rate ascends",
+    "H-2": "no validation",
+    "H-3": "no validation: b1 = 1 gives NaN",
+    "H-4": "no validation",
+}
+
 
 def _make(hp: Hyperparameters, undecayed: Sequence[str] = ()) -> optax.GradientTransformation:
     def decayed(params: Mapping[str, Any]) -> dict[str, bool]:
@@ -75,6 +94,8 @@ def backend(*, jit: bool = True) -> FunctionalBackend:
         _make,
         _moments,
         _load,
-        features=["weight_decay", "decoupled_weight_decay", "undecayed", "load", "vjp"],
+        features=["weight_decay", "decoupled_weight_decay", "undecayed", "load", "vjp", "placement"],
+        deviations=_DEVIATIONS,
         jit=jit,
+        transform="optax:adamax",
     )

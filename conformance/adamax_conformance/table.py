@@ -1,0 +1,113 @@
+"""The report as people read it in a terminal: clauses down, backends across, totals below."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.report import Report, Result, Status, Verdict
+
+MARKS = {
+    Status.PASS: ("✓", "green"),
+    Status.FAIL: ("✗", "bold red"),
+    Status.DEVIATION: ("≠", "yellow"),
+    Status.UNSUPPORTED: ("·", "bright_black"),
+    Status.ERROR: ("!", "bold magenta"),
+}
+_VERDICT_STYLES = {
+    Verdict.CONFORMANT: "bold green",
+    Verdict.DEVIATES: "yellow",
+    Verdict.NOT_CONFORMANT: "bold red",
+    Verdict.INCOMPLETE: "magenta",
+    Verdict.BROKEN: "bold magenta",
+}
+_BAD = (Status.FAIL, Status.ERROR)
+_SHOWN = 20
+
+
+def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) -> None:
+    """Print the table, what went wrong, and the verdicts.
+
+    Args:
+        reports: one a backend, of the same cases.
+        console: where to.
+        verbose: explain each expected deviation, and why cases are unsupported.
+    """
+    console.print(_table(reports))
+    console.print(
+        Text.assemble(*[(f"{mark} {status}   ", style) for status, (mark, style) in MARKS.items()]),
+        Text("a number counts the cases of a clause, each in each dtype", "bright_black"),
+        sep="",
+    )
+    for report in reports:
+        _details(report, console, verbose=verbose)
+    console.print()
+    for report in reports:
+        console.print(_sentence(report))
+
+
+def _table(reports: Sequence[Report]) -> Table:
+    table = Table(header_style="bold", title="Adamax conformance", title_style="bold")
+    table.add_column("clause", no_wrap=True)
+    for report in reports:
+        table.add_column(Text(report.backend.replace("?", "\n?")), justify="left", min_width=5)
+    shown = {result.clause for report in reports for result in report.results}
+    groups = [clause for clause in CLAUSES if clause.id in shown]
+    for clause, following in zip(groups, [*groups[1:], None], strict=True):
+        cells = [
+            _cell([r for r in report.results if r.clause == clause.id]) for report in reports
+        ]
+        title = Text(f"{clause.id:<5}{clause.title}", "" if clause.required else "italic")
+        last = following is None or following.id[0] != clause.id[0]
+        table.add_row(title, *cells, end_section=last)
+    for status, (mark, style) in MARKS.items():
+        counts = [Text(str(report.counts[status]), style) for report in reports]
+        table.add_row(Text(f"{mark} {status}", style), *counts)
+    table.add_row("cases, all", *(str(len(report.results)) for report in reports))
+    table.add_row("numbers compared", *(f"{report.elements:,}" for report in reports))
+    table.add_row(
+        "bound used, at most",
+        *(f"{max((r.bound_used for r in report.results), default=0):.2f}" for report in reports),
+    )
+    return table
+
+
+def _cell(results: Sequence[Result]) -> Text:
+    counts = Counter(result.status for result in results)
+    parts = [
+        (f"{mark}{counts[status]} ", style)
+        for status, (mark, style) in MARKS.items()
+        if counts[status]
+    ]
+    return Text.assemble(*parts)
+
+
+def _details(report: Report, console: Console, *, verbose: bool) -> None:
+    wanted = [Status.DEVIATION, Status.UNSUPPORTED] if verbose else []
+    bad = [result for result in report.results if result.status in (*_BAD, *wanted)]
+    if report.broken:
+        console.print(Text(f"\n{report.backend}: {report.broken}", "bold magenta"))
+        return
+    if not bad:
+        return
+    console.print(Text(f"\n{report.backend}", "bold"))
+    for result in bad if verbose else bad[:_SHOWN]:
+        mark, style = MARKS[result.status]
+        console.print(Text.assemble((f"  {mark} {result.id}: ", style), result.message))
+    if not verbose and len(bad) > _SHOWN:
+        console.print(f"  and {len(bad) - _SHOWN} more: --verbose shows them all")
+
+
+def _sentence(report: Report) -> Text:
+    verdict = report.verdict
+    sentence = Text.assemble((report.backend, "bold"), ": ", (verdict, _VERDICT_STYLES[verdict]))
+    if verdict is Verdict.DEVIATES:
+        sentence.append(f" in {', '.join(report.failed_clauses)}")
+    elif verdict is Verdict.NOT_CONFORMANT:
+        sentence.append(f"; first wrong: {', '.join(report.failed_clauses[:4])}")
+    elif verdict is Verdict.INCOMPLETE:
+        sentence.append(f"; required, but not run: {', '.join(report.missing)}")
+    return sentence

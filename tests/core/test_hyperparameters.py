@@ -1,0 +1,73 @@
+"""Every field has its domain, and what is outside is refused with value and domain."""
+
+import math
+from fractions import Fraction
+from typing import Any
+
+import pytest
+
+from adamax_core import Hyperparameters
+
+BETAS = {"beta1": lambda x: (x, 0.999), "beta2": lambda x: (0.9, x)}
+FIELDS = ("lr", "eps", "weight_decay", *BETAS)
+
+
+def arguments(field: str, value: Any) -> dict[str, Any]:
+    return {"betas": BETAS[field](value)} if field in BETAS else {field: value}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [-1.0, -5e-324, math.inf, -math.inf, math.nan])
+def test_a_value_outside_its_domain_is_shown_with_the_domain(field: str, value: float) -> None:
+    end = "1" if field in BETAS else "inf"
+    message = rf"^{field} = {value} is outside its domain 0 <= {field} < {end}$"
+    with pytest.raises(ValueError, match=message):
+        Hyperparameters(**arguments(field, value))
+
+
+@pytest.mark.parametrize("field", BETAS)
+@pytest.mark.parametrize("one", [1, 1.0, Fraction(1), 1 + 2**-52])
+def test_a_beta_is_less_than_one(field: str, one: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^{field} = .* is outside its domain 0 <= {field} < 1$"):
+        Hyperparameters(**arguments(field, one))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [0, 0.0, -0.0, Fraction(1, 2), 5e-324, 1 - 2**-53])
+def test_the_ends_of_a_domain_that_belong_to_it_pass(field: str, value: Any) -> None:
+    Hyperparameters(**arguments(field, value))
+
+
+@pytest.mark.parametrize("field", ["lr", "eps", "weight_decay"])
+def test_the_largest_float_is_allowed_but_for_the_betas(field: str) -> None:
+    Hyperparameters(**{field: 1.7976931348623157e308})
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", ["0.1", None, 1j, [0.1]])
+def test_what_is_not_a_number_is_a_type_error(field: str, value: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^{field} = .* is not a number$"):
+        Hyperparameters(**arguments(field, value))
+
+
+@pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), {0.9, 0.999}, "ab"])
+def test_betas_that_are_not_a_pair_are_refused(betas: Any) -> None:
+    with pytest.raises(ValueError, match=r"^betas = .* is not a pair \(beta1, beta2\)$"):
+        Hyperparameters(betas=betas)
+
+
+def test_the_defaults_are_those_of_the_paper_and_of_torch() -> None:
+    hp = Hyperparameters()
+    assert (hp.lr, hp.betas, hp.eps, hp.weight_decay) == (2e-3, (0.9, 0.999), 1e-8, 0)
+    assert not hp.maximize
+    assert not hp.decoupled_weight_decay
+
+
+def test_hyperparameters_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError, match="cannot assign to field 'lr'"):
+        Hyperparameters().lr = 1.0  # type: ignore[misc]  # the point
+
+
+def test_flags_are_given_by_name_only() -> None:
+    with pytest.raises(TypeError, match="positional"):
+        Hyperparameters(1e-3, (0.9, 0.999), 1e-8, 0.0, True)  # type: ignore[misc]  # the point
