@@ -7,17 +7,12 @@ import numpy as np
 
 import adamax_core
 from adamax_conformance import DTYPES, FunctionalBackend, Moments
-from adamax_core import Hyperparameters, State
+from adamax_core import CANONICAL, Hyperparameters, Rule, State
 
 
 def _init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> State:
     hp.validate()
     return adamax_core.init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
-
-
-def _step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:
-    grads = {name: grads.get(name) for name in params}
-    return adamax_core.step(dict(params), grads, state, hp)
 
 
 def _moments(state: State) -> dict[str, Moments]:
@@ -32,12 +27,17 @@ def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, A
     return State(**{field: {k: slot[field] for k, slot in saved.items()} for field in fields})
 
 
-def backend() -> FunctionalBackend:
-    """The NumPy reference; its derivatives are not judged."""
+def backend(rule: Rule = CANONICAL, name: str = "numpy") -> FunctionalBackend:
+    """The NumPy reference, or a dialect of it: the same code with another rule."""
+
+    def step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:
+        present = {key: grads.get(key) for key in params}
+        return adamax_core.step(dict(params), present, state, hp, rule=rule)
+
     return FunctionalBackend(
-        "numpy",
+        name,
         init=_init,
-        step=_step,
+        step=step,
         moments=_moments,
         load=_load,
         dtypes=DTYPES,
@@ -45,5 +45,3 @@ def backend() -> FunctionalBackend:
             "maximize", "weight_decay", "decoupled_weight_decay", "state_dtype", "load",
         ),
     )  # fmt: skip
-
-

@@ -14,7 +14,7 @@ import numpy as np
 
 from adamax_conformance.backend import Moments
 from adamax_conformance.carried import NOTHING_SAID, Carried, K, loosest, power
-from adamax_conformance.formats import FLOAT32, Format, format_of
+from adamax_conformance.formats import FLOAT32, Format, coarser, format_of
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
 QUANTITIES = ("exp_avg", "exp_inf", "param")
@@ -167,8 +167,9 @@ def allowed(
     param, grad = pairs(param), pairs(grad)
     moments = [m if isinstance(m, Allowed) else pairs(m) for m in before[1:]]
     param_format = format_of(param.dtype)
-    m_now = moments[0]
-    state_format = m_now.carried.format if isinstance(m_now, Allowed) else format_of(m_now.dtype)
+    state_format = coarser(
+        m.carried.format if isinstance(m, Allowed) else format_of(m.dtype) for m in moments
+    )
     hp = with_numbers(hp, Fraction)
     special = _special_values([param, grad, *moments], before.step, hp)
 

@@ -59,6 +59,11 @@ class ConformanceError(AssertionError):
     """A backend is not conformant; the message lists what it does wrong."""
 
 
+# Judged by the quantity of their own line, without any mode; the step before its correction, since
+# with beta1 = 0 it is judged without one.
+_PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
+
+
 @dataclass(frozen=True)
 class Report:
     """Everything that was found about one backend.
@@ -97,6 +102,12 @@ class Report:
         """Clauses that do not hold, known or not, in the order of the specification."""
         bad = (Status.FAIL, Status.ERROR, Status.DEVIATION)
         return tuple(dict.fromkeys(r.clause for r in self.results if r.status in bad))
+
+    @property
+    def suspect(self) -> str | None:
+        """The clause to look at first: a line of the rule by itself before the modes built on it."""
+        failed = self.failed_clauses
+        return next((clause for clause in (*_PLAIN_LINES, *failed) if clause in failed), None)
 
     @property
     def verdict(self) -> Verdict:
@@ -140,6 +151,8 @@ class Report:
             "counts": self.counts,
             "cases": len(self.results),
             "elements": self.elements,
+            "failed_clauses": list(self.failed_clauses),
+            "suspect": self.suspect,
             "missing": list(self.missing),
             "broken": self.broken,
             "results": [asdict(result) for result in self.results],

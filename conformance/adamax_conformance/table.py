@@ -107,7 +107,7 @@ def _sentence(report: Report) -> Text:
     if verdict is Verdict.DEVIATES:
         sentence.append(f" in {', '.join(report.failed_clauses)}")
     elif verdict is Verdict.NOT_CONFORMANT:
-        sentence.append(f"; first wrong: {', '.join(report.failed_clauses[:4])}")
+        sentence.append(f" in {', '.join(report.failed_clauses)}; look at {report.suspect} first")
     elif verdict is Verdict.INCOMPLETE:
         sentence.append(f"; required, but not run: {', '.join(report.missing)}")
     return sentence

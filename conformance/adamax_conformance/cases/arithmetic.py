@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from adamax_conformance.backend import Moments
 from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data
 from adamax_conformance.formats import COMPLEX
 from adamax_conformance.judge import Run
@@ -11,15 +12,29 @@ from adamax_conformance.judge import Run
 CASES = Cases()
 
 
-@CASES.run("A-1/maximize", features=["maximize"])
+@CASES.run("A-1/maximize", features=["maximize"], judged=["exp_avg"])
 def _(data: Data) -> Run:
-    """A backend that ignores `maximize`, or flips only the step of the first moment, shows here."""
+    """A backend that ignores `maximize`, or turns the step round and not the moment, shows here."""
     return data.run(replace(PLAIN, maximize=True))
 
 
-@CASES.run("A-2/coupled", features=["weight_decay"])
+@CASES.run("A-1/ascends", features=["maximize"], judged=["param"])
 def _(data: Data) -> Run:
-    """Coupled decay goes through both moments; decay beside the gradient shows in them."""
+    """Turned round once, not in the gradient and in the step again."""
+    return data.run(replace(PLAIN, maximize=True))
+
+
+@CASES.run("A-2/coupled", features=["weight_decay"], judged=["exp_avg", "exp_inf"])
+def _(data: Data) -> Run:
+    """Coupled decay goes through both moments; without eps nothing else is in the norm."""
+    params = {"w": data.normal((4, 5))}
+    grads = [{"w": data.normal((4, 5))} for _ in range(5)]
+    return Run(params, grads, replace(EXTREME, weight_decay=0.5, eps=0.0))
+
+
+@CASES.run("A-2/step", features=["weight_decay"])
+def _(data: Data) -> Run:
+    """And through them alone: a second decay beside the step shows in the parameter."""
     return data.run(replace(EXTREME, weight_decay=0.5))
 
 
@@ -71,7 +86,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("A-5/defaults", judged=["exp_inf"])
 def _(data: Data) -> Run:
-    """0.999 decays by three units in the last place of bfloat16's neighbours, or not at all."""
+    """Scalars near one: 0.999 in bfloat16 is one, and 1e-8 in float16 is nothing."""
     return data.run(DEFAULT)
 
 
@@ -84,22 +99,32 @@ def _(data: Data) -> Run:
 @CASES.run("A-6/defaults", judged=["param"])
 def _(data: Data) -> Run:
     """The first step is about lr, ten times what it would be without the correction."""
-    params = {"w": data.array(np.zeros(9))}
-    grads = [{"w": data.array(np.full(9, g))} for g in (1.0, 0.5, -0.25)]
+    params = {"w": data.array(np.zeros(8))}
+    grads = [{"w": data.array(np.full(8, g))} for g in (1.0, 0.5, -0.25)]
     return Run(params, grads, DEFAULT)
 
 
 @CASES.run("A-7/step", judged=["param"])
 def _(data: Data) -> Run:
-    """The parameter moves against the moment, by lr / c * m / u and no further eps."""
-    return data.run(replace(EXTREME, lr=0.5))
+    """Against the moment, by lr m / u and no further eps; with beta1 = 0 there is no correction."""
+    return data.run(replace(EXTREME, lr=0.5, betas=(0.0, 0.5)))
+
+
+@CASES.run("A-7/late", features=["load"], judged=["param"])
+def _(data: Data) -> Run:
+    """After a thousand steps the correction is one: the step is of the moment, not of a look ahead."""
+    params = {"w": data.array(np.zeros(8))}
+    saved = Moments(1000, data.normal((8,), 1), data.array(np.full(8, 8.0)))
+    grads = [{"w": data.normal((8,), 1)} for _ in range(3)]
+    return Run(params, grads, replace(EXTREME, lr=0.5), saved={"w": saved})
 
 
 @CASES.run("A-7/small-step-on-large-parameter", judged=["param"])
 def _(data: Data) -> Run:
     """The step is rounded with the parameter once: not lost, not rounded to a power of two."""
-    params = {"w": data.array(1000 + np.arange(11))}
-    return Run(params, [data.grads(params) for _ in range(3)], PLAIN)
+    params = {"w": data.array(1000 + np.arange(8))}
+    hp = replace(PLAIN, betas=(0.0, 0.875))
+    return Run(params, [data.grads(params) for _ in range(3)], hp)
 
 
 @CASES.run("A-8/decoupled", features=["decoupled_weight_decay"])
