@@ -144,7 +144,8 @@ def _transform(
             return Step(untouched(param), step, exp_avg, exp_inf)
         # Infinities, NaN and 0 / 0 are results that the specification describes, not accidents.
         with np.errstate(all="ignore"):
-            after = rule(*widen(param, as_array(grad), exp_avg, exp_inf), step, hyperparameters)
+            p, g, m, u = widen(param, as_array(grad), exp_avg, exp_inf)
+            after = rule(p, g, m, u, step, hyperparameters)
             return Step(
                 finish(param, after),
                 after.step,
@@ -152,9 +153,7 @@ def _transform(
                 narrow(after.exp_inf, exp_inf),
             )
 
-    stepped = [
-        one(*leaf) for leaf in zip(leaves, grads, exp_avgs, exp_infs, steps, strict=True)
-    ]
+    stepped = [one(*leaf) for leaf in zip(leaves, grads, exp_avgs, exp_infs, steps, strict=True)]
     results, *new = (
         optree.tree_unflatten(treedef, [getattr(leaf, field) for leaf in stepped])
         for field in Step._fields

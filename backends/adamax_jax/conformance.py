@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamax_conformance import FunctionalBackend, Moments
-from adamax_conformance.glue.optax import optax_backend
+from adamax_conformance import DTYPES, Moments
+from adamax_conformance.glue.optax import OptaxBackend
 from adamax_core import Hyperparameters
 from adamax_jax import AdamaxState, adamax_transform
 
@@ -39,10 +39,10 @@ def _moments(state: AdamaxState) -> dict[str, Moments]:
     }
 
 
-def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> AdamaxState:
+def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> Any:
     if any("exp_avg_sq" in slot for slot in saved.values()):
-        # What a user has who trained with Adam: its state, of the same shapes.
-        return optax.ScaleByAdamState(  # type: ignore[return-value]  # refused by `update`
+        # What a user has who trained with Adam: its state, a tree of the same shapes.
+        return optax.ScaleByAdamState(
             count=jnp.int32(next(iter(saved.values()))["step"]),
             mu={name: jnp.asarray(slot["exp_avg"]) for name, slot in saved.items()},
             nu={name: jnp.asarray(slot["exp_avg_sq"]) for name, slot in saved.items()},
@@ -54,21 +54,21 @@ def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> AdamaxS
     )
 
 
-def backend(*, x64: bool | None = None, jit: bool = True) -> FunctionalBackend:
+def backend(*, x64: bool | None = None, jit: bool = True) -> OptaxBackend:
     """The adapter, compiled or not, in 64-bit mode or not."""
     options = [f"x64={x64}".lower()] * (x64 is not None) + ["jit=false"] * (not jit)
-    return optax_backend(
+    narrow = tuple(name for name in DTYPES if name not in ("float64", "complex128"))
+    return OptaxBackend(
         f"jax?{'&'.join(options)}" if options else "jax",
         _make,
         _moments,
         _load,
+        transform="adamax_jax:adamax_transform",
         features=[
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
             "load", "vjp", "placement",
         ],
-        transform="adamax_jax:adamax_transform",
+        dtypes=narrow if x64 is False else DTYPES,
         x64=x64,
         jit=jit,
     )  # fmt: skip
-
-

@@ -26,7 +26,7 @@ class Hyper(NamedTuple):
 
 
 def bias_correction(b1: Scalar, count: jax.Array) -> jax.Array:
-    """A-6: ``1 - b1^t`` for a vector of counts, to the last places (N-3), differentiable at zero."""
+    """A-6: ``1 - b1^t`` for a vector of counts, to the last places (N-3), and smooth at zero."""
     dtype = jnp.result_type(float)
     count = count.astype(dtype)
     if isinstance(b1, float | int):

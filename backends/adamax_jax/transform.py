@@ -15,8 +15,8 @@ It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
 8. The state of another transformation, Adam's among them, is refused (S-8).
 9. The moments are sharded as their parameters are, under ``jax.jit(init)`` too (S-11).
 
-JAX's gradient of a real function of a complex parameter is the conjugate of the direction of ascent:
-conjugate it, as for every optax optimizer, before it comes here.
+JAX's gradient of a real function of a complex parameter is the conjugate of the direction of
+ascent: conjugate it, as for every optax optimizer, before it comes here.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,7 @@ class AdamaxState(NamedTuple):
         clock: int32, the updates so far: what a learning rate schedule is given.
     """
 
-    count: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # optax's name, which hides tuple.count
     mu: Any
     nu: Any
     clock: jax.Array
@@ -132,7 +132,7 @@ def adamax_transform(
                 "adamax_transform with weight_decay needs the parameters: "
                 "update(grads, state, params)"
             )
-        treedef = jax.tree.structure(state.mu)
+        treedef: Any = jax.tree.structure(state.mu)
         mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
         targets = mus if params is None else _leaves_like(treedef, params, "params")
         grads = _leaves_like(treedef, updates, "grads")
@@ -154,11 +154,10 @@ def adamax_transform(
                 zip(targets, grads, mus, nus, strict=True)
             )
         ]
-        deltas, mus, nus = (list(each) for each in zip(*stepped, strict=True)) if stepped else ([],) * 3
-        return treedef.unflatten(deltas), AdamaxState(
+        return treedef.unflatten([delta for delta, _, _ in stepped]), AdamaxState(
             count=count,
-            mu=treedef.unflatten(mus),
-            nu=treedef.unflatten(nus),
+            mu=treedef.unflatten([mu for _, mu, _ in stepped]),
+            nu=treedef.unflatten([nu for _, _, nu in stepped]),
             clock=jnp.where(state.clock < _LAST, state.clock + 1, state.clock),
         )
 
@@ -177,17 +176,14 @@ def _leaf(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One leaf: widened, stepped, and each result rounded once to the dtype it is stored in."""
     dtype = jnp.result_type(target.dtype, grad.dtype, mu.dtype, jnp.float32)
-    real = jnp.finfo(dtype).dtype
+    real = jnp.zeros((), dtype).real.dtype
     p, g, m, v = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
-    scalars = (
+    lr, b1, b2, eps, weight_decay = (
         each.astype(real) if isinstance(each, jax.Array) else each for each in hyper[:5]
     )
-    after = adamax(
-        p if decays else None, g, m, v, correction.astype(real), Hyper(*scalars, *hyper[5:])
-    )
-    return tuple(
-        _stored(new, old) for new, old in zip(after, (target, mu, nu), strict=True)
-    )  # type: ignore[return-value]  # zip has forgotten that there are three
+    same = Hyper(lr, b1, b2, eps, weight_decay, hyper.maximize, hyper.decoupled)
+    update, m, v = adamax(p if decays else None, g, m, v, correction.astype(real), same)
+    return _stored(update, target), _stored(m, mu), _stored(v, nu)
 
 
 def _pairs(array: jax.Array) -> jax.Array:
@@ -207,7 +203,8 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
     if dtype is not None and jnp.iscomplexobj(param):
         dtype = jnp.result_type(dtype, jnp.complex64)
     # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
-    _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))
+    zeros: jax.Array
+    _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
     return zeros
 
 
@@ -226,7 +223,9 @@ def _require_concrete(name: str, value: Any, below: float = np.inf) -> None:
         return
     if np.ndim(value):
         raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
-    require(name, value if isinstance(value, float | int) else np.asarray(value).item(), below=below)
+    require(
+        name, value if isinstance(value, float | int) else np.asarray(value).item(), below=below
+    )
 
 
 def _require_state(state: Any) -> None:
@@ -246,7 +245,7 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
             f"{what} does not have the structure of the parameters: {error}\n"
             f"  parameters: {treedef}\n  {what}: {jax.tree.structure(tree)}"
         ) from error
-    return leaves
+    return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
 
 
 def _require_fit(grads: list[Any], targets: list[Any], treedef: Any) -> None:

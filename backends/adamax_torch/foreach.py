@@ -13,7 +13,7 @@ from adamax_torch.rule import Hyper, bias_correction
 
 def adamax_(
     params: list[Tensor],
-    grads: Sequence[Tensor],
+    grads: list[Tensor],
     exp_avgs: list[Tensor],
     exp_infs: list[Tensor],
     steps: Sequence[float | Tensor],
@@ -29,7 +29,7 @@ def adamax_(
     """
     lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
     decays = isinstance(weight_decay, Tensor) or weight_decay != 0
-    g = list(torch._foreach_neg(grads)) if maximize else list(grads)
+    g = list(torch._foreach_neg(grads)) if maximize else grads
     if decays and not decoupled:
         g = list(torch._foreach_add(torch._foreach_mul(params, weight_decay), g))
 
@@ -43,7 +43,8 @@ def adamax_(
 
     shrinkage = torch._foreach_mul(params, lr * weight_decay) if decays and decoupled else None
     moved = torch._foreach_div(exp_avgs, exp_infs)
-    torch._foreach_mul_(moved, [lr / bias_correction(beta1, step) for step in steps])
+    step_sizes = [lr / bias_correction(beta1, step) for step in steps]
+    torch._foreach_mul_(moved, step_sizes)  # type: ignore[arg-type]  # takes tensors of one element too
     torch._foreach_sub_(params, moved)
     if shrinkage is not None:
         torch._foreach_sub_(params, shrinkage)

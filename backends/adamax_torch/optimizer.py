@@ -14,7 +14,8 @@ It differs from torch.optim.Adamax (2.13) in this:
 7. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable
 from typing import Any, overload
 
 import torch
@@ -172,57 +173,59 @@ class Adamax(Optimizer):
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
+        beta1, beta2 = group["betas"]
         hyper = Hyper(
             group["lr"],
-            *group["betas"],
+            beta1,
+            beta2,
             group["eps"],
             group["weight_decay"],
             group["maximize"],
             group["decoupled_weight_decay"],
         )
-        leaves = [param for param in group["params"] if param.grad is not None]
-        for param in leaves:
+        params = [param for param in group["params"] if param.grad is not None]
+        for param in params:
             slot = self._slot(param, group)
             slot["step"] = slot["step"] + 1
         if group["foreach"]:
-            self._step_foreach(leaves, hyper, group)
+            self._step_many(params, hyper, group)
             return
-        for param in leaves:
-            slot = self.state[param]
-            # Autograd may save the parameter, which changes in place: it gets a copy of its own.
-            old_param = param.clone() if group["differentiable"] else param
-            new = adamax(
-                *_widened(old_param, param.grad, *(slot[name] for name in _MOMENTS)),
-                _count(slot["step"], group),
-                hyper,
-            )
-            for name, old, value in zip(
-                ("param", *_MOMENTS), (param, *(slot[n] for n in _MOMENTS)), new, strict=True
-            ):
-                stored = _narrowed(value, old)
-                # Autograd has saved the old moments: they are replaced, not overwritten.
-                if name == "param" or not group["differentiable"]:
-                    old.copy_(stored)
-                else:
-                    slot[name] = stored
+        for param in params:
+            self._step_one(param, hyper, group)
 
-    def _step_foreach(self, leaves: list[Tensor], hyper: Hyper, group: dict[str, Any]) -> None:
-        buckets: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, ...]]] = {}
-        for param in leaves:
-            olds = (param, *(self.state[param][name] for name in _MOMENTS))
-            wide = _widened(olds[0], param.grad, *olds[1:])
-            buckets.setdefault((param.device, wide[0].dtype), []).append((*olds, *wide))
+    def _step_one(self, param: Tensor, hyper: Hyper, group: dict[str, Any]) -> None:
+        slot = self.state[param]
+        # Autograd may save the parameter, which changes in place, and the moments: it gets a copy
+        # of the one, and the others are replaced, not overwritten.
+        old = param.clone() if group["differentiable"] else param
+        p, g, m, u = _widened(old, param.grad, slot["exp_avg"], slot["exp_inf"])
+        p, m, u = adamax(p, g, m, u, _count(slot["step"], group), hyper)
+        param.copy_(_narrowed(p, param))
+        for name, moment in (("exp_avg", m), ("exp_inf", u)):
+            if group["differentiable"]:
+                slot[name] = _narrowed(moment, slot[name])
+            else:
+                slot[name].copy_(_narrowed(moment, slot[name]))
+
+    def _step_many(self, params: list[Tensor], hyper: Hyper, group: dict[str, Any]) -> None:
+        buckets: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, list[Tensor]]]] = {}
+        for param in params:
+            slot = self.state[param]
+            wide = _widened(param, param.grad, slot["exp_avg"], slot["exp_inf"])
+            buckets.setdefault((param.device, wide[0].dtype), []).append((param, wide))
         for bucket in buckets.values():
-            params, exp_avgs, exp_infs, p, g, m, u = map(list, zip(*bucket, strict=True))
-            steps = [_count(self.state[param]["step"], group) for param in params]
+            p, g, m, u = (list(each) for each in zip(*(wide for _, wide in bucket), strict=True))
+            steps = [_count(self.state[param]["step"], group) for param, _ in bucket]
             adamax_(p, g, m, u, steps, hyper)
-            for olds, news in ((params, p), (exp_avgs, m), (exp_infs, u)):
-                for old, new in zip(olds, news, strict=True):
-                    if old.is_complex() or old.dtype != new.dtype:
-                        old.copy_(_narrowed(new, old))
+            for (param, _), *new in zip(bucket, p, m, u, strict=True):
+                slot = self.state[param]
+                for old, value in zip((param, slot["exp_avg"], slot["exp_inf"]), new, strict=True):
+                    # Where nothing had to be widened, the result is in place already.
+                    if value.data_ptr() != old.data_ptr():
+                        old.copy_(_narrowed(value, old))
 
     def _slot(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        slot = self.state[param]
+        slot: dict[str, Any] = self.state[param]
         if not slot:
             dtype = group["state_dtype"]
             if dtype is not None and param.is_complex():
@@ -241,13 +244,11 @@ def _count(step: Tensor, group: dict[str, Any]) -> float | Tensor:
     return step if group["capturable"] else float(step)
 
 
-def _widened(*tensors: Tensor | None) -> Iterable[Tensor]:
+def _widened(*tensors: Any) -> list[Tensor]:
     """All in one dtype of at least float32, complex ones as pairs of reals."""
-    present = [tensor for tensor in tensors if tensor is not None]
-    dtype = torch.float32
-    for tensor in present:
-        dtype = torch.promote_types(dtype, tensor.dtype)
-    wide = (tensor.to(dtype) for tensor in present)
+    dtypes = (tensor.dtype for tensor in tensors)
+    dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
+    wide = (tensor.to(dtype) for tensor in tensors)
     return [torch.view_as_real(each) if each.is_complex() else each for each in wide]
 
 
@@ -269,5 +270,3 @@ def _looks_like(keys: set[str]) -> str:
         if keys == fields:
             return f": this looks like {name}"
     return ""
-
-

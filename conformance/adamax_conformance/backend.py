@@ -1,6 +1,6 @@
 """What the judge needs of a backend, and the class that ten lines of glue fill in.
 
-Arrays cross this border as NumPy arrays (bfloat16 as that of ml_dtypes), in dicts by parameter name.
+Arrays cross this border as NumPy arrays (bfloat16 is that of ml_dtypes), in dicts by name.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -72,14 +72,15 @@ class Backend(Protocol):
             known deviation that does not show is a failure.
     """
 
+    # Properties, so that frozen classes may implement the protocol; their meaning is above.
     @property
-    def name(self) -> str: ...
+    def name(self) -> str: ...  # noqa: D102
     @property
-    def dtypes(self) -> Collection[str]: ...
+    def dtypes(self) -> Collection[str]: ...  # noqa: D102
     @property
-    def features(self) -> Collection[str]: ...
+    def features(self) -> Collection[str]: ...  # noqa: D102
     @property
-    def deviations(self) -> Mapping[str, str]: ...
+    def deviations(self) -> Mapping[str, str]: ...  # noqa: D102
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:
         """The state before the first step. `hp` may be out of its domain, to see it refused."""

@@ -1,8 +1,8 @@
 """Numbers that carry their rounding error: an exact value and a bound on what a backend may add.
 
-The reference rule runs on them as it runs on floats, and what comes out is the acceptance interval:
-no tolerance is written anywhere else. How roundings are counted, for a result z of an operation in a
-format of unit roundoff w:
+The reference rule runs on them as it runs on floats, and what comes out is the acceptance
+interval: no tolerance is written anywhere else. How roundings are counted, for a result z of an
+operation in a format of unit roundoff w:
 
 - a sum is rounded once: ``w |z|``; an exact scalar in it is converted first: ``w |scalar|``;
 - a product or a quotient has many right ways to be computed (a reciprocal, a folded step size,
@@ -71,7 +71,8 @@ def power(base: Fraction, exponent: int) -> Fraction:
     """``base**exponent`` for a base in [0, 1), exact to 64, then to more digits than any format.
 
     Each of the at most 2 log2(exponent) products is cut to 256 binary digits, which leaves 180 of
-    them right for every exponent below 2^64: beyond anything that a bound could see. What is below 2^-19000 is zero.
+    them right for every exponent below 2^64: beyond anything that a bound could see. What is below
+    2^-19000 is zero.
     """
     if exponent <= 64:  # noqa: PLR2004 - so far exact rationals stay small
         return base**exponent
@@ -80,7 +81,8 @@ def power(base: Fraction, exponent: int) -> Fraction:
 
 
 def _each(function: Callable[..., Any], arguments: int = 1) -> Callable[..., Any]:
-    return np.frompyfunc(function, arguments, 1)
+    ufunc: Callable[..., Any] = np.frompyfunc(function, arguments, 1)
+    return ufunc
 
 
 _rounded_up = _each(_round_up)
@@ -135,8 +137,8 @@ class Carried:
     def rounded(self, roundings: int = 1) -> "Carried":
         """This value after so many roundings to the format, or after it was too small for it."""
         size = abs(self.value) + self.error
-        lost = np.where(size < 2 * self.format.underflow, self.format.underflow, 0)
-        lost = np.where(size == 0, 0, lost)
+        tiny = (size < 2 * self.format.underflow) & (size != 0)
+        lost = np.where(tiny, np.asarray(self.format.underflow, dtype=object), 0)
         error = self.error + roundings * self.format.unit * size + lost
         return Carried(self.value, _rounded_up(error), self.format)
 
@@ -172,10 +174,10 @@ class Carried:
         return Carried(self.value + y.value, self.error + y.error, format_).rounded()
 
     def __sub__(self, other: Any) -> "Carried":
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> "Carried":
-        return -self + other
+        return (-self).__add__(other)
 
     def __mul__(self, other: Any) -> "Carried":
         # K counts the conversion of a scalar.
@@ -189,7 +191,8 @@ class Carried:
         room = abs(y.value) - y.error
         safe = np.where(room > 0, room, 1)
         value = self.value / np.where(y.value == 0, 1, y.value)
-        error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, UNBOUNDED)
+        unbounded = np.asarray(UNBOUNDED, dtype=object)
+        error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, unbounded)
         return Carried(value, error, coarser((self.format, y.format))).rounded(K)
 
     def __rtruediv__(self, other: Any) -> "Carried":

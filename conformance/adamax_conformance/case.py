@@ -1,8 +1,8 @@
 """What a case is, and the decorators that make one of a short function.
 
-A case is a function of a `Data`: it makes the data of a run, which the judge compares step by step,
-or, where a clause is about something else (a refusal, a derivative), it does the looking itself. Its
-id is ``CLAUSE/name``; its docstring is the note that says why it exists.
+A case is a function of a `Data`: it makes the data of a run, which the judge compares step by
+step, or, where a clause is about something else (a refusal, a derivative), it does the looking
+itself. Its id is ``CLAUSE/name``; its docstring is the note that says why it exists.
 """
 
 import inspect
@@ -52,7 +52,9 @@ class Data:
         return self.array(real)
 
     def _normal(self, shape: tuple[int, ...], octaves: int) -> Any:
-        return self._rng.normal(size=shape) * 2.0 ** self._rng.integers(-octaves, octaves + 1, shape)
+        return self._rng.normal(size=shape) * 2.0 ** self._rng.integers(
+            -octaves, octaves + 1, shape
+        )
 
     def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
         """Parameters, a third of them zero: there the step is seen, not hidden by the parameter."""

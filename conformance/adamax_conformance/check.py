@@ -1,6 +1,6 @@
 """`check`: judge one backend by every case."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -15,9 +15,7 @@ from adamax_conformance.report import Report, Result, Status
 from adamax_conformance.watched import BackendError, Watched
 
 
-def selected(
-    clauses: Iterable[str] | None, dtypes: Iterable[str] | None
-) -> list[tuple[Case, str]]:
+def selected(clauses: Iterable[str] | None, dtypes: Iterable[str] | None) -> list[tuple[Case, str]]:
     """The cases of these clauses in these dtypes, in the order of the specification.
 
     Raises:
@@ -66,15 +64,13 @@ def check(
     chosen = selected(clauses, dtypes)
     subject = find(backend) if isinstance(backend, str) else backend
     watched = Watched(subject)
-    broken = _smoke(watched)
+    unknown = _unknown_deviations(subject)
+    broken = f"deviations of unknown cases: {', '.join(unknown)}" if unknown else _smoke(watched)
     results = []
     for case, dtype in chosen:
         results.append(_result(watched, case, dtype, seed, broken))
         advance()
     wanted = {case.clause for case, _ in chosen}
-    unused = _unused_deviations(subject, chosen)
-    if unused:
-        broken = broken or f"deviations of unknown clauses or cases: {', '.join(unused)}"
     return Report(
         backend=subject.name,
         results=tuple(results),
@@ -101,46 +97,45 @@ def _smoke(backend: Watched) -> str:
     return ""
 
 
-def _reason(deviations: dict[str, str], case: Case, dtype: str) -> str | None:
+def _reason(deviations: Mapping[str, str], case: Case, dtype: str) -> str | None:
     for key in (f"{case.id}[{dtype}]", case.id, case.clause):
         if key in deviations:
             return deviations[key]
     return None
 
 
-def _unused_deviations(subject: Backend, chosen: list[tuple[Case, str]]) -> list[str]:
-    known = {c.id for c in CLAUSES} | {case.id for case in CASES}
+def _unknown_deviations(subject: Backend) -> list[str]:
+    known = {clause.id for clause in CLAUSES} | {case.id for case in CASES}
     known |= {f"{case.id}[{dtype}]" for case in CASES for dtype in case.dtypes}
-    del chosen
     return sorted(set(subject.deviations) - known)
 
 
 def _result(backend: Watched, case: Case, dtype: str, seed: int, broken: str) -> Result:
-    subject = backend.backend
     absent = sorted(case.features - backend.features)
-
-    def result(status: Status, message: str = "", finding: Finding | None = None) -> Result:
-        found = finding or Finding()
-        return Result(
-            case.id, case.clause, dtype, status, message, found.elements, found.used
-        )
-
-    if dtype not in subject.dtypes:
-        return result(Status.UNSUPPORTED, f"no {dtype}")
+    if dtype not in backend.backend.dtypes:
+        absent = [dtype]
+    found = Finding()
     if absent:
-        return result(Status.UNSUPPORTED, f"no {', '.join(absent)}")
-    if broken:
-        return result(Status.ERROR, broken)
-    known = _reason(dict(subject.deviations), case, dtype)
+        status, message = Status.UNSUPPORTED, f"no {', '.join(absent)}"
+    elif broken:
+        status, message = Status.ERROR, broken
+    else:
+        status, message, found = _outcome(backend, case, dtype, seed)
+    return Result(case.id, case.clause, dtype, status, message, found.elements, found.used)
+
+
+def _outcome(backend: Watched, case: Case, dtype: str, seed: int) -> tuple[Status, str, Finding]:
+    """How a case goes that applies; a known deviation has to show."""
+    known = _reason(backend.backend.deviations, case, dtype)
     try:
         # The judge's own arithmetic meets infinities on purpose.
         with np.errstate(all="ignore"):
             finding = case.body(backend, Data(dtype, seed, case.id))
     except (Violation, BackendError) as problem:
         if known is not None:
-            return result(Status.DEVIATION, f"{known} ({problem})")
-        failed = Status.FAIL if isinstance(problem, Violation) else Status.ERROR
-        return result(failed, str(problem))
+            return Status.DEVIATION, f"{known} ({problem})", Finding()
+        status = Status.FAIL if isinstance(problem, Violation) else Status.ERROR
+        return status, str(problem), Finding()
     if known is not None:
-        return result(Status.FAIL, f"passed, but is known to deviate: {known}", finding)
-    return result(Status.PASS, finding=finding)
+        return Status.FAIL, f"passed, but is known to deviate: {known}", finding
+    return Status.PASS, "", finding

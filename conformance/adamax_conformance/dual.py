@@ -47,7 +47,9 @@ class Dual:
         close = abs(difference) <= x.primal.error + y.primal.error
         return Dual(
             Carried.maximum(x.primal, y.primal),
-            _choose(close, span(x.tangent, y.tangent), _choose(difference > 0, x.tangent, y.tangent)),
+            _choose(
+                close, span(x.tangent, y.tangent), _choose(difference > 0, x.tangent, y.tangent)
+            ),
         )
 
     def _operand(self, other: Any) -> "Dual":
@@ -79,10 +81,10 @@ class Dual:
         return Dual(self.primal + y.primal, self.tangent + y.tangent)
 
     def __sub__(self, other: Any) -> "Dual":
-        return self + (-other)
+        return self.__add__(-other)
 
     def __rsub__(self, other: Any) -> "Dual":
-        return -self + other
+        return (-self).__add__(other)
 
     def __mul__(self, other: Any) -> "Dual":
         if not isinstance(other, Dual):

@@ -31,7 +31,7 @@ class Format:
 
 
 def _format(name: str, scalar: type, *, flushed: bool) -> Format:
-    info = ml_dtypes.finfo(scalar)
+    info: Any = ml_dtypes.finfo(scalar)  # type: ignore[no-untyped-call]  # not typed
     smallest = info.smallest_normal if flushed else info.smallest_subnormal
     return Format(
         name=name,

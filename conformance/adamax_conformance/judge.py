@@ -86,30 +86,31 @@ class _Tally:
 
     def compare(self, where: str, quantity: str, got: Any, bound: Allowed) -> None:
         got = pairs(got)
-        excess = bound.excess(got)
         self.elements += got.size
         if not got.size:
             return
-        index = np.unravel_index(int(np.argmax(excess)), excess.shape)
+        excess = bound.excess(got)
+        index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
         worst = float(excess[index])
         if worst <= 1:
             self.used = max(self.used, worst)
             return
         at = f"[{', '.join(map(str, index))}]" if index else ""
         off = f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "cannot be right"
-        self.wrong.append(
-            (
-                worst,
-                f"{where}{at}, {quantity}: got {float(got[index])!r}, allowed "
-                f"{bound.interval(tuple(map(int, index)))}; {off}",
-            )
+        self.differ(
+            f"{where}{at}, {quantity}: got {float(got[index])!r}, allowed "
+            f"{bound.interval(index)}; {off}",
+            worst,
         )
 
     def same(self, where: str, got: Any, expected: Any) -> None:
         got, expected = np.asarray(got), np.asarray(expected)
         self.elements += got.size
         if got.tobytes() != expected.tobytes():
-            self.wrong.append((np.inf, f"{where}: got {got}, must stay {expected}"))
+            self.differ(f"{where}: got {got}, must stay {expected}")
+
+    def differ(self, message: str, by: float = np.inf) -> None:
+        self.wrong.append((by, message))
 
 
 def judge(
@@ -136,54 +137,74 @@ def judge(
     """
     state = run.start(backend)
     params = copies(run.params)
-    now = backend.moments(params, state)
-    visible = now is not None
-    if not visible and not set(judged) & {"param"}:
-        judged = ("param",)
-    believed = now if now is not None else _initial(run)
+    believed = backend.moments(params, state)
+    if believed is None:
+        judged = {*judged, "param"}
+        believed = _initial(run)
     tally = _Tally()
     for index, grads in enumerate(run.grads):
         hp = run.at(index)
         stepped, state = backend.step(params, copies(grads), state, hp)
-        reported = backend.moments(params, state)
-        following: dict[str, Moments] = {}
+        reported = backend.moments(params, state) or {}
+        following = {}
         for name, param in params.items():
-            where = f"step {index + 1}, {name}"
-            slot = reported[name] if reported is not None else None
+            where, before, after = f"step {index + 1}, {name}", believed[name], reported.get(name)
             if name not in grads:
-                tally.same(f"{where} (no gradient)", stepped[name], param)
-                for part, got, kept in zip(
-                    Moments._fields, slot or (), believed[name], strict=False
-                ):
-                    tally.same(f"{where} (no gradient), {part}", got, kept)
-                following[name] = slot or believed[name]
+                following[name] = _judge_kept(tally, where, param, stepped[name], before, after)
                 continue
             own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
             bounds = allowed(
                 param,
                 grads[name],
-                believed[name],
+                before,
                 own,
-                reported=slot,
+                reported=after,
                 accurate_correction=accurate_correction,
             )
-            steps = believed[name].step + 1
-            if slot is not None and "step" in judged:
-                tally.elements += 1
-                if slot.step != steps:
-                    tally.wrong.append((np.inf, f"{where}, step: got {slot.step}, must be {steps}"))
-            values = {"param": stepped[name]}
-            if slot is not None:
-                values |= {"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf}
-            for quantity in QUANTITIES:
-                if quantity in judged and quantity in values:
-                    tally.compare(where, quantity, values[quantity], bounds[quantity])
-            following[name] = slot or Moments(steps, bounds["exp_avg"], bounds["exp_inf"])
+            following[name] = _judge_step(
+                tally, where, judged, stepped[name], before, after, bounds
+            )
         if tally.wrong:
             raise Violation(max(tally.wrong, key=lambda each: each[0])[1])
         params, believed = stepped, following
     finding = Finding(tally.elements, tally.used)
     return finding + also(run, params, state) if also else finding
+
+
+def _judge_kept(
+    tally: _Tally, where: str, param: Any, stepped: Any, before: Moments, after: Moments | None
+) -> Moments:
+    """A parameter without a gradient: every bit stays (S-2). Returns where it goes on from."""
+    tally.same(f"{where} (no gradient)", stepped, param)
+    if after is None:
+        return before
+    for part, got, kept in zip(Moments._fields, after, before, strict=True):
+        tally.same(f"{where} (no gradient), {part}", got, kept)
+    return after
+
+
+def _judge_step(
+    tally: _Tally,
+    where: str,
+    judged: Collection[str],
+    stepped: Any,
+    before: Moments,
+    after: Moments | None,
+    bounds: Mapping[str, Allowed],
+) -> Moments:
+    """A parameter that has taken a step. Returns where it goes on from."""
+    steps = before.step + 1
+    values = {"param": stepped}
+    if after is not None:
+        values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
+        if "step" in judged:
+            tally.elements += 1
+            if after.step != steps:
+                tally.differ(f"{where}, step: got {after.step}, must be {steps}")
+    for quantity in QUANTITIES:
+        if quantity in judged and quantity in values:
+            tally.compare(where, quantity, values[quantity], bounds[quantity])
+    return after or Moments(steps, bounds["exp_avg"], bounds["exp_inf"])
 
 
 def _initial(run: Run) -> dict[str, Moments]:

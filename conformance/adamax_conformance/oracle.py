@@ -198,12 +198,12 @@ def _finite(array: Any, format_: Format) -> Carried:
 
 def _special_values(arrays: Sequence[Any], step: int, hp: Hyperparameters) -> dict[str, Any]:
     """The rule on float64, finite wherever its exact value is: only inf and NaN matter of it."""
-    param, *rest = (
+    param, grad, exp_avg, exp_inf = (
         array.special if isinstance(array, Allowed) else array.astype(np.float64)
         for array in arrays
     )
     with np.errstate(all="ignore"):
-        after = CANONICAL(param, *rest, step, with_numbers(hp, float))
+        after = CANONICAL(param, grad, exp_avg, exp_inf, step, with_numbers(hp, float))
         return {
             "exp_avg": after.exp_avg,
             "exp_inf": after.exp_inf,

@@ -105,7 +105,7 @@ class Report:
 
     @property
     def suspect(self) -> str | None:
-        """The clause to look at first: a line of the rule by itself before the modes built on it."""
+        """The clause to look at first: a line of the rule by itself before what is built on it."""
         failed = self.failed_clauses
         return next((clause for clause in (*_PLAIN_LINES, *failed) if clause in failed), None)
 

@@ -57,9 +57,7 @@ def _table(reports: Sequence[Report]) -> Table:
     shown = {result.clause for report in reports for result in report.results}
     groups = [clause for clause in CLAUSES if clause.id in shown]
     for clause, following in zip(groups, [*groups[1:], None], strict=True):
-        cells = [
-            _cell([r for r in report.results if r.clause == clause.id]) for report in reports
-        ]
+        cells = [_cell([r for r in report.results if r.clause == clause.id]) for report in reports]
         title = Text(f"{clause.id:<5}{clause.title}", "" if clause.required else "italic")
         last = following is None or following.id[0] != clause.id[0]
         table.add_row(title, *cells, end_section=last)

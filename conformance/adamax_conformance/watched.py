@@ -34,7 +34,9 @@ class Watched:
         self.backend = backend
         self.features = frozenset(backend.features)
 
-    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:
+    # Each is the operation of the same name of `Backend`.
+
+    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:  # noqa: D102
         return self._call("init", copies(params), hp, **options)
 
     def step(
@@ -49,7 +51,8 @@ class Watched:
                 got = stepped[name]
                 if (got.shape, got.dtype) != (param.shape, param.dtype):
                     raise ValueError(  # noqa: TRY301 - an answer out of form is the backend's fault
-                        f"{name} came back as {got.dtype}{got.shape}, was {param.dtype}{param.shape}"
+                        f"{name} came back as {got.dtype} {got.shape}, "
+                        f"was {param.dtype} {param.shape}"
                     )
         except (KeyError, TypeError, ValueError) as error:
             raise BackendError("step", error) from error
@@ -69,10 +72,12 @@ class Watched:
             for name, slot in checked.items()
         }
 
-    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Any:
+    def load(  # noqa: D102
+        self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]
+    ) -> Any:
         return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
 
-    def vjp(
+    def vjp(  # noqa: D102
         self,
         wrt: str,
         params: Arrays,
@@ -83,7 +88,7 @@ class Watched:
     ) -> Any:
         return self._call("vjp", wrt, params, grads, saved, hp, cotangents)
 
-    def placement(self) -> Any:
+    def placement(self) -> Any:  # noqa: D102
         return self._call("placement")
 
     def _call(self, operation: str, *args: Any, **kwargs: Any) -> Any:

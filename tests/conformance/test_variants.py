@@ -22,6 +22,9 @@ RULE = tuple(clause.id for clause in CLAUSES if clause.id[0] in "ASN" and clause
 LINES = tuple(clause for clause in RULE if clause[0] == "A")
 
 
+BASE = reference()
+
+
 class Wrong(NamedTuple):
     """A backend that is wrong on purpose, the clause that says so, and where it can be told."""
 
@@ -44,13 +47,8 @@ def wrapped(
     **parts: Any,
 ) -> Wrong:
     """The reference with another way of stepping round it: `step(params, grads, state, hp)`."""
-    base = reference()
-    return Wrong(
-        name, clause, replace(base, name=name, **({"step": step} if step else {}), **parts), dtypes
-    )
-
-
-BASE = reference()
+    backend = replace(BASE, name=name, **({"step": step} if step else {}), **parts)  # type: ignore[arg-type]  # mypy mixes up the fields of a ** argument
+    return Wrong(name, clause, backend, dtypes)
 
 
 def decay_then_sign(p: Any, g: Any, s: Any, hp: Any) -> Any:
@@ -94,7 +92,7 @@ def one_count_for_all(p: Any, g: Any, s: State, hp: Any) -> Any:
 def gradient_rewritten(p: Any, g: Any, s: Any, hp: Any) -> Any:
     result = BASE.step(p, g, s, hp)
     for k, grad in g.items():
-        grad += np.asarray(hp.weight_decay * p[k]).astype(grad.dtype)
+        np.add(grad, np.asarray(hp.weight_decay * p[k]).astype(grad.dtype), out=grad)
     return result
 
 
@@ -146,7 +144,9 @@ def modulus(p: Any, g: Any, s: State, hp: Any) -> Any:
 def started_at(value: float) -> Callable[..., State]:
     def init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> State:
         state: State = BASE.init(params, hp, state_dtype=state_dtype)
-        return state._replace(exp_inf={k: u + u.dtype.type(value) for k, u in state.exp_inf.items()})
+        return state._replace(
+            exp_inf={k: u + u.dtype.type(value) for k, u in state.exp_inf.items()}
+        )
 
     return init
 
@@ -166,7 +166,11 @@ def state_dtype_ignored(params: Any, hp: Any, state_dtype: Any = None) -> Any:
 
 def in_storage(p: Any, g: Any, s: State, hp: Any) -> Any:
     """Every operation rounded to the dtype of the parameters, as most frameworks do it."""
-    (b1, b2), new_p, (step, m, u) = hp.betas, dict(p), (dict(s.step), dict(s.exp_avg), dict(s.exp_inf))
+    (b1, b2), new_p, (step, m, u) = (
+        hp.betas,
+        dict(p),
+        (dict(s.step), dict(s.exp_avg), dict(s.exp_inf)),
+    )
     with np.errstate(all="ignore"):
         for k in g:
             as_stored = p[k].dtype.type

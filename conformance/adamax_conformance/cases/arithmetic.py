@@ -112,7 +112,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("A-7/late", features=["load"], judged=["param"])
 def _(data: Data) -> Run:
-    """After a thousand steps the correction is one: the step is of the moment, not of a look ahead."""
+    """After a thousand steps the correction is one: the step is of the moment, not beyond it."""
     params = {"w": data.array(np.zeros(8))}
     saved = Moments(1000, data.normal((8,), 1), data.array(np.full(8, 8.0)))
     grads = [{"w": data.normal((8,), 1)} for _ in range(3)]

@@ -191,9 +191,9 @@ def _(backend: Watched, data: Data) -> Finding:
         k: Moments(2, data.normal(p.shape, 1), abs(data.normal(p.shape, 1)) + data.array(4.0))
         for k, p in params.items()
     }
-    return judge_vjp(
-        backend, "exp_avg", params, grads, EXTREME, cotangents, saved
-    ) + judge_vjp(backend, "exp_inf", params, grads, EXTREME, cotangents, saved)
+    return judge_vjp(backend, "exp_avg", params, grads, EXTREME, cotangents, saved) + judge_vjp(
+        backend, "exp_inf", params, grads, EXTREME, cotangents, saved
+    )
 
 
 def _add_hyperparameter(name: str) -> None:

@@ -56,7 +56,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("N-4/infinite")
 def _(data: Data) -> Run:
-    """inf / inf is NaN; a finite parameter after an infinite gradient hides the accident."""
+    """An inf / inf is NaN; a finite parameter after an infinite gradient hides the accident."""
     params = {"w": data.array([1.0, 1.0, 1.0])}
     bad = data.array([np.inf, -np.inf, 1.0])
     return Run(params, [{"w": data.array([1.0, 1.0, 1.0])}, {"w": bad}, {"w": bad * 0 + 1}], PLAIN)
@@ -80,7 +80,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("N-6/zero-over-zero")
 def _(data: Data) -> Run:
-    """eps = 0 is allowed and is what the paper prints: 0 / 0 is NaN, as IEEE 754 says."""
+    """With eps = 0, as the paper prints it, 0 / 0 is NaN, as IEEE 754 says."""
     params = {"w": data.array([1.0, 1.0, 0.0])}
     grad = data.array([0.0, 1.0, -1.0])
     return Run(params, [{"w": grad}, {"w": grad * 0}], replace(PLAIN, eps=0.0))
@@ -106,7 +106,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("N-8/small-lr", judged=["param"])
 def _(data: Data) -> Run:
-    """u * c / lr exceeds float16's 65504 long before the step itself is out of range."""
+    """A denominator u * c / lr exceeds float16's 65504 long before the step is out of range."""
     params = {"w": data.array(np.zeros(4))}
     grad = {"w": data.array([4000.0, -30000.0, 500.0, 60000.0])}
     return Run(params, [grad] * 3, replace(PLAIN, lr=2.0**-9))

@@ -229,7 +229,7 @@ def _(backend: Watched, data: Data) -> Finding:
     return _refused(backend, data, data.normal((1,)), "a gradient of shape (1,) for (4,)")
 
 
-@CASES.case("S-10/kind", dtypes=[*FLOATS])
+@CASES.case("S-10/kind", dtypes=FLOATS)
 def _(backend: Watched, data: Data) -> Finding:
     """A complex gradient for a real parameter would lose its imaginary part."""
     grad = np.array([1 + 1j, 2, 3, 4], np.complex64)

@@ -1,1 +1,1 @@
-"""Glue for whole families of implementations: any torch.optim.Optimizer, any optax transformation."""
+"""Glue for families of implementations: any torch.optim.Optimizer, any optax transformation."""

@@ -3,8 +3,8 @@
 Gradients share their memory with the arrays of the judge, so that a change to them is seen.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import ml_dtypes
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from adamax_conformance.backend import Arrays, FunctionalBackend, Moments, SparseGradient
+from adamax_conformance.backend import Arrays, Moments, SparseGradient
 from adamax_conformance.formats import DTYPES
 from adamax_core import Hyperparameters
 
@@ -44,49 +44,55 @@ def to_numpy(tensor: Tensor) -> Any:
     return tensor.numpy()
 
 
-def options_of(hp: Hyperparameters, *, decoupled: bool) -> dict[str, Any]:
-    """The constructor's arguments; what a class may not know is left out unless it is asked for."""
-    options: dict[str, Any] = {
-        "lr": hp.lr,
-        "betas": hp.betas,
-        "eps": hp.eps,
-        "weight_decay": hp.weight_decay,
-        "maximize": hp.maximize,
-    }
-    return options | ({"decoupled_weight_decay": hp.decoupled_weight_decay} if decoupled else {})
-
-
-def torch_backend(
-    name: str,
-    make: MakeOptimizer,
-    *,
-    features: Sequence[str],
-    dtypes: Sequence[str] = DTYPES,
-    deviations: Mapping[str, str] | None = None,
-    **variant: Any,
-) -> FunctionalBackend:
+@dataclass(frozen=True)
+class TorchBackend:
     """A backend that makes an optimizer with `make(groups, **options, **variant)`.
 
-    Args:
-        name: how reports call it, before the variant.
+    Attributes:
+        base: how reports call it, before the variant.
         make: the optimizer's class.
-        features: see `adamax_conformance.backend.FEATURES`; ``vjp`` comes with
+        offers: see `adamax_conformance.backend.FEATURES`; ``vjp`` comes with the variant
             ``differentiable=True``.
         dtypes: of parameters.
         deviations: known deviations, with reasons.
-        **variant: further arguments of the constructor, such as ``foreach=True``.
+        variant: further arguments of the constructor, such as ``foreach=True``.
     """
-    decoupled = "decoupled_weight_decay" in features
-    query = "&".join(f"{key}={str(value).lower()}" for key, value in variant.items())
+
+    base: str
+    make: MakeOptimizer
+    offers: Sequence[str]
+    dtypes: Collection[str] = DTYPES
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    variant: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The base, and the variant as a query."""
+        query = "&".join(f"{key}={str(value).lower()}" for key, value in self.variant.items())
+        return f"{self.base}?{query}" if query else self.base
+
+    @property
+    def features(self) -> Collection[str]:
+        """What is offered in this variant."""
+        return [*self.offers, *(["vjp"] if self.variant.get("differentiable") else [])]
+
+    def _options(self, hp: Hyperparameters) -> dict[str, Any]:
+        """The constructor's arguments; what a class does not offer it need not know."""
+        names = ["lr", "betas", "eps", "weight_decay", "maximize"]
+        if "decoupled_weight_decay" in self.offers:
+            names.append("decoupled_weight_decay")
+        return {name: getattr(hp, name) for name in names}
 
     def init(
+        self,
         params: Arrays,
         hp: Hyperparameters,
         undecayed: Sequence[str] = (),
         state_dtype: str | None = None,
     ) -> Training:
+        """An optimizer of its own tensors; exempt parameters are a group of their own."""
         tensors = {key: to_torch(array) for key, array in params.items()}
-        options = options_of(hp, decoupled=decoupled) | variant
+        options = self._options(hp) | dict(self.variant)
         if state_dtype is not None:
             options["state_dtype"] = getattr(torch, state_dtype)
         exempt = {"params": [tensors[key] for key in undecayed], "weight_decay": 0.0}
@@ -94,14 +100,14 @@ def torch_backend(
             {"params": [tensor for key, tensor in tensors.items() if key not in undecayed]},
             *([exempt] if undecayed else []),
         ]
-        return Training(make(groups, **options), tensors)
+        return Training(self.make(groups, **options), tensors)
 
     def step(
-        params: Arrays, grads: Arrays, state: Training, hp: Hyperparameters
+        self, params: Arrays, grads: Arrays, state: Training, hp: Hyperparameters
     ) -> tuple[Arrays, Training]:
-        state.optimizer.param_groups[0].update(options_of(hp, decoupled=decoupled))
-        for group in state.optimizer.param_groups[1:]:
-            group.update(options_of(hp, decoupled=decoupled) | {"weight_decay": 0.0})
+        """Set hyperparameters, parameters and gradients, and step."""
+        for index, group in enumerate(state.optimizer.param_groups):
+            group.update(self._options(hp) | ({"weight_decay": 0.0} if index else {}))
         for key, tensor in state.params.items():
             tensor.detach_().copy_(to_torch(params[key]))
             tensor.grad = None
@@ -110,16 +116,18 @@ def torch_backend(
         state.optimizer.step()
         return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
 
-    def moments(state: Training) -> dict[str, Moments]:
+    def moments(self, state: Training) -> dict[str, Moments]:
+        """What the optimizer's state holds."""
         return {key: _moments(state, tensor) for key, tensor in state.params.items()}
 
-    def load(params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
-        training = init(params, hp)
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
+        """A fresh optimizer that has loaded a state dict with these slots."""
+        training = self.init(params, hp)
         # The step is saved as a number, which every version of torch can load.
         slots = {
             index: {
-                field: value if field == "step" else to_torch(value).clone()
-                for field, value in saved[key].items()
+                name: value if name == "step" else to_torch(value).clone()
+                for name, value in saved[key].items()
             }
             for index, key in enumerate(params)
         }
@@ -127,26 +135,65 @@ def torch_backend(
         training.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         return training
 
-    def placement() -> tuple[Any, Any]:
+    def placement(self) -> tuple[Any, Any]:
+        """The devices of a parameter on another device than the default, and of its state."""
         param = torch.zeros(3, device="meta")
         param.grad = torch.zeros(3, device="meta")
-        optimizer = make([param], **variant)
+        optimizer = self.make([param], **self.variant)
         optimizer.step()
-        devices = {optimizer.state[param][field].device for field in ("exp_avg", "exp_inf")}
+        devices = {optimizer.state[param][name].device for name in ("exp_avg", "exp_inf")}
         return {param.device}, devices
 
-    return FunctionalBackend(
-        f"{name}?{query}" if query else name,
-        init=init,
-        step=step,
-        moments=moments,
-        load=load,
-        vjp=lambda *args: _vjp(make, decoupled, variant, *args),
-        placement=placement,
-        dtypes=dtypes,
-        features=[*features, *(["vjp"] if variant.get("differentiable") else [])],
-        deviations=deviations or {},
-    )
+    def vjp(
+        self,
+        wrt: str,
+        params: Arrays,
+        grads: Sequence[Arrays],
+        saved: Mapping[str, Moments],
+        hp: Hyperparameters,
+        cotangents: Arrays,
+    ) -> Any:
+        """The derivative of the parameters after some steps, by autograd through the steps."""
+
+        def variables(arrays: Arrays, what: str) -> dict[str, Tensor]:
+            return {k: to_torch(a).clone().requires_grad_(wrt == what) for k, a in arrays.items()}
+
+        scalars = self._options(hp) | dict(zip(("beta1", "beta2"), hp.betas, strict=True))
+        if wrt in scalars:
+            scalars[wrt] = torch.tensor(scalars[wrt], dtype=torch.float64, requires_grad=True)
+        series = [variables(each, "grads") for each in grads]
+        named = {
+            "params": variables(params, "params"),
+            "exp_avg": variables({k: slot.exp_avg for k, slot in saved.items()}, "exp_avg"),
+            "exp_inf": variables({k: slot.exp_inf for k, slot in saved.items()}, "exp_inf"),
+        }
+        # Copies: what an optimizer updates in place may be no leaf of the graph.
+        tensors = {key: leaf.clone() for key, leaf in named["params"].items()}
+        options = {name: scalars[name] for name in self._options(hp)}
+        options["betas"] = (scalars["beta1"], scalars["beta2"])
+        optimizer = self.make(list(tensors.values()), **options, **self.variant)
+        for key, tensor in tensors.items():
+            optimizer.state[tensor] = {
+                "step": torch.tensor(float(saved[key].step)),
+                **{name: named[name][key].clone() for name in ("exp_avg", "exp_inf")},
+            }
+        for each in series:
+            for key, tensor in tensors.items():
+                tensor.grad = each[key]
+            optimizer.step()
+
+        groups = series if wrt == "grads" else [named.get(wrt) or {wrt: scalars[wrt]}]
+        slopes = iter(
+            torch.autograd.grad(
+                list(tensors.values()),
+                [tensor for group in groups for tensor in group.values()],
+                [to_torch(cotangents[key]) for key in tensors],
+            )
+        )
+        found = [{key: to_numpy(next(slopes)) for key in group} for group in groups]
+        if wrt == "grads":
+            return found
+        return found[0] if wrt in named else found[0][wrt]
 
 
 def _set_grad(tensor: Tensor, grad: Any) -> None:
@@ -171,57 +218,3 @@ def _moments(state: Training, tensor: Tensor) -> Moments:
         zero = to_numpy(torch.zeros_like(tensor, dtype=dtype))
         return Moments(0, zero, zero)
     return Moments(int(slot["step"]), to_numpy(slot["exp_avg"]), to_numpy(slot["exp_inf"]))
-
-
-def _vjp(
-    make: MakeOptimizer,
-    decoupled: bool,
-    variant: Mapping[str, Any],
-    wrt: str,
-    params: Arrays,
-    grads: Sequence[Arrays],
-    saved: Mapping[str, Moments],
-    hp: Hyperparameters,
-    cotangents: Arrays,
-) -> Any:
-    """The derivative of the parameters after some steps, by autograd through the steps."""
-
-    def variables(arrays: Arrays, what: str) -> dict[str, Tensor]:
-        return {k: to_torch(a).clone().requires_grad_(wrt == what) for k, a in arrays.items()}
-
-    leaves = variables(params, "params")
-    series = [variables(each, "grads") for each in grads]
-    exp_avgs = variables({k: slot.exp_avg for k, slot in saved.items()}, "exp_avg")
-    exp_infs = variables({k: slot.exp_inf for k, slot in saved.items()}, "exp_inf")
-    options = options_of(hp, decoupled=decoupled)
-    scalars = dict(zip(("beta1", "beta2"), hp.betas, strict=True)) | options
-    if wrt in scalars:
-        scalars[wrt] = torch.tensor(scalars[wrt], dtype=torch.float64, requires_grad=True)
-    options = {k: scalars[k] for k in options} | {"betas": (scalars["beta1"], scalars["beta2"])}
-
-    tensors = {k: leaf.clone() for k, leaf in leaves.items()}
-    optimizer = make(list(tensors.values()), **options, **variant)
-    for key, tensor in tensors.items():
-        # A copy: an optimizer that updates its state in place may do so.
-        optimizer.state[tensor] = {
-            "step": torch.tensor(float(saved[key].step)),
-            "exp_avg": exp_avgs[key].clone(),
-            "exp_inf": exp_infs[key].clone(),
-        }
-    for each in series:
-        for key, tensor in tensors.items():
-            tensor.grad = each[key]
-        optimizer.step()
-    named = {"params": leaves, "exp_avg": exp_avgs, "exp_inf": exp_infs}
-    groups = series if wrt == "grads" else [named.get(wrt) or {wrt: scalars[wrt]}]
-    slopes = iter(
-        torch.autograd.grad(
-            list(tensors.values()),
-            [tensor for group in groups for tensor in group.values()],
-            [to_torch(cotangents[key]) for key in tensors],
-        )
-    )
-    found = [{key: to_numpy(next(slopes)) for key in group} for group in groups]
-    if wrt == "grads":
-        return found
-    return found[0] if wrt in named else found[0][wrt]

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamax_conformance.backend import FunctionalBackend, Moments
-from adamax_conformance.glue.optax import optax_backend
+from adamax_conformance.backend import Moments
+from adamax_conformance.glue.optax import OptaxBackend
 from adamax_core import Hyperparameters
 
 # What it was seen to do (0.2.8), by clause, case or case in one dtype.
@@ -87,15 +87,22 @@ def _load(fresh: Any, saved: Mapping[str, Mapping[str, Any]]) -> Any:
     return placed(fresh)
 
 
-def backend(*, jit: bool = True) -> FunctionalBackend:
+def backend(*, jit: bool = True) -> OptaxBackend:
     """optax.adamax and optax.adamaxw, compiled or not."""
-    return optax_backend(
+    return OptaxBackend(
         "optax" if jit else "optax?jit=false",
         _make,
         _moments,
         _load,
-        features=["weight_decay", "decoupled_weight_decay", "undecayed", "load", "vjp", "placement"],
+        transform="optax:adamax",
+        features=[
+            "weight_decay",
+            "decoupled_weight_decay",
+            "undecayed",
+            "load",
+            "vjp",
+            "placement",
+        ],
         deviations=_DEVIATIONS,
         jit=jit,
-        transform="optax:adamax",
     )

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch.optim import Adamax
 
-from adamax_conformance.backend import FunctionalBackend
-from adamax_conformance.glue.torch import torch_backend
+from adamax_conformance.glue.torch import TorchBackend
 
 # What it was seen to do (2.13), by clause, case or case in one dtype.
 _DEVIATIONS = {
@@ -28,13 +27,13 @@ _DIFFERENTIABLE_DEVIATIONS = {
 }
 
 
-def backend(**variant: Any) -> FunctionalBackend:
+def backend(**variant: Any) -> TorchBackend:
     """The stock optimizer with these arguments of its constructor, such as ``foreach=True``."""
-    deviations = _DEVIATIONS | (_DIFFERENTIABLE_DEVIATIONS if variant.get("differentiable") else {})
-    return torch_backend(
+    return TorchBackend(
         "torch.optim",
         Adamax,
-        features=["maximize", "weight_decay", "undecayed", "load", "sparse", "placement"],
-        deviations=deviations,
-        **variant,
+        offers=["maximize", "weight_decay", "undecayed", "load", "sparse", "placement"],
+        deviations=_DEVIATIONS
+        | (_DIFFERENTIABLE_DEVIATIONS if variant.get("differentiable") else {}),
+        variant=variant,
     )
