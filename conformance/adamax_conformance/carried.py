@@ -137,7 +137,7 @@ class Carried:
     def rounded(self, roundings: int = 1) -> "Carried":
         """This value after so many roundings to the format, or after it was too small for it."""
         size = abs(self.value) + self.error
-        tiny = (size < 2 * self.format.underflow) & (size != 0)
+        tiny = (size < 2 * self.format.normal) & (size != 0)
         lost = np.where(tiny, np.asarray(self.format.underflow, dtype=object), 0)
         error = self.error + roundings * self.format.unit * size + lost
         return Carried(self.value, _rounded_up(error), self.format)

@@ -122,7 +122,7 @@ def check(
         sys.stdout.write("\n")
     else:
         # A pipe has no width; the table is then as wide as it needs to be.
-        wide = None if sys.stdout.isatty() else 30 + 18 * len(reports)
+        wide = None if sys.stdout.isatty() else 40 + 26 * len(reports)
         show(reports, Console(width=wide), verbose=verbose)
     codes = {_code(report, strict=strict) for report in reports}
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))

@@ -17,15 +17,17 @@ class Format:
         name: NumPy's name of the dtype of reals.
         dtype: that dtype.
         unit: unit roundoff, half the distance from 1 to the next number.
-        underflow: the most that is lost where a result is too small: the smallest normal number,
-            since hardware may flush to zero; the smallest subnormal in float16, which is computed
-            in float32 and flushed by nothing.
+        normal: the smallest normal number; below it a result has fewer digits, or none.
+        underflow: the most that is lost there: the number itself, since hardware may flush to
+            zero; the smallest subnormal in float16, which is computed in float32 and flushed by
+            nothing.
         largest: the largest finite number.
     """
 
     name: str
     dtype: np.dtype[Any]
     unit: Fraction
+    normal: Fraction
     underflow: Fraction
     largest: Fraction
 
@@ -37,6 +39,7 @@ def _format(name: str, scalar: type, *, flushed: bool) -> Format:
         name=name,
         dtype=np.dtype(scalar),
         unit=Fraction(float(info.eps)) / 2,
+        normal=Fraction(float(info.smallest_normal)),
         underflow=Fraction(float(smallest)),
         largest=Fraction(float(info.max)),
     )

@@ -36,7 +36,8 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
         console: where to.
         verbose: explain each expected deviation, and why cases are unsupported.
     """
-    console.print(_table(reports))
+    for table in _tables(reports, console):
+        console.print(table)
     console.print(
         Text.assemble(*[(f"{mark} {status}   ", style) for status, (mark, style) in MARKS.items()]),
         Text("a number counts the cases of a clause, each in each dtype", "bright_black"),
@@ -47,6 +48,15 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
     console.print()
     for report in reports:
         console.print(_sentence(report))
+
+
+def _tables(reports: Sequence[Report], console: Console) -> list[Table]:
+    """One table, or several of fewer backends each where the terminal is too narrow for it."""
+    table = _table(reports)
+    if len(reports) == 1 or console.measure(table).maximum <= console.width:
+        return [table]
+    half = (len(reports) + 1) // 2
+    return _tables(reports[:half], console) + _tables(reports[half:], console)
 
 
 def _table(reports: Sequence[Report]) -> Table:

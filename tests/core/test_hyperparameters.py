@@ -1,6 +1,7 @@
 """Every field has its domain, and what is outside is refused with value and domain."""
 
 import math
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -8,7 +9,10 @@ import pytest
 
 from adamax_core import Hyperparameters
 
-BETAS = {"beta1": lambda x: (x, 0.999), "beta2": lambda x: (0.9, x)}
+BETAS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "beta1": lambda x: (x, 0.999),
+    "beta2": lambda x: (0.9, x),
+}
 FIELDS = ("lr", "eps", "weight_decay", *BETAS)
 
 
@@ -40,7 +44,7 @@ def test_the_ends_of_a_domain_that_belong_to_it_pass(field: str, value: Any) -> 
 
 @pytest.mark.parametrize("field", ["lr", "eps", "weight_decay"])
 def test_the_largest_float_is_allowed_but_for_the_betas(field: str) -> None:
-    Hyperparameters(**{field: 1.7976931348623157e308})
+    Hyperparameters(**arguments(field, 1.7976931348623157e308))
 
 
 @pytest.mark.parametrize("field", FIELDS)
@@ -70,4 +74,4 @@ def test_hyperparameters_cannot_be_changed() -> None:
 
 def test_flags_are_given_by_name_only() -> None:
     with pytest.raises(TypeError, match="positional"):
-        Hyperparameters(1e-3, (0.9, 0.999), 1e-8, 0.0, True)  # type: ignore[misc]  # the point
+        Hyperparameters(1e-3, (0.9, 0.999), 1e-8, 0.0, True)  # type: ignore[call-arg]  # the point

@@ -1,0 +1,179 @@
+"""`check`, the report, and what a backend can do to them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import adamax_conformance
+from adamax_conformance import ConformanceError, FunctionalBackend, Status, Verdict, check
+from adamax_conformance.backend import slots
+from adamax_conformance.clauses import CLAUSES
+from adamax_core import CANONICAL
+from adamax_core.conformance import backend as reference
+
+BASE = reference()
+EPS_OUTSIDE = CANONICAL._replace(infinity_norm=lambda u, g, b2, _eps: np.maximum(b2 * u, abs(g)))
+
+
+def raising(*_args: Any, **_kwargs: Any) -> Any:
+    raise RuntimeError("the kernel said no\nand then some")
+
+
+def exiting(*_args: Any, **_kwargs: Any) -> Any:
+    raise SystemExit(3)
+
+
+def test_reference_is_conformant_and_the_totals_add_up() -> None:
+    report = check("numpy", dtypes=["float32"])
+    assert report.conformant
+    assert report.verdict is Verdict.CONFORMANT
+    assert sum(report.counts.values()) == len(report.results)
+    assert report.counts[Status.PASS] + report.counts[Status.UNSUPPORTED] == len(report.results)
+    assert report.elements == sum(result.elements for result in report.results) > 5000
+    assert report.suspect is None
+    report.raise_for_status()
+
+
+def test_another_seed_gives_other_data_and_the_same_one_the_same() -> None:
+    used = [
+        [r.bound_used for r in check("numpy", clauses=["A-4"], seed=seed).results]
+        for seed in (0, 0, 1)
+    ]
+    assert used[0] == used[1] != used[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"clauses": ["A-99"]}, "unknown clause 'A-99': there are A-1, A-2"),
+        ({"dtypes": ["float8"]}, "unknown dtype 'float8': there are float16"),
+    ],
+)
+def test_unknown_selection_is_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check("numpy", **arguments)
+
+
+@pytest.mark.parametrize("fault", [raising, exiting])
+@pytest.mark.parametrize("part", ["init", "step", "moments"])
+def test_backend_that_cannot_take_a_step_is_broken(part: str, fault: Callable[..., Any]) -> None:
+    report = check(replace(BASE, **{part: fault}), clauses=["A-4"])  # type: ignore[arg-type]  # mypy mixes up the fields of a ** argument
+    assert report.verdict is Verdict.BROKEN
+    assert f"the smoke test, one float64 step: {part} raised" in report.broken
+    assert {r.status for r in report.results} <= {Status.ERROR, Status.UNSUPPORTED}
+    with pytest.raises(ConformanceError, match="the smoke test"):
+        report.raise_for_status()
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda p, _s: p, "step raised"),
+        (lambda _p, s: ({}, s), "step raised KeyError"),
+        (lambda p, s: ({k: v[:1] for k, v in p.items()}, s), "came back as float64 (1,)"),
+        (lambda p, s: ({k: v.astype(np.float32) for k, v in p.items()}, s), "came back as float32"),
+    ],
+)
+def test_answers_out_of_form_are_the_backends_fault(
+    answer: Callable[[Any, Any], Any], message: str
+) -> None:
+    backend = replace(BASE, step=lambda p, _g, s, _hp: answer(dict(p), s))
+    assert message in check(backend, clauses=["A-4"], dtypes=["float64"]).broken
+
+
+@pytest.mark.parametrize(
+    ("moments", "message"),
+    [
+        ({}, "moments of [] for parameters ['w']"),
+        ({"w": (0.5, np.zeros(2), np.zeros(2))}, "step 0.5 is not a whole number"),
+        ({"w": (1, np.zeros(3), np.zeros(2))}, r"exp_avg has shape (3,), the parameter (2,)"),
+    ],
+)
+def test_moments_are_checked(moments: Any, message: str) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the text is compared whole below
+        slots({"w": np.zeros(2)}, moments)
+    assert message in str(caught.value)
+
+
+def test_error_in_one_case_leaves_the_others() -> None:
+    def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
+        return raising() if hp.maximize else BASE.step(p, g, s, hp)
+
+    report = check(replace(BASE, step=step), clauses=["A-1", "A-4"], dtypes=["float32"])
+    assert [r.status for r in report.results] == [Status.ERROR] * 2 + [Status.PASS] * 2
+    assert report.results[0].message == "step raised RuntimeError: the kernel said no"
+    assert report.verdict is Verdict.NOT_CONFORMANT
+
+
+def test_required_clause_that_did_not_run_is_incomplete_not_conformant() -> None:
+    report = check(replace(BASE, dtypes=("float64",)), clauses=["A-4", "H-1"], dtypes=["float32"])
+    assert report.missing == ("A-4", "H-1")
+    assert report.verdict is Verdict.INCOMPLETE
+    assert not report.conformant
+    with pytest.raises(ConformanceError, match="did not run: A-4, H-1"):
+        report.raise_for_status()
+
+
+def test_expected_deviation_is_counted_apart_and_has_to_show() -> None:
+    wrong = replace(BASE, step=lambda p, _g, s, _hp: (dict(p), s))
+    known = {"A-4": "idle by design"}
+    report = check(replace(wrong, deviations=known), clauses=["A-4"], dtypes=["float32"])
+    assert report.verdict is Verdict.DEVIATES
+    assert not report.conformant
+    assert {r.status for r in report.results} == {Status.DEVIATION}
+    assert report.results[0].message.startswith("idle by design (step 1, ")
+
+    report = check(replace(BASE, deviations=known), clauses=["A-4"], dtypes=["float32"])
+    assert report.verdict is Verdict.NOT_CONFORMANT
+    assert "passed, but is known to deviate: idle by design" in report.results[0].message
+
+
+def test_deviation_of_an_unknown_case_is_a_broken_adapter() -> None:
+    report = check(replace(BASE, deviations={"A-4/gone": "x"}), clauses=["A-4"])
+    assert report.broken == "deviations of unknown cases: A-4/gone"
+
+
+def test_backend_without_a_known_dtype_is_broken() -> None:
+    assert "no dtype of float16" in check(replace(BASE, dtypes=("float8",))).broken
+
+
+def test_unknown_feature_is_refused_when_the_backend_is_made() -> None:
+    with pytest.raises(ValueError, match=r"unknown features \['maximise'\]: choose among"):
+        replace(BASE, features=("maximise",))
+
+
+def test_operation_that_was_not_given_says_so() -> None:
+    bare = FunctionalBackend("bare", init=BASE.init, step=BASE.step, features=("placement",))
+    report = check(bare, clauses=["S-11"])
+    assert "made without `placement`" in report.results[0].message
+
+
+def test_ten_lines_make_a_backend_without_visible_state() -> None:
+    """Judged along its trajectory: the same verdict, fewer things seen."""
+    blind = replace(BASE, moments=lambda _state: None)
+    report = check(blind, dtypes=["float32"])
+    assert not report.failed_clauses
+    lagging = replace(blind, step=lambda p, _g, s, _hp: (dict(p), s))
+    assert check(lagging, clauses=["A-4"], dtypes=["float32"]).failed_clauses == ("A-4",)
+
+
+def test_failure_names_step_element_quantity_and_interval() -> None:
+    report = check(
+        reference(EPS_OUTSIDE, "eps outside"),
+        clauses=["A-5"],
+        dtypes=["float32"],
+    )
+    message = report.results[0].message
+    assert message.startswith("step 1, ")
+    for part in ("exp_inf: got ", "allowed [", "], exactly ", "times the bound"):
+        assert part in message
+    assert report.suspect == "A-5"
+    assert [report.as_dict()[k] for k in ("conformant", "suspect")] == [False, "A-5"]
+
+
+def test_public_names() -> None:
+    assert set(adamax_conformance.__all__) >= {"check", "FunctionalBackend", "Report", "Backend"}
+    assert len({clause.id for clause in CLAUSES}) == len(CLAUSES)

@@ -1,0 +1,127 @@
+"""The command: what it prints and how it exits."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from adamax_conformance import check
+from adamax_conformance.cli import app
+from adamax_conformance.table import show
+
+RUNNER = CliRunner()
+GLUE = """
+from dataclasses import replace
+from adamax_core.conformance import backend
+base = backend()
+idle = replace(base, name="idle", step=lambda p, g, s, hp: (dict(p), s))
+narrow = replace(base, name="narrow", dtypes=("float64",))
+def no_step(*_args): raise RuntimeError("no device")
+broken = replace(base, name="broken", step=no_step)
+"""
+
+
+@pytest.fixture(autouse=True)
+def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "cli_glue.py").write_text(GLUE)
+
+
+ONE = ["--clause", "A-4", "--dtype", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["numpy", *ONE], 0, "numpy: conformant"),
+        (["torch.optim", "--clause", "S-8"], 0, "torch.optim: deviates as documented in S-8"),
+        (["torch.optim", "--clause", "S-8", "--strict"], 1, "deviates as documented"),
+        (["py:cli_glue:idle", *ONE], 1, "idle: not conformant in A-4; look at A-4 first"),
+        (["nope"], 2, "unknown backend 'nope'"),
+        (["numpy", "--clause", "Z-1"], 2, "unknown clause 'Z-1'"),
+        (["numpy", "--dtype", "int8"], 2, "unknown dtype 'int8'"),
+        (["numpy", "--clause", "A-9", "--dtype", "float32"], 2, "no case of these clauses"),
+        (["numpy", "--seed", "-1"], 2, "greater than or equal to 0"),
+        (["py:cli_glue:broken", *ONE], 3, "RuntimeError: no device"),
+        (["py:cli_glue:gone.x", *ONE], 2, "has no 'gone.x'"),
+        (["numpy?x=1", *ONE], 3, "cannot be made"),
+        (["py:cli_glue:narrow", *ONE], 4, "incomplete; required, but not run: A-4"),
+        (["numpy", "py:cli_glue:idle", "py:cli_glue:narrow", *ONE], 1, "numpy: conformant"),
+    ],
+)
+def test_exit_code_and_text(arguments: list[str], code: int, text: str) -> None:
+    result = RUNNER.invoke(app, ["check", *arguments])
+    assert result.exit_code == code, result.output
+    assert text in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_table_counts_every_case_once() -> None:
+    result = RUNNER.invoke(app, ["check", "numpy", "torch.optim", "--clause", "H-1"])
+    lines = {line.split("│")[1].strip(): line for line in result.output.splitlines() if "│" in line}
+    rows = {name: [int(n) for n in line.split("│")[2:4]] for name, line in lines.items()
+            if name[:1] in "✓✗≠·!" or name == "cases, all"}  # fmt: skip
+    totals = rows.pop("cases, all")
+    assert [sum(row[i] for row in rows.values()) for i in range(2)] == totals == [3, 3]
+    assert "✓2 ≠1" in lines["H-1  domain of lr"]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (40, 3)])
+def test_narrow_terminal_gets_several_tables(width: int, tables: int) -> None:
+    reports = [check(name, clauses=["H-1"]) for name in ("numpy", "torch", "torch.optim")]
+    printed = io.StringIO()
+    show(reports, Console(width=width, file=printed))
+    assert printed.getvalue().count("Adamax conformance") == tables
+
+
+def test_json_is_one_document_with_every_result() -> None:
+    result = RUNNER.invoke(app, ["check", "numpy", "optax", "--clause", "H-2", "--format", "json"])
+    document = json.loads(result.stdout)
+    assert [report["backend"] for report in document["reports"]] == ["numpy", "optax"]
+    for report in document["reports"]:
+        assert sum(report["counts"].values()) == report["cases"] == len(report["results"]) == 3
+    assert document["reports"][1]["verdict"] == "deviates as documented"
+
+
+def test_verbose_explains_deviations_and_what_is_unsupported() -> None:
+    result = RUNNER.invoke(
+        app, ["check", "optax", "--verbose", "--clause", "A-1", "--clause", "H-1"]
+    )
+    words = " ".join(result.output.split())
+    assert "≠ H-1/negative[float32]: no validation: a negative learning rate ascends" in words
+    assert "· A-1/maximize[float32]: no maximize" in words
+
+
+def test_many_failures_are_cut_short_unless_asked() -> None:
+    arguments = [
+        "check",
+        "py:cli_glue:idle",
+        *(f"--clause={c}" for c in ("A-4", "A-5", "A-7", "S-9")),
+    ]
+    assert "more: --verbose shows them all" in RUNNER.invoke(app, arguments).output
+    assert "shows them all" not in RUNNER.invoke(app, [*arguments, "--verbose"]).output
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ([], "torch.optim"),
+        (["clauses"], "infinity norm"),
+        (["cases"], "S-2/missing-once"),
+        (["features"], "decoupled_weight_decay"),
+    ],
+)
+def test_list(what: list[str], text: str) -> None:
+    result = RUNNER.invoke(app, ["list", *what])
+    assert result.exit_code == 0
+    assert text in result.output
+
+
+def test_help_teaches() -> None:
+    result = RUNNER.invoke(app, ["check", "--help"])
+    words = " ".join(result.output.split())
+    assert "Exit codes: 0 conformant" in words
+    assert "Example: adamax-conformance check" in words

@@ -1,0 +1,40 @@
+"""The subjects that are built in: ours are conformant, others deviate exactly as written down."""
+
+import pytest
+
+from adamax_conformance import Status, Verdict, check
+from adamax_conformance.registry import find
+
+OURS = ["numpy", "jax", "torch", "torch?foreach=true", "torch?differentiable=true"]
+OTHERS = ["optax", "torch.optim", "torch.optim?foreach=true", "torch.optim?differentiable=true"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OURS)
+def test_ours_are_conformant(name: str) -> None:
+    report = check(name)
+    report.raise_for_status()
+    assert not report.missing
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_deviate_exactly_as_documented(name: str) -> None:
+    """Strict: a deviation that does not show, or one that is not listed, fails."""
+    report = check(name)
+    assert [r.id for r in report.results if r.status in (Status.FAIL, Status.ERROR)] == []
+    assert report.verdict is Verdict.DEVIATES
+    assert not report.missing
+
+
+def test_64_bits_can_be_left_off_and_compilation_too() -> None:
+    report = check("jax?x64=false&jit=false", clauses=["A-7", "A-9", "D-1"])
+    assert not report.failed_clauses
+    assert {r.dtype for r in report.results if r.status == Status.UNSUPPORTED} == {
+        "float64", "complex128",
+    }  # fmt: skip
+
+
+def test_variants_offer_derivatives_only_where_they_have_them() -> None:
+    assert "vjp" in find("torch?differentiable=true").features
+    assert "vjp" not in find("torch").features

@@ -1,0 +1,119 @@
+"""The example trains, draws, refuses what makes no sense, and would notice a wrong rule.
+
+How far rounding drives two trainings apart depends on the network, so no number here says how far
+is too far. How that distance changes with the precision does not depend on it: a first-order error
+is proportional to the unit roundoff w, which is 2^-24 in float32 and 2^-53 in float64, so rounding
+shrinks by 2^29 from one to the other, and a difference of rule does not shrink at all. Half of 29,
+rounded down, is as far from one as from the other.
+"""
+
+import importlib.util
+import re
+import sys
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import adamax_core
+from adamax_core.rule import maximum
+
+SHRINKS = 2.0 ** -((53 - 24) // 2)
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.py"
+
+
+@pytest.fixture(scope="module")
+def digits() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("digits_example", EXAMPLE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def run(digits: ModuleType, plot: Path, dtype: str) -> str:
+    arguments = ["--epochs", "2", "--weight-decay", "1e-3", "--dtype", dtype, "--plot", str(plot)]
+    result = CliRunner().invoke(digits.app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert result.stderr == "", "no progress bar where there is no terminal"
+    return result.stdout
+
+
+def largest_difference(printed: str) -> float:
+    found = re.search(r"^largest difference between any two.*: (\S+)$", printed, re.MULTILINE)
+    assert found, printed
+    return float(found[1])
+
+
+def differences(digits: ModuleType, folder: Path) -> tuple[float, float]:
+    """In float32 and in float64."""
+    single, double = (
+        largest_difference(run(digits, folder / "curves.png", dtype))
+        for dtype in ("float32", "float64")
+    )
+    return single, double
+
+
+def test_the_four_trainers_end_alike_and_are_drawn(digits: ModuleType, tmp_path: Path) -> None:
+    plot = tmp_path / "made" / "for" / "it" / "curves.png"
+    printed = run(digits, plot, "float64")
+    ends = re.findall(r"^(\S.*?) +(\d\.\d{8}) +(\d+\.\d\d%)$", printed, re.MULTILINE)
+    assert [name for name, _, _ in ends] == list(digits.TRAINERS)
+    assert len({accuracy for _, _, accuracy in ends}) == 1, printed
+    assert f"plot: {plot}" in printed
+    assert plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_the_curves_differ_by_rounding_alone(digits: ModuleType, tmp_path: Path) -> None:
+    single, double = differences(digits, tmp_path)
+    assert double < single * SHRINKS
+
+
+def eps_in_the_decay(exp_inf: Any, grad: Any, beta2: Any, eps: Any) -> Any:
+    return maximum(beta2 * exp_inf + eps, abs(grad))
+
+
+def test_one_dialect_among_the_four_would_be_noticed(
+    digits: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dialect = adamax_core.CANONICAL._replace(infinity_norm=eps_in_the_decay)
+    monkeypatch.setattr(adamax_core, "step", partial(adamax_core.step, rule=dialect))
+    single, double = differences(digits, tmp_path)
+    assert double > single * SHRINKS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--lr", "-1"], "lr = -1.0 is outside its domain 0 <= lr < 1"),
+        (["--lr", "nan"], "lr = nan is outside its domain"),
+        (["--weight-decay", "1"], "weight_decay = 1.0 is outside its domain 0 <= weight_decay < 1"),
+        (["--epochs", "0"], "Invalid value for '--epochs'"),
+        (["--seed", "-1"], "Invalid value for '--seed'"),
+        (["--dtype", "float16"], "'float16' is not one of 'float32', 'float64'"),
+        (["--plot", "curves.txt"], "curves.txt ends in none of .png, .pdf, .svg"),
+        (["--plot", f"{EXAMPLE}/curves.png"], f"({EXAMPLE}: File exists)"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_any_training(
+    arguments: list[str], said: str, digits: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(digits, "make_task")
+    result = CliRunner().invoke(digits.app, arguments)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_folder_is_not_written_over(digits: ModuleType, tmp_path: Path) -> None:
+    folder = tmp_path / "curves.png"
+    folder.mkdir()
+    result = CliRunner().invoke(digits.app, ["--plot", str(folder)])
+    assert result.exit_code == 2, result.output
+    assert f"cannot write {folder}" in result.stderr

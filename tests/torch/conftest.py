@@ -1,0 +1,64 @@
+"""What the torch tests share: making a parameter with a gradient, and comparing bits."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+def _bits(tensor: Tensor) -> bytes:
+    flat = tensor.detach().resolve_conj().contiguous().reshape(-1)
+    return bytes(flat.view(torch.uint8).tolist())
+
+
+def _snapshot(*optimizers: Optimizer) -> list[Any]:
+    """The bits of all parameters and all state, in order."""
+    return [
+        (name, _bits(value))
+        for optimizer in optimizers
+        for group in optimizer.param_groups
+        for param in group["params"]
+        for name, value in [("param", param), *sorted(optimizer.state.get(param, {}).items())]
+    ]
+
+
+def _parameters(dtype: torch.dtype = torch.float64, seed: int = 0) -> list[torch.nn.Parameter]:
+    """Parameters of several shapes, 0-d, empty and not contiguous among them."""
+    generator = torch.Generator().manual_seed(seed)
+    shapes = [(3, 2), (), (0, 2), (5,)]
+    values = [torch.randn(shape, dtype=torch.complex128, generator=generator) for shape in shapes]
+    values.append(torch.randn((2, 3), dtype=torch.complex128, generator=generator).t())
+    return [
+        torch.nn.Parameter((value if dtype.is_complex else value.real).to(dtype))
+        for value in values
+    ]
+
+
+@pytest.fixture(scope="session")
+def bits() -> Callable[[Tensor], bytes]:
+    return _bits
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Callable[..., list[Any]]:
+    return _snapshot
+
+
+@pytest.fixture(scope="session")
+def make_parameters() -> Callable[..., list[torch.nn.Parameter]]:
+    return _parameters
+
+
+@pytest.fixture(scope="session")
+def set_gradients() -> Callable[[list[torch.nn.Parameter], int], None]:
+    def set_gradients(params: list[torch.nn.Parameter], seed: int) -> None:
+        """Seeded gradients; in odd steps the first parameter has none."""
+        for param, value in zip(params, _parameters(params[0].dtype, seed), strict=True):
+            param.grad = value.detach()
+        if seed % 2:
+            params[0].grad = None
+
+    return set_gradients

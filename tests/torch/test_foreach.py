@@ -1,0 +1,86 @@
+"""Many tensors at once give the bits of one after the other."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from adamax_torch import Adamax
+
+DTYPES = [
+    torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64, torch.complex128,
+]  # fmt: skip
+OPTIONS: list[dict[str, Any]] = [
+    {},
+    {"weight_decay": 0.1},
+    {"weight_decay": 0.1, "decoupled_weight_decay": True},
+    {"maximize": True, "weight_decay": 0.1, "betas": (0.3, 0.5), "eps": 1e-3},
+    {"capturable": True, "weight_decay": 0.1},
+    {"betas": (0.0, 0.0), "lr": 0.5},
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_foreach_gives_the_bits_of_the_loop(
+    dtype: torch.dtype,
+    options: dict[str, Any],
+    make_parameters: Callable[..., list[torch.nn.Parameter]],
+    set_gradients: Callable[..., None],
+    snapshot: Callable[..., list[Any]],
+) -> None:
+    one, many = make_parameters(dtype), make_parameters(dtype)
+    loop, foreach = Adamax(one, **options), Adamax(many, foreach=True, **options)
+    before = snapshot(loop)
+    for seed in range(1, 5):
+        for params in (one, many):
+            set_gradients(params, seed)
+        loop.step()
+        foreach.step()
+        assert snapshot(loop) == snapshot(foreach)
+    assert snapshot(loop) != before
+
+
+def test_one_group_may_hold_several_dtypes_and_a_state_dtype(
+    make_parameters: Callable[..., list[torch.nn.Parameter]],
+    set_gradients: Callable[..., None],
+    snapshot: Callable[..., list[Any]],
+) -> None:
+    mixes = [[make_parameters(dtype) for dtype in DTYPES] for _ in range(2)]
+    loop, foreach = (
+        Adamax([p for params in mix for p in params], state_dtype=torch.float32, foreach=each)
+        for mix, each in zip(mixes, (False, True), strict=True)
+    )
+    for seed in range(1, 4):
+        for params in mixes[0] + mixes[1]:
+            set_gradients(params, seed)
+        loop.step()
+        foreach.step()
+    assert snapshot(loop) == snapshot(foreach)
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_the_gradients_stay_as_they_are(
+    dtype: torch.dtype,
+    foreach: bool,
+    make_parameters: Callable[..., list[torch.nn.Parameter]],
+    set_gradients: Callable[..., None],
+    bits: Callable[[torch.Tensor], bytes],
+) -> None:
+    params = make_parameters(dtype)
+    optimizer = Adamax(params, foreach=foreach, maximize=True, weight_decay=0.1)
+    set_gradients(params, 2)
+    before = [bits(p.grad) for p in params if p.grad is not None]
+    optimizer.step()
+    assert [bits(p.grad) for p in params if p.grad is not None] == before
+
+
+def test_foreach_with_no_gradient_at_all_does_nothing(
+    make_parameters: Callable[..., list[torch.nn.Parameter]], snapshot: Callable[..., list[Any]]
+) -> None:
+    optimizer = Adamax(make_parameters(), foreach=True)
+    before = snapshot(optimizer)
+    optimizer.step()
+    assert snapshot(optimizer) == before

@@ -1,0 +1,186 @@
+"""What is refused, with which words, and that nothing has been changed by then."""
+
+import math
+import re
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from adamax_torch import Adamax
+
+Snapshot = Callable[..., list[Any]]
+BETAS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
+    "beta1": lambda x: (x, 0.999),
+    "beta2": lambda x: (0.9, x),
+}
+BAD: list[tuple[str, float]] = [
+    (name, value)
+    for name in ("lr", "eps", "weight_decay", *BETAS)
+    for value in (-1.0, math.inf, math.nan)
+] + [(name, 1.0) for name in BETAS]
+
+
+def option(name: str, value: Any) -> dict[str, Any]:
+    return {"betas": BETAS[name](value)} if name in BETAS else {name: value}
+
+
+def domain(name: str, value: float) -> str:
+    end = "1" if name in BETAS else "inf"
+    return f"^{re.escape(f'{name} = {value} is outside its domain 0 <= {name} < {end}')}$"
+
+
+def pair(dtype: torch.dtype = torch.float64) -> list[Parameter]:
+    params = [Parameter(torch.tensor([1.0, 2.0], dtype=dtype)) for _ in range(2)]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    return params
+
+
+@pytest.mark.parametrize("as_tensor", [False, True])
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_hyperparameter_outside_its_domain_is_a_value_error(
+    name: str, value: float, as_tensor: bool
+) -> None:
+    given = option(name, torch.tensor(value) if as_tensor else value)
+    with pytest.raises(ValueError, match=domain(name, value)):
+        Adamax(pair(), **given)
+
+
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_group_with_a_bad_hyperparameter_is_not_added(name: str, value: float) -> None:
+    first, second = pair()
+    optimizer = Adamax([first])
+    with pytest.raises(ValueError, match=domain(name, value)):
+        optimizer.add_param_group({"params": [second], **option(name, value)})
+    assert len(optimizer.param_groups) == 1
+
+
+def test_a_group_that_is_no_dict_is_refused_as_torch_does() -> None:
+    with pytest.raises(TypeError, match="param_group must be a dict"):
+        Adamax(pair()).add_param_group([torch.ones(1)])  # type: ignore[arg-type]  # the point
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize(("name", "value"), BAD)
+def test_a_bad_hyperparameter_set_later_stops_the_step_before_anything_changes(
+    name: str, value: float, foreach: bool, snapshot: Snapshot
+) -> None:
+    first, second = pair()
+    optimizer = Adamax([{"params": [first]}, {"params": [second]}], foreach=foreach)
+    optimizer.step()
+    optimizer.param_groups[1].update(option(name, value))
+    before = snapshot(optimizer)
+    with pytest.raises(ValueError, match=domain(name, value)):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"betas": 0.9}, ValueError, r"^betas = 0.9 is not a pair \(beta1, beta2\)$"),
+        ({"betas": (0.9,)}, ValueError, r"is not a pair"),
+        ({"lr": None}, TypeError, "^lr = None is not a number$"),
+        ({"eps": "small"}, TypeError, "^eps = 'small' is not a number$"),
+        ({"lr": torch.ones(2)}, ValueError, r"^Tensor lr must be 1-element, has shape \(2,\)$"),
+        ({"betas": (torch.ones(0), 0.9)}, ValueError, r"must be 1-element, has shape \(0,\)$"),
+        ({"state_dtype": torch.int32}, ValueError, "^state_dtype = torch.int32 is not a real"),
+        ({"state_dtype": torch.complex64}, ValueError, "^state_dtype = torch.complex64 is not"),
+        ({"state_dtype": "float32"}, ValueError, "^state_dtype = 'float32' is not a real"),
+        ({"foreach": True, "differentiable": True}, RuntimeError, "^foreach=True does not support"),
+        ({"fused": True}, RuntimeError, "^fused=True: this version has no fused kernel"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("late", [False, True], ids=["constructor", "group"])
+def test_options_that_make_no_sense_are_refused(
+    options: dict[str, Any], error: type[Exception], message: str, late: bool
+) -> None:
+    first, second = pair()
+    with pytest.raises(error, match=message):
+        Adamax([first] if late else [first, second], **({} if late else options)).add_param_group(
+            {"params": [second], **options}
+        )
+
+
+def sparse() -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's note on its invariant checks
+        return torch.sparse_coo_tensor(
+            torch.tensor([[0]]), torch.ones(1), (2,), check_invariants=True
+        )
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize(
+    ("grad", "data", "message"),
+    [
+        (sparse(), None, r"^Adamax does not support sparse gradients \(group 1, parameter 0\)$"),
+        (
+            torch.ones(2),
+            torch.ones(3),
+            r"^group 1, parameter 0: the gradient has shape \(3,\), the parameter \(2,\)$",
+        ),
+        (
+            torch.ones(2),
+            torch.ones(2, dtype=torch.complex64),
+            "^group 1, parameter 0: the gradient has dtype torch.complex64, .* torch.float32$",
+        ),
+    ],
+    ids=["sparse", "shape", "complex"],
+)
+def test_a_gradient_that_does_not_fit_stops_the_step_before_anything_changes(
+    grad: Tensor, data: Tensor | None, message: str, foreach: bool, snapshot: Snapshot
+) -> None:
+    """torch checks a gradient where it is assigned; its `data` can be replaced afterwards."""
+    first, second = pair(torch.float32)
+    optimizer = Adamax([{"params": [first]}, {"params": [second]}], foreach=foreach)
+    optimizer.step()
+    second.grad = grad.clone()
+    if data is not None:
+        second.grad.data = data
+    before = snapshot(optimizer)
+    with pytest.raises(RuntimeError, match=message):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("dtype", [torch.int64, torch.bool])
+def test_parameters_that_are_not_floating_are_refused(dtype: torch.dtype, foreach: bool) -> None:
+    param = torch.ones(2, dtype=dtype)
+    param.grad = torch.ones(2, dtype=dtype)
+    with pytest.raises(RuntimeError, match=f"^group 0, parameter 0: .* the parameter {dtype}$"):
+        Adamax([param], foreach=foreach).step()
+
+
+def test_a_differentiable_step_of_a_leaf_is_refused_with_the_remedy(snapshot: Snapshot) -> None:
+    first, second = pair()
+    optimizer = Adamax([first, second], differentiable=True)
+    before = snapshot(optimizer)
+    with pytest.raises(RuntimeError, match=r"^group 0, parameter 0: .*param\.clone\(\)$"):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+
+
+@pytest.mark.xfail(strict=True, reason="load_state_dict does not look at shapes")
+@pytest.mark.parametrize("foreach", [False, True])
+def test_state_of_another_shape_is_refused_before_anything_changes(
+    foreach: bool, snapshot: Snapshot
+) -> None:
+    source = Adamax(pair())
+    source.step()
+    params = [Parameter(torch.ones(2, dtype=torch.float64)), Parameter(torch.ones(3).double())]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer = Adamax(params, foreach=foreach)
+    optimizer.step()
+    before = snapshot(optimizer)
+    with pytest.raises((ValueError, RuntimeError), match=r"\(2,\).*\(3,\)|\(3,\).*\(2,\)"):
+        optimizer.load_state_dict(source.state_dict())
+    assert snapshot(optimizer) == before
