@@ -53,7 +53,8 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
 def _tables(reports: Sequence[Report], console: Console) -> list[Table]:
     """One table, or several of fewer backends each where the terminal is too narrow for it."""
     table = _table(reports)
-    if len(reports) == 1 or console.measure(table).maximum <= console.width:
+    unlimited = console.options.update_width(10_000)
+    if len(reports) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
         return [table]
     half = (len(reports) + 1) // 2
     return _tables(reports[:half], console) + _tables(reports[half:], console)
