@@ -69,7 +69,7 @@ def test_table_counts_every_case_once() -> None:
     assert "✓2 ≠1" in lines["H-1  domain of lr"]
 
 
-@pytest.mark.parametrize(("width", "tables"), [(200, 1), (40, 3)])
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (40, 2), (30, 3)])
 def test_narrow_terminal_gets_several_tables(width: int, tables: int) -> None:
     reports = [check(name, clauses=["H-1"]) for name in ("numpy", "torch", "torch.optim")]
     printed = io.StringIO()

@@ -1,12 +1,30 @@
 """The subjects that are built in: ours are conformant, others deviate exactly as written down."""
 
+from pathlib import Path
+
 import pytest
 
-from adamax_conformance import Status, Verdict, check
+from adamax_conformance import Report, Status, Verdict, check
 from adamax_conformance.registry import find
 
 OURS = ["numpy", "jax", "torch", "torch?foreach=true", "torch?differentiable=true"]
 OTHERS = ["optax", "torch.optim", "torch.optim?foreach=true", "torch.optim?differentiable=true"]
+
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def row(report: Report) -> str:
+    """The line of the README's table."""
+    counts = report.counts
+    numbers = [
+        counts[Status.PASS],
+        counts[Status.FAIL] + counts[Status.ERROR],
+        counts[Status.DEVIATION],
+        counts[Status.UNSUPPORTED],
+        f"{report.elements:,}",
+    ]
+    return f"| `{report.backend}` | {report.verdict} | {' | '.join(map(str, numbers))} |"
 
 
 @pytest.mark.slow
@@ -15,6 +33,7 @@ def test_ours_are_conformant(name: str) -> None:
     report = check(name)
     report.raise_for_status()
     assert not report.missing
+    assert row(report) in README
 
 
 @pytest.mark.slow
@@ -25,6 +44,7 @@ def test_others_deviate_exactly_as_documented(name: str) -> None:
     assert [r.id for r in report.results if r.status in (Status.FAIL, Status.ERROR)] == []
     assert report.verdict is Verdict.DEVIATES
     assert not report.missing
+    assert row(report) in README
 
 
 def test_64_bits_can_be_left_off_and_compilation_too() -> None:

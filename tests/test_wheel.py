@@ -1,0 +1,59 @@
+"""The wheel holds all packages, and they work from it without the source tree."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("adamax_core", "adamax_jax", "adamax_torch", "adamax_conformance")
+PROGRAM = """
+import sys
+import adamax_core, adamax_jax, adamax_torch, adamax_conformance
+assert all(m.__file__.startswith(sys.argv[1]) for m in
+           (adamax_core, adamax_jax, adamax_torch, adamax_conformance))
+for name in ("numpy", "torch", "jax"):
+    report = adamax_conformance.check(name, clauses=["A-5"], dtypes=["float32"])
+    report.raise_for_status()
+print("works")
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", folder],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+    )
+    return next(folder.glob("*.whl"))
+
+
+def test_every_module_is_in_the_wheel_under_its_own_name(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info" not in name}
+    expected = {
+        str(path.relative_to(ROOT / folder))
+        for folder, package in (("", PACKAGES[0]), ("backends", PACKAGES[1]),
+                                ("backends", PACKAGES[2]), ("conformance", PACKAGES[3]))
+        for path in (ROOT / folder / package).rglob("*")
+        if path.suffix == ".py" or path.name == "py.typed"
+    }  # fmt: skip
+    assert names == expected
+
+
+@pytest.mark.slow
+def test_packages_work_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.stdout.strip() == "works", ran.stderr
