@@ -42,6 +42,26 @@ def _promotes_to_float(dtype: np.dtype[Any]) -> bool:
         return False
 
 
+def require_real_dtype(dtype: Any) -> None:
+    """Raise unless moments can be kept in this dtype of NumPy, or of the array API standard.
+
+    Raises:
+        TypeError: the dtype is not a real floating-point one.
+
+    >>> require_real_dtype(np.int64)
+    Traceback (most recent call last):
+    TypeError: state_dtype = int64 is not a real floating-point dtype
+    """
+    try:
+        name = np.dtype(dtype).name
+        real = kind(np.zeros(0, dtype)) == "real"
+    except TypeError:
+        name = str(dtype)
+        real = "float" in name and "complex" not in name
+    if not real:
+        raise TypeError(f"state_dtype = {name} is not a real floating-point dtype")
+
+
 def widen(*arrays: Array) -> tuple[Array, ...]:
     """Real arrays in one dtype of at least float32; complex ones as pairs on a new last axis."""
     xp = arrays[0].__array_namespace__()

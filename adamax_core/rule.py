@@ -70,7 +70,7 @@ def bias_correction(beta1: Any, step: int) -> Any:
     For beta1 near one the subtraction would cancel: at beta1 = 0.999 and t = 1 it loses three
     digits. Below one half it loses nothing, and zero has no logarithm.
     """
-    if isinstance(beta1, float) and beta1 >= 0.5:  # noqa: PLR2004 - from here on 1 - beta1^t cancels
+    if isinstance(beta1, float | np.floating | np.ndarray) and beta1 >= 0.5:  # noqa: PLR2004 - from here on 1 - beta1^t cancels
         return -math.expm1(step * math.log(beta1))
     return 1 - beta1**step
 

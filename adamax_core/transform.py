@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import optree
 
-from adamax_core.arrays import Array, as_array, kind, narrow, widen, zeros
+from adamax_core.arrays import Array, as_array, kind, narrow, require_real_dtype, widen, zeros
 from adamax_core.hyperparameters import Hyperparameters
 from adamax_core.rule import CANONICAL, Rule, Step
 
@@ -42,12 +42,15 @@ def init(params: Tree, state_dtype: Any = None) -> State:
             the dtype of the real and the imaginary part.
 
     Raises:
-        TypeError: a parameter is not of a floating-point kind; the leaf is named.
+        TypeError: a parameter is not of a floating-point kind; the leaf is named. Or `state_dtype`
+            is not a real floating-point dtype.
 
     >>> init({"w": np.ones(2, np.float16)}, state_dtype=np.float32).exp_inf
     {'w': array([0., 0.], dtype=float32)}
     """
     params = _parameters(params)
+    if state_dtype is not None:
+        require_real_dtype(state_dtype)
     return State(
         step=optree.tree_map(lambda _: 0, params),
         exp_avg=optree.tree_map(lambda p: zeros(p, state_dtype), params),

@@ -28,6 +28,7 @@ import numpy as np
 import optax
 from jax.experimental.shard_alike import shard_alike
 
+from adamax_core.arrays import require_real_dtype
 from adamax_core.hyperparameters import require
 from adamax_jax.rule import Hyper, Scalar, adamax, bias_correction
 
@@ -106,6 +107,8 @@ def adamax_transform(
     _require_concrete("weight_decay", weight_decay)
     if not callable(learning_rate):
         _require_concrete("learning_rate", learning_rate)
+    if state_dtype is not None:
+        require_real_dtype(state_dtype)
     decays = not (isinstance(weight_decay, float | int) and weight_decay == 0)
 
     def init_fn(params: Any) -> AdamaxState:
@@ -136,7 +139,9 @@ def adamax_transform(
         mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
         targets = mus if params is None else _leaves_like(treedef, params, "params")
         grads = _leaves_like(treedef, updates, "grads")
-        _require_fit(grads, targets, treedef)
+        _require_fit("grads", grads, "params", targets, treedef)
+        for name, moments in (("state.mu", mus), ("state.nu", nus)):
+            _require_fit(name, moments, "params", targets, treedef)
 
         lr = learning_rate(state.clock) if callable(learning_rate) else learning_rate
         hyper = Hyper(lr, b1, b2, eps, weight_decay, maximize, decoupled_weight_decay)
@@ -202,6 +207,7 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
     param = jnp.asarray(param)
     if dtype is not None and jnp.iscomplexobj(param):
         dtype = jnp.result_type(dtype, jnp.complex64)
+    dtype = param.dtype if dtype is None else dtype
     # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
     zeros: jax.Array
     _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
@@ -248,20 +254,19 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
     return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
 
 
-def _require_fit(grads: list[Any], targets: list[Any], treedef: Any) -> None:
+def _require_fit(what: str, leaves: list[Any], to: str, targets: list[Any], treedef: Any) -> None:
+    """Raise unless each leaf that is there has the shape and the kind of its target."""
     paths = [path for path, _ in jax.tree.leaves_with_path(treedef.unflatten(targets))]
-    for path, grad, target in zip(paths, grads, targets, strict=True):
-        if grad is None:
+    for path, leaf, target in zip(paths, leaves, targets, strict=True):
+        if leaf is None:
             continue
         name = jax.tree_util.keystr(path)
-        if jnp.shape(grad) != jnp.shape(target):
+        if leaf.shape != target.shape:
             raise ValueError(
-                f"grads{name} has shape {jnp.shape(grad)}, but params{name} has shape "
-                f"{jnp.shape(target)}"
+                f"{what}{name} has shape {leaf.shape}, but {to}{name} has shape {target.shape}"
             )
-        fits = jnp.iscomplexobj(grad) == jnp.iscomplexobj(target)
-        if not fits or not jnp.issubdtype(jnp.result_type(grad), jnp.inexact):
+        same_kind = jnp.iscomplexobj(leaf) == jnp.iscomplexobj(target)
+        if not same_kind or not jnp.issubdtype(leaf.dtype, jnp.inexact):
             raise TypeError(
-                f"grads{name} has dtype {jnp.result_type(grad)}, but params{name} has dtype "
-                f"{jnp.result_type(target)}"
+                f"{what}{name} has dtype {leaf.dtype}, but {to}{name} has dtype {target.dtype}"
             )

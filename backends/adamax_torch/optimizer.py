@@ -24,7 +24,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from adamax_torch.foreach import adamax_
 from adamax_torch.rule import Hyper, Scalar, adamax
-from adamax_torch.validation import require_fit, require_hyperparameters
+from adamax_torch.validation import require_fit, require_hyperparameters, require_slot
 
 STEP_DTYPE = torch.float64
 """Exact to 2^53, and what torch.optim.Adamax can add one to."""
@@ -48,7 +48,9 @@ class Adamax(Optimizer):
         weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
         foreach: one call for many tensors; faster where launching is what costs. Default: no.
         maximize: ascend.
-        differentiable: let autograd go through `step`; parameters may then be no leaves.
+        differentiable: let autograd go through `step`, any number of times; parameters may then be
+            no leaves. They still change in place, so a loss whose graph is needed after the step
+            has to be computed of ``param.clone()``.
         capturable: keep the step on the parameter's device, and never read it from there.
         fused: there is no fused kernel in this version; ``True`` is refused.
         decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
@@ -124,20 +126,18 @@ class Adamax(Optimizer):
         """Load what `state_dict` gave, here or in torch.optim.Adamax.
 
         Raises:
-            ValueError: the state is another optimizer's; names the parameter and what it holds.
-                Nothing is changed then.
+            ValueError: the state is another optimizer's, or of another shape; names the parameter
+                and what it holds. Nothing is changed then.
         """
+        params = [param for group in self.param_groups for param in group["params"]]
+        indices = [index for group in state_dict["param_groups"] for index in group["params"]]
+        # Where the two differ in length, the base class says so.
+        saved = dict(zip(indices, params, strict=False))
         for index, slot in state_dict["state"].items():
-            if set(slot) != {"step", *_MOMENTS}:
-                raise ValueError(
-                    f"state of parameter {index} has {', '.join(sorted(slot))}; Adamax has step, "
-                    f"exp_avg and exp_inf{_looks_like(set(slot))}"
-                )
+            require_slot(slot, saved.get(index), f"parameter {index}")
         super().load_state_dict(state_dict)
         # The base class casts every state to the dtype of its parameter.
-        kept = dict(enumerate(p for group in self.param_groups for p in group["params"]))
-        indices = [i for group in state_dict["param_groups"] for i in group["params"]]
-        for param, index in zip(kept.values(), indices, strict=True):
+        for index, param in saved.items():
             for moment in _MOMENTS if index in state_dict["state"] else ():
                 given = state_dict["state"][index][moment]
                 if given.dtype != self.state[param][moment].dtype:
@@ -162,24 +162,24 @@ class Adamax(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.set_grad_enabled(bool(self.defaults["differentiable"])):
-            for index, group in enumerate(self.param_groups):
-                require_hyperparameters(group)
-                for position, param in enumerate(group["params"]):
-                    where = f"group {index}, parameter {position}"
-                    require_fit(param, where, differentiable=group["differentiable"])
-            for group in self.param_groups:
+        for index, group in enumerate(self.param_groups):
+            require_hyperparameters(group)
+            for position, param in enumerate(group["params"]):
+                where = f"group {index}, parameter {position}"
+                require_fit(param, where, differentiable=group["differentiable"])
+        for group in self.param_groups:
+            with torch.set_grad_enabled(bool(group["differentiable"])):
                 self._step_group(group)
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
         beta1, beta2 = group["betas"]
         hyper = Hyper(
-            group["lr"],
-            beta1,
-            beta2,
-            group["eps"],
-            group["weight_decay"],
+            _scalar(group["lr"]),
+            _scalar(beta1),
+            _scalar(beta2),
+            _scalar(group["eps"]),
+            _scalar(group["weight_decay"]),
             group["maximize"],
             group["decoupled_weight_decay"],
         )
@@ -239,6 +239,11 @@ class Adamax(Optimizer):
         return slot
 
 
+def _scalar(value: Scalar) -> Scalar:
+    """A tensor of one element as one of no dimension, which broadcasts to no other shape."""
+    return value.reshape(()) if isinstance(value, Tensor) else value
+
+
 def _count(step: Tensor, group: dict[str, Any]) -> float | Tensor:
     """The step as a number, or left on its device where reading it would wait for the device."""
     return step if group["capturable"] else float(step)
@@ -248,25 +253,11 @@ def _widened(*tensors: Any) -> list[Tensor]:
     """All in one dtype of at least float32, complex ones as pairs of reals."""
     dtypes = (tensor.dtype for tensor in tensors)
     dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
-    wide = (tensor.to(dtype) for tensor in tensors)
+    # A gradient that autograd has conjugated, and not yet computed, cannot be seen as reals.
+    wide = (tensor.to(dtype).resolve_conj() for tensor in tensors)
     return [torch.view_as_real(each) if each.is_complex() else each for each in wide]
 
 
 def _narrowed(tensor: Tensor, like: Tensor) -> Tensor:
     whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
     return whole.to(like.dtype)
-
-
-def _looks_like(keys: set[str]) -> str:
-    known = {
-        "Adam or AdamW": {"step", "exp_avg", "exp_avg_sq"},
-        "Adam or AdamW with amsgrad": {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
-        "SGD": {"momentum_buffer"},
-        "RAdam, NAdam or the like": {"step", "exp_avg", "exp_avg_sq", "mu_product"},
-        "Adagrad": {"step", "sum"},
-        "Lion": {"exp_avg"},
-    }
-    for name, fields in known.items():
-        if keys == fields:
-            return f": this looks like {name}"
-    return ""

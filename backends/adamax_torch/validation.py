@@ -18,10 +18,10 @@ def require_hyperparameters(group: dict[str, Any]) -> None:
     betas = group["betas"]
     pair = isinstance(betas, (tuple, list))
     require_all(
-        lr=_number("lr", group["lr"], group),
-        betas=tuple(_number("beta", beta, group) for beta in betas) if pair else betas,
-        eps=_number("eps", group["eps"], group),
-        weight_decay=_number("weight_decay", group["weight_decay"], group),
+        lr=_number("lr", group["lr"]),
+        betas=tuple(_number("beta", beta) for beta in betas) if pair else betas,
+        eps=_number("eps", group["eps"]),
+        weight_decay=_number("weight_decay", group["weight_decay"]),
     )
     if group["foreach"] and group["differentiable"]:
         raise RuntimeError("foreach=True does not support differentiable=True: leave foreach out")
@@ -32,13 +32,14 @@ def require_hyperparameters(group: dict[str, Any]) -> None:
         raise ValueError(f"state_dtype = {dtype!r} is not a real floating-point torch.dtype")
 
 
-def _number(name: str, value: Any, group: dict[str, Any]) -> Any:
+def _number(name: str, value: Any) -> Any:
     if not isinstance(value, Tensor):
         return value
     if value.numel() != 1:
         raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
     # Reading it would wait for the device, or break a graph that is being captured.
-    return 0.0 if group["capturable"] or value.device.type != "cpu" else value.item()
+    unread = value.device.type != "cpu" or torch.compiler.is_compiling()
+    return 0.0 if unread else value.item()
 
 
 def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
@@ -70,3 +71,37 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
         raise RuntimeError(
             f"{where}: the gradient has dtype {grad.dtype}, the parameter {param.dtype}"
         )
+
+
+def require_slot(slot: dict[str, Any], param: Tensor | None, where: str) -> None:
+    """Raise unless the saved state of a parameter is Adamax's and fits the parameter.
+
+    Raises:
+        ValueError: names the parameter, what is saved, and what that looks like.
+    """
+    if set(slot) != {"step", "exp_avg", "exp_inf"}:
+        raise ValueError(
+            f"the state of {where} has {', '.join(sorted(slot))}; Adamax has step, exp_avg and "
+            f"exp_inf{_looks_like(set(slot))}"
+        )
+    for name in ("exp_avg", "exp_inf"):
+        if param is not None and slot[name].shape != param.shape:
+            raise ValueError(
+                f"the state of {where} has {name} of shape {tuple(slot[name].shape)}, "
+                f"the parameter has shape {tuple(param.shape)}"
+            )
+
+
+def _looks_like(keys: set[str]) -> str:
+    known = {
+        "Adam, AdamW or RAdam": {"step", "exp_avg", "exp_avg_sq"},
+        "Adam or AdamW with amsgrad": {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
+        "SGD": {"momentum_buffer"},
+        "NAdam": {"step", "exp_avg", "exp_avg_sq", "mu_product"},
+        "Adagrad": {"step", "sum"},
+        "Lion": {"exp_avg"},
+    }
+    for name, fields in known.items():
+        if keys == fields:
+            return f": this looks like {name}"
+    return ""

@@ -168,7 +168,6 @@ def test_parameters_that_are_not_floating_are_named(dtype: str) -> None:
         init(params)
 
 
-@pytest.mark.xfail(strict=True, reason="init takes any state_dtype, the next step refuses it")
 @pytest.mark.parametrize("dtype", ["int64", "bool", "complex64"])
 def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: str) -> None:
     with pytest.raises((TypeError, ValueError), match="state_dtype"):
@@ -186,7 +185,11 @@ WRONG_LEAVES = [
 
 
 @pytest.mark.parametrize("what", ["grads", "exp_avg", "exp_inf"])
-@pytest.mark.parametrize(("leaf", "error", "message"), WRONG_LEAVES)
+@pytest.mark.parametrize(
+    ("leaf", "error", "message"),
+    WRONG_LEAVES,
+    ids=["shape", "rank", "complex", "integer", "object"],
+)
 def test_a_leaf_that_does_not_fit_is_named_with_both_sides(
     what: str, leaf: Any, error: type[Exception], message: str
 ) -> None:

@@ -485,14 +485,12 @@ def test_a_mask_of_another_structure_is_refused() -> None:
         optimizer.update(params, optimizer.init(params), params)
 
 
-@pytest.mark.xfail(strict=True, reason="state_dtype is not checked")
 @pytest.mark.parametrize("dtype", [int, bool, jnp.complex64])
 def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: Any) -> None:
     with pytest.raises((TypeError, ValueError), match="state_dtype"):
         adamax_transform(state_dtype=dtype).init(jnp.ones(1))
 
 
-@pytest.mark.xfail(strict=True, reason="the moments are broadcast")
 def test_the_state_of_parameters_of_another_shape_is_refused() -> None:
     optimizer = adamax_transform()
     with pytest.raises(ValueError, match=r"\(1,\)"):

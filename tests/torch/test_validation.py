@@ -168,7 +168,6 @@ def test_a_differentiable_step_of_a_leaf_is_refused_with_the_remedy(snapshot: Sn
     assert snapshot(optimizer) == before
 
 
-@pytest.mark.xfail(strict=True, reason="load_state_dict does not look at shapes")
 @pytest.mark.parametrize("foreach", [False, True])
 def test_state_of_another_shape_is_refused_before_anything_changes(
     foreach: bool, snapshot: Snapshot
