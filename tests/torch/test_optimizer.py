@@ -350,7 +350,7 @@ def test_the_state_of_another_optimizer_is_refused_and_nothing_changed(
     ours = Adamax([parameter(3, 4)], lr=0.25)
     stepped(ours, [1, 1])
     before, groups = snapshot(ours), copy.deepcopy(ours.state_dict()["param_groups"])
-    message = f"^the state of parameter 0 has .*; Adamax has step, exp_avg and exp_inf: .*{guess}"
+    message = f"^the state of parameter 0 has .*{guess}"
     with pytest.raises(ValueError, match=message):
         ours.load_state_dict(source.state_dict())
     assert snapshot(ours) == before
