@@ -29,6 +29,24 @@ class Moments(NamedTuple):
     exp_inf: Any
 
 
+class Steps(NamedTuple):
+    """Some steps to differentiate through, by a vector-Jacobian product.
+
+    Attributes:
+        params: parameters before the first step.
+        grads: one dict a step, complete.
+        saved: moments before the first step.
+        hp: hyperparameters of all the steps.
+        cotangents: what weighs each element of the last parameters.
+    """
+
+    params: Arrays
+    grads: Sequence[Arrays]
+    saved: Mapping[str, Moments]
+    hp: Hyperparameters
+    cotangents: Arrays
+
+
 @dataclass(frozen=True)
 class SparseGradient:
     """A gradient in coordinate form, which S-10 says is refused.
@@ -100,16 +118,8 @@ class Backend(Protocol):
         """The state that ``{parameter: {"step": ..., "exp_avg": ..., ...}}`` describes."""
         ...
 
-    def vjp(
-        self,
-        wrt: str,
-        params: Arrays,
-        grads: Sequence[Arrays],
-        saved: Mapping[str, Moments],
-        hp: Hyperparameters,
-        cotangents: Arrays,
-    ) -> Any:
-        """The derivative of ``sum(cotangents * params after len(grads) steps)`` from `saved`.
+    def vjp(self, wrt: str, steps: Steps) -> Any:
+        """The derivative of ``sum(cotangents * parameters after the steps)``.
 
         With respect to one of `WRT`: a dict of arrays for ``params``, ``exp_avg`` and ``exp_inf``,
         a list of them, a step each, for ``grads``, a number for a hyperparameter.

@@ -5,7 +5,10 @@ of the entry point's function: true, false, numbers, or text.
 """
 
 import importlib
-from importlib.metadata import EntryPoint, PackageNotFoundError, distribution, entry_points
+import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -56,7 +59,9 @@ def find(name: str) -> Backend:
             f"unknown backend {base!r}: there are {', '.join(available())}, and "
             "py:module:attribute for your own"
         )
-    return _made(name, _loaded(name, next(iter(points))), options)
+    with _importing(name):
+        target = next(iter(points)).load()
+    return _made(name, target, options)
 
 
 def _value(text: str) -> Any:
@@ -71,9 +76,11 @@ def _value(text: str) -> Any:
     return text
 
 
-def _loaded(name: str, point: EntryPoint) -> Any:
+@contextmanager
+def _importing(name: str) -> Iterator[None]:
+    """Turn what an import may raise into a sentence that names the backend."""
     try:
-        return point.load()
+        yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in FRAMEWORKS and not _installed(missing):
@@ -82,6 +89,8 @@ def _loaded(name: str, point: EntryPoint) -> Any:
                 f"pip install 'adamax-spec[{FRAMEWORKS[missing]}]'"
             ) from error
         raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
+    except BackendNotFoundError:
+        raise
     except Exception as error:
         raise BackendBrokenError(
             f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
@@ -96,24 +105,25 @@ def _installed(package: str) -> bool:
     return True
 
 
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
 def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
     _, _, path = base.partition(":")
     module, _, attribute = path.partition(":")
     if not module or not attribute:
         raise BackendNotFoundError(f"{name!r} is not of the form py:module:attribute")
-    try:
-        found = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        if error.name is not None and module.startswith(error.name):
+    with _importing(name):
+        if not _is_there(module):
             raise BackendNotFoundError(
-                f"backend {name!r}: there is no module {error.name!r} on the path; "
+                f"backend {name!r}: there is no module {module!r} on the path; "
                 "run from its folder with PYTHONPATH=. or install it"
-            ) from error
-        raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
-    except Exception as error:
-        raise BackendBrokenError(
-            f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+            )
+        found = importlib.import_module(module)
     if not hasattr(found, attribute):
         raise BackendNotFoundError(f"backend {name!r}: {module} has no {attribute!r}")
     return _made(name, getattr(found, attribute), options)

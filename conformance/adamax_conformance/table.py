@@ -1,7 +1,7 @@
 """The report as people read it in a terminal: clauses down, backends across, totals below."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -10,12 +10,12 @@ from rich.text import Text
 from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.report import Report, Result, Status, Verdict
 
-MARKS = {
-    Status.PASS: ("✓", "green"),
-    Status.FAIL: ("✗", "bold red"),
-    Status.DEVIATION: ("≠", "yellow"),
-    Status.UNSUPPORTED: ("·", "bright_black"),
-    Status.ERROR: ("!", "bold magenta"),
+_MARKS = {
+    Status.PASS: ("✓", "+", "green"),
+    Status.FAIL: ("✗", "x", "bold red"),
+    Status.DEVIATION: ("≠", "~", "yellow"),
+    Status.UNSUPPORTED: ("·", "-", "bright_black"),
+    Status.ERROR: ("!", "!", "bold magenta"),
 }
 _VERDICT_STYLES = {
     Verdict.CONFORMANT: "bold green",
@@ -24,6 +24,9 @@ _VERDICT_STYLES = {
     Verdict.INCOMPLETE: "magenta",
     Verdict.BROKEN: "bold magenta",
 }
+Marks = Mapping[Status, tuple[str, str]]
+"""How a status is written, and in which style."""
+
 _BAD = (Status.FAIL, Status.ERROR)
 _SHOWN = 20
 
@@ -36,31 +39,36 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
         console: where to.
         verbose: explain each expected deviation, and why cases are unsupported.
     """
-    for table in _tables(reports, console):
+    plain = console.options.ascii_only
+    marks = {
+        status: (ascii_mark if plain else mark, style)
+        for status, (mark, ascii_mark, style) in _MARKS.items()
+    }
+    for table in _tables(reports, console, marks):
         console.print(table)
     console.print(
-        Text.assemble(*[(f"{mark} {status}   ", style) for status, (mark, style) in MARKS.items()]),
+        Text.assemble(*[(f"{mark} {status}   ", style) for status, (mark, style) in marks.items()]),
         Text("a number counts the cases of a clause, each in each dtype", "bright_black"),
         sep="",
     )
     for report in reports:
-        _details(report, console, verbose=verbose)
+        _details(report, console, marks, verbose=verbose)
     console.print()
     for report in reports:
         console.print(_sentence(report))
 
 
-def _tables(reports: Sequence[Report], console: Console) -> list[Table]:
+def _tables(reports: Sequence[Report], console: Console, marks: Marks) -> list[Table]:
     """One table, or several of fewer backends each where the terminal is too narrow for it."""
-    table = _table(reports)
+    table = _table(reports, marks)
     unlimited = console.options.update_width(10_000)
     if len(reports) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
         return [table]
     half = (len(reports) + 1) // 2
-    return _tables(reports[:half], console) + _tables(reports[half:], console)
+    return _tables(reports[:half], console, marks) + _tables(reports[half:], console, marks)
 
 
-def _table(reports: Sequence[Report]) -> Table:
+def _table(reports: Sequence[Report], marks: Marks) -> Table:
     table = Table(header_style="bold", title="Adamax conformance", title_style="bold")
     table.add_column("clause", no_wrap=True)
     for report in reports:
@@ -68,11 +76,13 @@ def _table(reports: Sequence[Report]) -> Table:
     shown = {result.clause for report in reports for result in report.results}
     groups = [clause for clause in CLAUSES if clause.id in shown]
     for clause, following in zip(groups, [*groups[1:], None], strict=True):
-        cells = [_cell([r for r in report.results if r.clause == clause.id]) for report in reports]
+        cells = [
+            _cell([r for r in report.results if r.clause == clause.id], marks) for report in reports
+        ]
         title = Text(f"{clause.id:<5}{clause.title}", "" if clause.required else "italic")
         last = following is None or following.id[0] != clause.id[0]
         table.add_row(title, *cells, end_section=last)
-    for status, (mark, style) in MARKS.items():
+    for status, (mark, style) in marks.items():
         counts = [Text(str(report.counts[status]), style) for report in reports]
         table.add_row(Text(f"{mark} {status}", style), *counts)
     table.add_row("cases, all", *(str(len(report.results)) for report in reports))
@@ -84,17 +94,17 @@ def _table(reports: Sequence[Report]) -> Table:
     return table
 
 
-def _cell(results: Sequence[Result]) -> Text:
+def _cell(results: Sequence[Result], marks: Marks) -> Text:
     counts = Counter(result.status for result in results)
     parts = [
         (f"{mark}{counts[status]} ", style)
-        for status, (mark, style) in MARKS.items()
+        for status, (mark, style) in marks.items()
         if counts[status]
     ]
     return Text.assemble(*parts)
 
 
-def _details(report: Report, console: Console, *, verbose: bool) -> None:
+def _details(report: Report, console: Console, marks: Marks, *, verbose: bool) -> None:
     wanted = [Status.DEVIATION, Status.UNSUPPORTED] if verbose else []
     bad = [result for result in report.results if result.status in (*_BAD, *wanted)]
     if report.broken:
@@ -104,7 +114,7 @@ def _details(report: Report, console: Console, *, verbose: bool) -> None:
         return
     console.print(Text(f"\n{report.backend}", "bold"))
     for result in bad if verbose else bad[:_SHOWN]:
-        mark, style = MARKS[result.status]
+        mark, style = marks[result.status]
         console.print(Text.assemble((f"  {mark} {result.id}: ", style), result.message))
     if not verbose and len(bad) > _SHOWN:
         console.print(f"  and {len(bad) - _SHOWN} more: --verbose shows them all")

@@ -1,11 +1,11 @@
 """A backend behind glass: what it raises and what it returns wrong become errors of the case."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Backend, Moments, slots
+from adamax_conformance.backend import Arrays, Backend, Moments, Steps, slots
 from adamax_core import Hyperparameters
 
 
@@ -77,16 +77,8 @@ class Watched:
     ) -> Any:
         return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
 
-    def vjp(  # noqa: D102
-        self,
-        wrt: str,
-        params: Arrays,
-        grads: Sequence[Arrays],
-        saved: Mapping[str, Moments],
-        hp: Hyperparameters,
-        cotangents: Arrays,
-    ) -> Any:
-        return self._call("vjp", wrt, params, grads, saved, hp, cotangents)
+    def vjp(self, wrt: str, steps: Steps) -> Any:  # noqa: D102
+        return self._call("vjp", wrt, steps)
 
     def placement(self) -> Any:  # noqa: D102
         return self._call("placement")

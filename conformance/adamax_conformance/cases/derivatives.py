@@ -1,13 +1,13 @@
 """D-1 to D-4: derivatives through steps, against the rule run on dual numbers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.backend import Moments, Steps
 from adamax_conformance.carried import Carried
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.dual import Dual
@@ -19,6 +19,7 @@ from adamax_core import CANONICAL, Hyperparameters
 
 CASES = Cases()
 DTYPES = ("float32", "float64")
+DECOUPLED = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
 SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 
@@ -95,23 +96,14 @@ def _compare(what: str, got: Any, expected: Carried, *, total: bool = False) -> 
     return Finding(got.size, float(excess[worst]))
 
 
-def judge_vjp(
-    backend: Watched,
-    wrt: str,
-    params: Arrays,
-    grads: Sequence[Arrays],
-    hp: Hyperparameters,
-    cotangents: Arrays,
-    saved: Mapping[str, Moments] | None = None,
-) -> Finding:
+def judge_vjp(backend: Watched, wrt: str, steps: Steps) -> Finding:
     """Compare a backend's derivative with respect to one input with the exact one.
 
     Raises:
         Violation: names the input, the element, the derivative and the interval.
     """
-    zeros = {k: Moments(0, np.zeros_like(p), np.zeros_like(p)) for k, p in params.items()}
-    saved = saved or zeros
-    got = backend.vjp(wrt, params, grads, saved, hp, cotangents)
+    params, grads, saved, hp, cotangents = steps
+    got = backend.vjp(wrt, steps)
 
     def expected(name: str, seeded_step: int = 0) -> Carried:
         series = [each[name] for each in grads]
@@ -135,27 +127,28 @@ def judge_vjp(
     return found
 
 
-def _smooth(data: Data, steps: int) -> tuple[Arrays, list[Arrays], Arrays]:
-    """Data away from every kink: no zero gradient, no tie."""
+def _smooth(data: Data, hp: Hyperparameters, steps: int = 3) -> Steps:
+    """Steps away from every kink: no zero gradient, no tie."""
     params = {"w": data.normal((6,), 1), "b": data.normal((2, 2), 1)}
-    grads = [{k: data.normal(p.shape, 1) for k, p in params.items()} for _ in range(steps)]
-    cotangents = {k: data.normal(p.shape, 1) for k, p in params.items()}
-    return params, list(grads), cotangents
+    return Steps(
+        params,
+        [{k: data.normal(p.shape, 1) for k, p in params.items()} for _ in range(steps)],
+        {k: Moments(0, np.zeros_like(p), np.zeros_like(p)) for k, p in params.items()},
+        hp,
+        {k: data.normal(p.shape, 1) for k, p in params.items()},
+    )
 
 
 @CASES.case("D-1/params", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """Through three steps: an in-place update of what the graph has saved fails at the second."""
-    params, grads, cotangents = _smooth(data, 3)
-    return judge_vjp(backend, "params", params, grads, EXTREME, cotangents)
+    return judge_vjp(backend, "params", _smooth(data, EXTREME))
 
 
 @CASES.case("D-1/params-with-decay", dtypes=DTYPES, features=["vjp", "weight_decay"])
 def _(backend: Watched, data: Data) -> Finding:
     """Coupled decay makes every later moment depend on the parameter."""
-    params, grads, cotangents = _smooth(data, 3)
-    hp = replace(EXTREME, weight_decay=0.5)
-    return judge_vjp(backend, "params", params, grads, hp, cotangents)
+    return judge_vjp(backend, "params", _smooth(data, replace(EXTREME, weight_decay=0.5)))
 
 
 @CASES.case(
@@ -163,44 +156,38 @@ def _(backend: Watched, data: Data) -> Finding:
 )
 def _(backend: Watched, data: Data) -> Finding:
     """Decoupled decay reads the parameter before the step, not after it."""
-    params, grads, cotangents = _smooth(data, 2)
-    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
-    return judge_vjp(backend, "params", params, grads, hp, cotangents)
+    return judge_vjp(backend, "params", _smooth(data, DECOUPLED))
 
 
 @CASES.case("D-2/grads", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """Meta-learning differentiates through the gradients: of every step, not only the last."""
-    params, grads, cotangents = _smooth(data, 3)
-    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents)
+    return judge_vjp(backend, "grads", _smooth(data, EXTREME))
 
 
 @CASES.case("D-2/maximize", dtypes=DTYPES, features=["vjp", "maximize"])
 def _(backend: Watched, data: Data) -> Finding:
     """Maximizing negates the derivative with respect to the gradient too."""
-    params, grads, cotangents = _smooth(data, 2)
-    hp = replace(EXTREME, maximize=True)
-    return judge_vjp(backend, "grads", params, grads, hp, cotangents)
+    return judge_vjp(backend, "grads", _smooth(data, replace(EXTREME, maximize=True)))
 
 
 @CASES.case("D-2/state", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """The moments that a run begins with are inputs as well."""
-    params, grads, cotangents = _smooth(data, 2)
-    saved = {
-        k: Moments(2, data.normal(p.shape, 1), abs(data.normal(p.shape, 1)) + data.array(4.0))
-        for k, p in params.items()
-    }
-    return judge_vjp(backend, "exp_avg", params, grads, EXTREME, cotangents, saved) + judge_vjp(
-        backend, "exp_inf", params, grads, EXTREME, cotangents, saved
+    steps = _smooth(data, EXTREME)
+    steps = steps._replace(
+        saved={
+            k: Moments(2, data.normal(p.shape, 1), abs(data.normal(p.shape, 1)) + data.array(4.0))
+            for k, p in steps.params.items()
+        }
     )
+    return judge_vjp(backend, "exp_avg", steps) + judge_vjp(backend, "exp_inf", steps)
 
 
 def _add_hyperparameter(name: str) -> None:
     def body(backend: Watched, data: Data) -> Finding:
-        params, grads, cotangents = _smooth(data, 3)
         hp = replace(EXTREME, weight_decay=0.5 if name == "weight_decay" else 0.0)
-        return judge_vjp(backend, name, params, grads, hp, cotangents)
+        return judge_vjp(backend, name, _smooth(data, hp))
 
     body.__doc__ = f"Learning {name} by its hypergradient needs the derivative at every step."
     features = ["vjp", "weight_decay"] if name == "weight_decay" else ["vjp"]
@@ -215,29 +202,24 @@ for _name in SCALARS:
 @CASES.case("D-3/decoupled-weight-decay", dtypes=DTYPES, features=["vjp", "decoupled_weight_decay"])
 def _(backend: Watched, data: Data) -> Finding:
     """With decoupled decay, lr multiplies the decay: both derivatives see the parameter."""
-    params, grads, cotangents = _smooth(data, 2)
-    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
-    return judge_vjp(backend, "lr", params, grads, hp, cotangents) + judge_vjp(
-        backend, "weight_decay", params, grads, hp, cotangents
-    )
+    steps = _smooth(data, DECOUPLED)
+    return judge_vjp(backend, "lr", steps) + judge_vjp(backend, "weight_decay", steps)
 
 
 @CASES.case("D-4/zero-gradient", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """At |0| any slope in [-1, 1] is a subgradient; NaN is none."""
-    params, grads, cotangents = _smooth(data, 2)
-    grads[0] = {k: g * 0 for k, g in grads[0].items()}
-    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents)
+    steps = _smooth(data, EXTREME, 2)
+    first, second = steps.grads
+    zero = {k: g * 0 for k, g in first.items()}
+    return judge_vjp(backend, "grads", steps._replace(grads=[zero, second]))
 
 
 @CASES.case("D-4/tie", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """Where beta2 u equals |g| + eps any split of the slope is a subgradient."""
-    params, _, cotangents = _smooth(data, 2)
-    first = {k: data.array(np.full(p.shape, 3.0)) for k, p in params.items()}
+    steps = _smooth(data, EXTREME, 2)
     # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
-    second = {k: data.array(np.full(p.shape, 1.0)) for k, p in params.items()}
-    grads = [first, second]
-    return judge_vjp(backend, "grads", params, grads, EXTREME, cotangents) + judge_vjp(
-        backend, "beta2", params, grads, EXTREME, cotangents
-    )
+    tied = [{k: p * 0 + data.array(g) for k, p in steps.params.items()} for g in (3.0, 1.0)]
+    steps = steps._replace(grads=tied)
+    return judge_vjp(backend, "grads", steps) + judge_vjp(backend, "beta2", steps)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.backend import Arrays, Moments, Steps
 from adamax_conformance.formats import DTYPES
 from adamax_core import Hyperparameters
 
@@ -95,16 +95,9 @@ class OptaxBackend:
             jax.eval_shape(self.make(hp).update, _to_jax(params), loaded, _to_jax(params))
             return replace(fresh, state=loaded)
 
-    def vjp(
-        self,
-        wrt: str,
-        params: Arrays,
-        grads: Sequence[Arrays],
-        saved: Mapping[str, Moments],
-        hp: Hyperparameters,
-        cotangents: Arrays,
-    ) -> Any:
+    def vjp(self, wrt: str, steps: Steps) -> Any:
         """The derivative through as many updates as there are gradients."""
+        params, grads, saved, hp, cotangents = steps
         with self._precision(params):
             inputs: dict[str, Any] = {
                 "params": _to_jax(params),
@@ -118,17 +111,17 @@ class OptaxBackend:
             start = inputs[wrt]
             if isinstance(start, float):
                 start = jnp.asarray(start, next(iter(inputs["params"].values())).dtype)
-            steps = {key: slot.step for key, slot in saved.items()}
+            counts = {key: slot.step for key, slot in saved.items()}
 
             def final(value: Any) -> Any:
-                last = self._last_params(inputs | {wrt: value}, steps, hp)
+                last = self._last_params(inputs | {wrt: value}, counts, hp)
                 return sum(jnp.sum(last[key] * cotangents[key]) for key in last)
 
             slope = jax.jit(jax.grad(final)) if self.jit else jax.grad(final)
             return jax.tree.map(np.asarray, slope(start))
 
     def _last_params(
-        self, values: Mapping[str, Any], steps: Mapping[str, int], hp: Hyperparameters
+        self, values: Mapping[str, Any], counts: Mapping[str, int], hp: Hyperparameters
     ) -> Any:
         traced = _unchecked(
             hp,
@@ -138,7 +131,7 @@ class OptaxBackend:
         params, transform = values["params"], self.make(traced)
         slots = {
             key: {
-                "step": steps[key],
+                "step": counts[key],
                 "exp_avg": values["exp_avg"][key],
                 "exp_inf": values["exp_inf"][key],
             }

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from adamax_conformance.backend import Arrays, Moments, SparseGradient
+from adamax_conformance.backend import Arrays, Moments, SparseGradient, Steps
 from adamax_conformance.formats import DTYPES
 from adamax_core import Hyperparameters
 
@@ -144,16 +144,9 @@ class TorchBackend:
         devices = {optimizer.state[param][name].device for name in ("exp_avg", "exp_inf")}
         return {param.device}, devices
 
-    def vjp(
-        self,
-        wrt: str,
-        params: Arrays,
-        grads: Sequence[Arrays],
-        saved: Mapping[str, Moments],
-        hp: Hyperparameters,
-        cotangents: Arrays,
-    ) -> Any:
+    def vjp(self, wrt: str, steps: Steps) -> Any:
         """The derivative of the parameters after some steps, by autograd through the steps."""
+        params, grads, saved, hp, cotangents = steps
 
         def variables(arrays: Arrays, what: str) -> dict[str, Tensor]:
             return {k: to_torch(a).clone().requires_grad_(wrt == what) for k, a in arrays.items()}
