@@ -1,13 +1,13 @@
 """`adamax_torch.Adamax` as a subject of the judge; loaded by the entry point ``torch`` alone."""
 
-from typing import Any
-
-from adamax_conformance.glue.torch import TorchBackend
+from adamax_conformance.glue.torch import TorchBackend, chosen
 from adamax_torch import Adamax
 
 
-def backend(**variant: Any) -> TorchBackend:
-    """The adapter with these arguments of its constructor, such as ``foreach=True``."""
+def backend(
+    *, foreach: bool | None = None, differentiable: bool = False, capturable: bool = False
+) -> TorchBackend:
+    """The adapter with these arguments of its constructor."""
     return TorchBackend(
         "torch",
         Adamax,
@@ -15,5 +15,5 @@ def backend(**variant: Any) -> TorchBackend:
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
             "load", "sparse", "placement",
         ],
-        variant=variant,
+        variant=chosen(foreach=foreach, differentiable=differentiable, capturable=capturable),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.formats import COMPLEX, DTYPES, FLOATS, dtype_of
 from adamax_conformance.judge import Finding, Violation
-from adamax_conformance.registry import find
+from adamax_conformance.registry import find, require_backend
 from adamax_conformance.report import Report, Result, Status
 from adamax_conformance.watched import BackendError, Watched
 
@@ -22,7 +22,8 @@ def selected(clauses: Iterable[str] | None, dtypes: Iterable[str] | None) -> lis
         ValueError: an unknown clause or dtype.
     """
     known = [clause.id for clause in CLAUSES]
-    wanted_clauses, wanted_dtypes = list(clauses or known), list(dtypes or DTYPES)
+    wanted_clauses = [clauses] if isinstance(clauses, str) else list(clauses or known)
+    wanted_dtypes = [dtypes] if isinstance(dtypes, str) else list(dtypes or DTYPES)
     for unknown in (c for c in wanted_clauses if c not in known):
         raise ValueError(f"unknown clause {unknown!r}: there are {', '.join(known)}")
     for unknown in (d for d in wanted_dtypes if d not in DTYPES):
@@ -53,7 +54,8 @@ def check(
         advance: called after each case and dtype.
 
     Raises:
-        ValueError: an unknown clause or dtype.
+        ValueError: an unknown clause or dtype, or a negative seed.
+        TypeError: what is no backend.
         BackendNotFoundError: a name that is not a backend.
         BackendBrokenError: a name whose backend cannot be imported.
 
@@ -62,10 +64,14 @@ def check(
     (True, 3)
     """
     chosen = selected(clauses, dtypes)
-    subject = find(backend) if isinstance(backend, str) else backend
+    if seed < 0:
+        raise ValueError(f"seed = {seed} is negative")
+    subject = find(backend) if isinstance(backend, str) else require_backend(backend)
     watched = Watched(subject)
     unknown = _unknown_deviations(subject)
-    broken = f"deviations of unknown cases: {', '.join(unknown)}" if unknown else _smoke(watched)
+    broken, visible = _smoke(watched)
+    if unknown:
+        broken = f"deviations of unknown cases: {', '.join(unknown)}"
     results = []
     for case, dtype in chosen:
         results.append(_result(watched, case, dtype, seed, broken))
@@ -76,25 +82,29 @@ def check(
         results=tuple(results),
         required=tuple(c.id for c in CLAUSES if c.required and c.id in wanted),
         broken=broken,
+        visible=visible,
     )
 
 
-def _smoke(backend: Watched) -> str:
-    """Why the backend cannot take one plain step, or nothing: a broken harness is no wrong rule."""
+def _smoke(backend: Watched) -> tuple[str, bool]:
+    """Why the backend cannot take one plain step, if so, and whether its state can be seen.
+
+    A broken harness is told from a wrong rule here.
+    """
     dtype = next((name for name in FLOATS[::-1] if name in backend.backend.dtypes), None)
     if dtype is None:
         dtype = next((name for name in COMPLEX if name in backend.backend.dtypes), None)
     if dtype is None:
-        return f"no dtype of {', '.join(DTYPES)} among those of the backend"
+        return f"no dtype of {', '.join(DTYPES)} among those of the backend", False
     params = {"w": np.ones(3, dtype_of(dtype))}
     try:
         state = backend.init(params, PLAIN)
         backend.moments(params, state)
         stepped, state = backend.step(params, {"w": params["w"].copy()}, state, PLAIN)
-        backend.moments(stepped, state)
+        visible = backend.moments(stepped, state) is not None
     except BackendError as error:
-        return f"the smoke test, one {dtype} step: {error}"
-    return ""
+        return f"the smoke test, one {dtype} step: {error}", False
+    return "", visible
 
 
 def _reason(deviations: Mapping[str, str], case: Case, dtype: str) -> str | None:

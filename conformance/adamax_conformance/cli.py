@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from adamax_conformance.backend import FEATURES, Backend
 from adamax_conformance.cases import CASES
@@ -55,6 +56,7 @@ _WORST_FIRST = (Exit.BROKEN, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMA
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
     help="Says whether an implementation of Adamax computes the specification, and where not.",
 )
 _errors = Console(stderr=True)
@@ -65,7 +67,7 @@ def _complete(incomplete: str) -> list[str]:
 
 
 def _stop(message: str, code: Exit) -> typer.Exit:
-    _errors.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    _errors.print(message, style="red", markup=False, highlight=False, emoji=False, soft_wrap=True)
     return typer.Exit(code)
 
 
@@ -100,12 +102,18 @@ def check(
 ) -> None:
     """Judge backends by every clause of docs/spec.md, side by side.
 
-    Exit codes: 0 conformant, or deviating exactly as documented; 1 not conformant; 2 usage, such as
-    an unknown name or a framework that is not installed; 3 the adapter is broken: it cannot be
-    imported or take one step; 4 incomplete: a required clause did not run.
+    Exit codes:
+
+    - 0 conformant, or deviating exactly as documented
+    - 1 not conformant
+    - 2 usage: an unknown name, a framework that is not installed
+    - 3 adapter broken: it cannot be imported, or cannot take one step
+    - 4 incomplete: a required clause did not run
 
     Example: adamax-conformance check numpy 'torch?foreach=true' optax --dtype float32
     """
+    # As for `python -m`: your own backend may be in the folder that you are in.
+    sys.path.insert(0, "")
     try:
         chosen = selected(clause, dtype)
         backends = [find(name) for name in dict.fromkeys(names)]
@@ -116,6 +124,15 @@ def check(
     if not chosen:
         raise _stop("no case of these clauses has these dtypes", Exit.USAGE)
     reports = _judge(backends, clause, dtype, seed, len(chosen))
+    try:
+        _write(reports, output, seed, verbose=verbose)
+    except OSError as error:
+        raise _stop(f"the report cannot be written: {error}", Exit.USAGE) from None
+    codes = {_code(report, strict=strict) for report in reports}
+    raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
+
+
+def _write(reports: list[Report], output: Format, seed: int, *, verbose: bool) -> None:
     if output is Format.JSON:
         documents = [report.as_dict() for report in reports]
         sys.stdout.write(json.dumps({"version": 1, "seed": seed, "reports": documents}, indent=1))
@@ -124,8 +141,7 @@ def check(
         # A pipe has no width; the table is then as wide as it needs to be.
         wide = None if sys.stdout.isatty() else 40 + 26 * len(reports)
         show(reports, Console(width=wide), verbose=verbose)
-    codes = {_code(report, strict=strict) for report in reports}
-    raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
+    sys.stdout.flush()
 
 
 def _judge(
@@ -184,10 +200,17 @@ def list_(
         Listed.CASES: [(case.id, case.note) for case in CASES],
         Listed.FEATURES: list(FEATURES.items()),
     }
+    width = max(len(name) for name, _ in rows[what])
+    if not sys.stdout.isatty():
+        # A line each, for grep.
+        sys.stdout.writelines(
+            f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows[what]
+        )
+        return
     table = Table.grid(padding=(0, 2))
-    for name, text in rows[what]:
-        table.add_row(name, text)
-    Console(soft_wrap=not sys.stdout.isatty()).print(table, markup=False, highlight=False)
+    for row in rows[what]:
+        table.add_row(*map(Text, row))
+    Console().print(table)
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ of the entry point's function: true, false, numbers, or text.
 
 import importlib
 import importlib.util
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, distribution, entry_points
@@ -51,6 +52,10 @@ def find(name: str) -> Backend:
     """
     base, _, query = name.partition("?")
     options = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
+    if blank := [key for key, value in options.items() if value == ""]:
+        raise BackendNotFoundError(
+            f"backend {name!r}: {blank[0]} has no value, as in {blank[0]}=true"
+        )
     if base.startswith("py:"):
         return _from_python(name, base, options)
     points = entry_points(group=GROUP, name=base)
@@ -85,13 +90,13 @@ def _importing(name: str) -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing in FRAMEWORKS and not _installed(missing):
             raise BackendNotFoundError(
-                f"backend {name!r} needs {missing}, which is not installed: "
-                f"pip install 'adamax-spec[{FRAMEWORKS[missing]}]'"
+                f"backend {name!r} needs {missing}, which is not installed; from a checkout: "
+                f"pip install -c constraints.txt '.[{FRAMEWORKS[missing]}]'"
             ) from error
         raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
     except BackendNotFoundError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BackendBrokenError(
             f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
         ) from error
@@ -129,6 +134,21 @@ def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
     return _made(name, getattr(found, attribute), options)
 
 
+def _require_options(name: str, target: Any, options: dict[str, Any]) -> None:
+    """Raise unless a function takes these options, and values of their kinds."""
+    try:
+        parameters = inspect.signature(target, eval_str=True).parameters
+    except (TypeError, ValueError, NameError):
+        return
+    for key, value in options.items():
+        if key not in parameters:
+            known = ", ".join(parameters) or "none"
+            raise BackendNotFoundError(f"backend {name!r} has no option {key!r}: it has {known}")
+        kind = parameters[key].annotation
+        if kind in (bool, bool | None) and not isinstance(value, kind):
+            raise BackendNotFoundError(f"backend {name!r}: {key} = {value!r} is not true or false")
+
+
 def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
     """The backend itself, or what a function makes with the options."""
     if hasattr(target, "step") and not isinstance(target, type):
@@ -136,13 +156,27 @@ def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
             raise BackendNotFoundError(f"backend {name!r} takes no options")
         backend = target
     else:
+        _require_options(name, target, options)
         try:
             backend = target(**options)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BackendBrokenError(
                 f"backend {name!r} cannot be made: {type(error).__name__}: {error}"
             ) from error
-    if missing := [part for part in ("name", "init", "step") if not hasattr(backend, part)]:
-        raise BackendBrokenError(f"backend {name!r} has no {', '.join(missing)}")
+    try:
+        return require_backend(backend)
+    except TypeError as error:
+        raise BackendBrokenError(f"backend {name!r}: {error}") from error
+
+
+def require_backend(backend: Any) -> Backend:
+    """The same, if it has what a `Backend` has.
+
+    Raises:
+        TypeError: names what is missing.
+    """
+    parts = ("name", "dtypes", "features", "deviations", "init", "step", "moments")
+    if missing := [part for part in parts if not hasattr(backend, part)]:
+        raise TypeError(f"{backend!r} is no backend: it has no {', '.join(missing)}")
     found: Backend = backend
     return found

@@ -73,12 +73,14 @@ class Report:
         results: one for each case and dtype, in the order of the specification.
         required: the clauses without which nothing is called conformant.
         broken: what the smoke test said when the backend could not take a single step.
+        visible: whether the state could be seen, and so the line of the rule that is wrong.
     """
 
     backend: str
     results: tuple[Result, ...]
     required: tuple[str, ...]
     broken: str = ""
+    visible: bool = True
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -105,7 +107,12 @@ class Report:
 
     @property
     def suspect(self) -> str | None:
-        """The clause to look at first: a line of the rule by itself before what is built on it."""
+        """The clause to look at first: a line of the rule by itself before what is built on it.
+
+        None where nothing fails, and where the state cannot be seen, so that every line fails.
+        """
+        if not self.visible:
+            return None
         failed = self.failed_clauses
         return next((clause for clause in (*_PLAIN_LINES, *failed) if clause in failed), None)
 
@@ -117,7 +124,7 @@ class Report:
             return Verdict.BROKEN
         if counts[Status.FAIL] or counts[Status.ERROR]:
             return Verdict.NOT_CONFORMANT
-        if self.missing:
+        if self.missing or counts[Status.UNSUPPORTED] == len(self.results):
             return Verdict.INCOMPLETE
         return Verdict.DEVIATES if counts[Status.DEVIATION] else Verdict.CONFORMANT
 

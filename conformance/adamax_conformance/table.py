@@ -87,10 +87,6 @@ def _table(reports: Sequence[Report], marks: Marks) -> Table:
         table.add_row(Text(f"{mark} {status}", style), *counts)
     table.add_row("cases, all", *(str(len(report.results)) for report in reports))
     table.add_row("numbers compared", *(f"{report.elements:,}" for report in reports))
-    table.add_row(
-        "bound used, at most",
-        *(f"{max((r.bound_used for r in report.results), default=0):.2f}" for report in reports),
-    )
     return table
 
 
@@ -126,7 +122,13 @@ def _sentence(report: Report) -> Text:
     if verdict is Verdict.DEVIATES:
         sentence.append(f" in {', '.join(report.failed_clauses)}")
     elif verdict is Verdict.NOT_CONFORMANT:
-        sentence.append(f" in {', '.join(report.failed_clauses)}; look at {report.suspect} first")
+        sentence.append(f" in {', '.join(report.failed_clauses)}; ")
+        sentence.append(
+            f"look at {report.suspect} first"
+            if report.visible
+            else "the state is not shown: `moments` would tell which line it is"
+        )
     elif verdict is Verdict.INCOMPLETE:
-        sentence.append(f"; required, but not run: {', '.join(report.missing)}")
+        missing = ", ".join(report.missing)
+        sentence.append(f"; required, but not run: {missing}" if missing else "; no case applies")
     return sentence

@@ -24,6 +24,10 @@ class BackendError(Exception):
         self.cause = cause
 
 
+class MalformedError(BackendError):
+    """A backend did not raise, but what it returned is not of the form that it has to be."""
+
+
 class Watched:
     """The same operations as the backend; every fault of theirs is a `BackendError`.
 
@@ -55,7 +59,7 @@ class Watched:
                         f"was {param.dtype} {param.shape}"
                     )
         except (KeyError, TypeError, ValueError) as error:
-            raise BackendError("step", error) from error
+            raise MalformedError("step", error) from error
         return stepped, state
 
     def moments(self, params: Arrays, state: Any) -> dict[str, Moments] | None:
@@ -64,7 +68,7 @@ class Watched:
         try:
             checked = slots(params, reported)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise BackendError("moments", error) from error
+            raise MalformedError("moments", error) from error
         if checked is None:
             return None
         return {

@@ -9,7 +9,7 @@ from adamax_conformance.backend import Arrays, Moments, SparseGradient
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.formats import FLOATS, dtype_of
 from adamax_conformance.judge import Finding, Run, Violation, judge
-from adamax_conformance.watched import BackendError, Watched, copies
+from adamax_conformance.watched import BackendError, MalformedError, Watched, copies
 from adamax_core import Hyperparameters
 
 CASES = Cases()
@@ -212,6 +212,8 @@ def _refused(backend: Watched, data: Data, grad: Any, what: str) -> Finding:
     grads = {"a": data.normal((3,)), "w": grad}
     try:
         backend.step(params, grads, state, PLAIN)
+    except MalformedError as error:
+        raise Violation(f"{what} was accepted, and then {error}") from error
     except BackendError:
         pass
     else:

@@ -28,6 +28,11 @@ class Training:
     params: dict[str, Tensor]
 
 
+def chosen(**options: bool | None) -> dict[str, bool]:
+    """The options that are not at their defaults, which are all None or False."""
+    return {name: value for name, value in options.items() if value}
+
+
 def to_torch(array: Any) -> Tensor:
     """A tensor on the same memory; bfloat16 goes by its bits."""
     array = np.asarray(array)

@@ -1,10 +1,8 @@
 """`torch.optim.Adamax`, the one that ships with PyTorch."""
 
-from typing import Any
-
 from torch.optim import Adamax
 
-from adamax_conformance.glue.torch import TorchBackend
+from adamax_conformance.glue.torch import TorchBackend, chosen
 
 # What it was seen to do (2.13), by clause, case or case in one dtype.
 _DEVIATIONS = {
@@ -27,13 +25,14 @@ _DIFFERENTIABLE_DEVIATIONS = {
 }
 
 
-def backend(**variant: Any) -> TorchBackend:
-    """The stock optimizer with these arguments of its constructor, such as ``foreach=True``."""
+def backend(
+    *, foreach: bool | None = None, differentiable: bool = False, capturable: bool = False
+) -> TorchBackend:
+    """The stock optimizer with these arguments of its constructor."""
     return TorchBackend(
         "torch.optim",
         Adamax,
         offers=["maximize", "weight_decay", "undecayed", "load", "sparse", "placement"],
-        deviations=_DEVIATIONS
-        | (_DIFFERENTIABLE_DEVIATIONS if variant.get("differentiable") else {}),
-        variant=variant,
+        deviations=_DEVIATIONS | (_DIFFERENTIABLE_DEVIATIONS if differentiable else {}),
+        variant=chosen(foreach=foreach, differentiable=differentiable, capturable=capturable),
     )
