@@ -79,7 +79,7 @@ def update(
 
     Raises:
         ValueError: a structure or a shape does not fit; names the leaf and both shapes.
-        TypeError: a dtype kind does not fit; names the leaf.
+        TypeError: a dtype kind does not fit; names the leaf. Or `state` is no `State`.
 
     >>> hp = Hyperparameters(lr=0.125)
     >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
@@ -128,6 +128,10 @@ def _transform(
     finish: Callable[[Array, Step], Array],
     untouched: Callable[[Array], Array],
 ) -> tuple[Tree, State]:
+    if not isinstance(state, State):
+        raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
+    if not isinstance(hyperparameters, Hyperparameters):
+        raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
     params = _parameters(params)
     leaves, treedef = optree.tree_flatten(params)
     names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]
@@ -148,7 +152,8 @@ def _transform(
         # Infinities, NaN and 0 / 0 are results that the specification describes, not accidents.
         with np.errstate(all="ignore"):
             p, g, m, u = widen(param, as_array(grad), exp_avg, exp_inf)
-            after = rule(p, g, m, u, step, hyperparameters)
+            # An exact Python integer, also where the count was loaded as a NumPy one.
+            after = rule(p, g, m, u, int(step), hyperparameters)
             return Step(
                 finish(param, after),
                 after.step,

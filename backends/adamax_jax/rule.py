@@ -33,11 +33,10 @@ def bias_correction(b1: Scalar, count: jax.Array) -> jax.Array:
         # A logarithm in float64, whatever JAX computes in.
         return -jnp.expm1(count * math.log(b1)) if b1 >= 0.5 else 1 - b1**count  # noqa: PLR2004 - below one half the subtraction loses nothing
     b1 = b1.astype(dtype)
-    return jnp.where(
-        b1 >= 0.5,  # noqa: PLR2004 - as above
-        -jnp.expm1(count * jnp.log(jnp.maximum(b1, 0.5))),
-        1 - b1**count,
-    )
+    accurate = b1 >= 0.5  # noqa: PLR2004 - as above
+    # A logarithm of what it is used for alone: elsewhere it may be infinite, and so its derivative.
+    above = jnp.where(accurate, b1, 0.5)
+    return jnp.where(accurate, -jnp.expm1(count * jnp.log(above)), 1 - b1**count)
 
 
 def adamax(

@@ -19,6 +19,7 @@ JAX's gradient of a real function of a complex parameter is the conjugate of the
 ascent: conjugate it, as for every optax optimizer, before it comes here.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -109,7 +110,8 @@ def adamax_transform(
         _require_concrete("learning_rate", learning_rate)
     if state_dtype is not None:
         require_real_dtype(state_dtype)
-    decays = not (isinstance(weight_decay, float | int) and weight_decay == 0)
+    # A traced decay may be anything; a decay that is known to be zero reads no parameter (A-2).
+    decays = isinstance(weight_decay, jax.core.Tracer) or float(weight_decay) != 0
 
     def init_fn(params: Any) -> AdamaxState:
         leaves = jax.tree.leaves(params)
@@ -132,8 +134,8 @@ def adamax_transform(
         _require_state(state)
         if decays and params is None:
             raise ValueError(
-                "adamax_transform with weight_decay needs the parameters: "
-                "update(grads, state, params)"
+                "adamax_transform needs the parameters where weight_decay is not zero, or is "
+                "traced: update(grads, state, params)"
             )
         treedef: Any = jax.tree.structure(state.mu)
         mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
@@ -141,9 +143,10 @@ def adamax_transform(
         grads = _leaves_like(treedef, updates, "grads")
         _require_fit("grads", grads, "params", targets, treedef)
         for name, moments in (("state.mu", mus), ("state.nu", nus)):
-            _require_fit(name, moments, "params", targets, treedef)
+            _require_fit("params", targets, name, moments, treedef)
 
         lr = learning_rate(state.clock) if callable(learning_rate) else learning_rate
+        _require_concrete("learning_rate", lr)
         hyper = Hyper(lr, b1, b2, eps, weight_decay, maximize, decoupled_weight_decay)
         present = np.array([grad is not None for grad in grads], bool)
         count = jnp.where(present & (state.count < _LAST), state.count + 1, state.count)
@@ -180,7 +183,9 @@ def _leaf(
     decays: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One leaf: widened, stepped, and each result rounded once to the dtype it is stored in."""
-    dtype = jnp.result_type(target.dtype, grad.dtype, mu.dtype, jnp.float32)
+    # Promoted by dtype: promotion by `result_type` is refused in JAX's strict mode.
+    dtypes = (target.dtype, grad.dtype, mu.dtype, nu.dtype)
+    dtype = functools.reduce(jnp.promote_types, dtypes, jnp.dtype(jnp.float32))
     real = jnp.zeros((), dtype).real.dtype
     p, g, m, v = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
     lr, b1, b2, eps, weight_decay = (
@@ -220,8 +225,14 @@ def _exempt(mask: Any, treedef: Any, params: list[Any]) -> list[bool]:
         return [False] * len(params)
     tree = treedef.unflatten(params)
     chosen = mask(tree) if callable(mask) else mask
-    spread = jax.tree.map(lambda keep, part: jax.tree.map(lambda _: not keep, part), chosen, tree)
-    return [bool(each) for each in jax.tree.leaves(spread)]
+    try:
+        spread = jax.tree.map(lambda keep, part: [keep] * len(jax.tree.leaves(part)), chosen, tree)
+    except ValueError as error:
+        raise ValueError(f"mask is not a prefix of the parameters: {error}") from error
+    flags = jax.tree.leaves(spread)
+    if bad := [flag for flag in flags if not isinstance(flag, bool | np.bool_)]:
+        raise ValueError(f"mask has {bad[0]!r} for a leaf; it has True or False")
+    return [not flag for flag in flags]
 
 
 def _require_concrete(name: str, value: Any, below: float = np.inf) -> None:
@@ -251,6 +262,8 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
             f"{what} does not have the structure of the parameters: {error}\n"
             f"  parameters: {treedef}\n  {what}: {jax.tree.structure(tree)}"
         ) from error
+    if what == "params" and any(leaf is None for leaf in leaves):
+        raise ValueError("params has None where the state has a parameter")
     return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
 
 

@@ -24,7 +24,12 @@ from torch.optim.optimizer import Optimizer, ParamsT
 
 from adamax_torch.foreach import adamax_
 from adamax_torch.rule import Hyper, Scalar, adamax
-from adamax_torch.validation import require_fit, require_hyperparameters, require_slot
+from adamax_torch.validation import (
+    require_fit,
+    require_group,
+    require_hyperparameters,
+    require_slot,
+)
 
 STEP_DTYPE = torch.float64
 """Exact to 2^53, and what torch.optim.Adamax can add one to."""
@@ -135,13 +140,26 @@ class Adamax(Optimizer):
         saved = dict(zip(indices, params, strict=False))
         for index, slot in state_dict["state"].items():
             require_slot(slot, saved.get(index), f"parameter {index}")
+        # What the saved groups do not know, such as those of torch.optim.Adamax, stays as it is.
+        pairs = zip(self.param_groups, state_dict["param_groups"], strict=False)
+        groups = [{**ours, **theirs} for ours, theirs in pairs]
+        for index, group in enumerate(state_dict["param_groups"]):
+            require_group(group, f"group {index}")
+        if len(groups) == len(state_dict["param_groups"]):
+            state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
-        # The base class casts every state to the dtype of its parameter.
+        # The base class has cast the moments to the dtypes of the parameters.
+        dtypes = {
+            id(p): group["state_dtype"] for group in self.param_groups for p in group["params"]
+        }
         for index, param in saved.items():
-            for moment in _MOMENTS if index in state_dict["state"] else ():
-                given = state_dict["state"][index][moment]
-                if given.dtype != self.state[param][moment].dtype:
-                    self.state[param][moment] = given.to(param.device, copy=True)
+            dtype = dtypes[id(param)]
+            if dtype is None or index not in state_dict["state"]:
+                continue
+            wanted = dtype.to_complex() if param.is_complex() else dtype
+            for name in _MOMENTS:
+                given: Tensor = state_dict["state"][index][name]
+                self.state[param][name] = given.to(device=param.device, dtype=wanted, copy=True)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -240,8 +258,12 @@ class Adamax(Optimizer):
 
 
 def _scalar(value: Scalar) -> Scalar:
-    """A tensor of one element as one of no dimension, which broadcasts to no other shape."""
-    return value.reshape(()) if isinstance(value, Tensor) else value
+    """A number wherever it may be read; else a tensor of no dimension, which broadcasts to none."""
+    if not isinstance(value, Tensor):
+        return value
+    if value.requires_grad or value.device.type != "cpu" or torch.compiler.is_compiling():
+        return value.reshape(())
+    return value.item()
 
 
 def _count(step: Tensor, group: dict[str, Any]) -> float | Tensor:

@@ -58,6 +58,8 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
     grad = param.grad
     if grad is None:
         return
+    if not (param.is_floating_point() or param.is_complex()):
+        raise RuntimeError(f"{where}: the parameter has dtype {param.dtype}, which takes no step")
     if grad.is_sparse:
         raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
     if grad.shape != param.shape:
@@ -73,6 +75,21 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
         )
 
 
+def require_group(group: dict[str, Any], where: str) -> None:
+    """Raise unless the saved options of a group are Adamax's, inside their domains.
+
+    Raises:
+        ValueError: names the group and what is missing, or whose it looks like.
+    """
+    names = ("lr", "betas", "eps", "weight_decay")
+    if missing := [name for name in names if name not in group]:
+        raise ValueError(f"the saved {where} has no {', '.join(missing)}: it is not Adamax's")
+    if "amsgrad" in group:
+        raise ValueError(f"the saved {where} has amsgrad: this looks like Adam or AdamW")
+    options = {"foreach": None, "differentiable": False, "fused": None, "state_dtype": None}
+    require_hyperparameters(options | group)
+
+
 def require_slot(slot: dict[str, Any], param: Tensor | None, where: str) -> None:
     """Raise unless the saved state of a parameter is Adamax's and fits the parameter.
 
@@ -84,7 +101,20 @@ def require_slot(slot: dict[str, Any], param: Tensor | None, where: str) -> None
             f"the state of {where} has {', '.join(sorted(slot))}; Adamax has step, exp_avg and "
             f"exp_inf{_looks_like(set(slot))}"
         )
+    step = slot["step"]
+    count = step.item() if isinstance(step, Tensor) and step.numel() == 1 else step
+    if not isinstance(count, (int, float)) or not 0 <= count < float("inf"):
+        raise ValueError(f"the state of {where} has step = {step!r}, which is not a count")
     for name in ("exp_avg", "exp_inf"):
+        moment = slot[name]
+        if not isinstance(moment, Tensor) or not (
+            moment.is_floating_point() or moment.is_complex()
+        ):
+            raise ValueError(f"the state of {where} has {name} = {moment!r}, which is no moment")
+        if param is not None and moment.is_complex() != param.is_complex():
+            raise ValueError(
+                f"the state of {where} has {name} of {moment.dtype}, the parameter is {param.dtype}"
+            )
         if param is not None and slot[name].shape != param.shape:
             raise ValueError(
                 f"the state of {where} has {name} of shape {tuple(slot[name].shape)}, "

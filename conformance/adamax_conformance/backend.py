@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from adamax_conformance.formats import DTYPES
 from adamax_core import Hyperparameters
 
 Arrays = Mapping[str, Any]
@@ -194,10 +195,18 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
         if int(step) != step:
             raise ValueError(f"{name}: step {step!r} is not a whole number")
         checked[name] = Moments(int(step), np.asarray(exp_avg), np.asarray(exp_inf))
+        param = params[name]
         for field_ in ("exp_avg", "exp_inf"):
-            shape = getattr(checked[name], field_).shape
-            if shape != params[name].shape:
+            array = getattr(checked[name], field_)
+            if array.shape != param.shape:
                 raise ValueError(
-                    f"{name}: {field_} has shape {shape}, the parameter {params[name].shape}"
+                    f"{name}: {field_} has shape {array.shape}, the parameter {param.shape}"
+                )
+            # A complex norm for a complex parameter: how it is used is A-9's business.
+            if array.dtype.name not in DTYPES or (array.dtype.kind == "c") > (
+                param.dtype.kind == "c"
+            ):
+                raise ValueError(
+                    f"{name}: {field_} has dtype {array.dtype}, the parameter {param.dtype}"
                 )
     return checked

@@ -56,6 +56,10 @@ class Data:
             -octaves, octaves + 1, shape
         )
 
+    def uniform(self, low: float, high: float, size: int) -> list[float]:
+        """Numbers for hyperparameters, as floats of Python."""
+        return [float(x) for x in self._rng.uniform(low, high, size)]
+
     def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
         """Parameters, a third of them zero: there the step is seen, not hidden by the parameter."""
         params = {}

@@ -53,6 +53,7 @@ FLOAT64 = _format("float64", np.float64, flushed=True)
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 COMPLEX = ("complex64", "complex128")
 DTYPES = FLOATS + COMPLEX
+WITH_COMPLEX = (*FLOATS, "complex64")
 
 _FORMATS = {format_.name: format_ for format_ in (FLOAT16, BFLOAT16, FLOAT32, FLOAT64)}
 _FORMATS |= {"complex64": FLOAT32, "complex128": FLOAT64}

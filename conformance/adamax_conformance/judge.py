@@ -139,6 +139,9 @@ def judge(
     params = copies(run.params)
     believed = backend.moments(params, state)
     if believed is None:
+        if accurate_correction:
+            # The last places of the correction cannot be told from those of a hidden moment.
+            return Finding()
         judged = {*judged, "param"}
         believed = _initial(run)
     tally = _Tally()

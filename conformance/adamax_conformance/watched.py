@@ -37,6 +37,7 @@ class Watched:
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
         self.features = frozenset(backend.features)
+        self.visible = False
 
     # Each is the operation of the same name of `Backend`.
 
@@ -58,7 +59,7 @@ class Watched:
                         f"{name} came back as {got.dtype} {got.shape}, "
                         f"was {param.dtype} {param.shape}"
                     )
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             raise MalformedError("step", error) from error
         return stepped, state
 
@@ -67,9 +68,12 @@ class Watched:
         reported = self._call("moments", state)
         try:
             checked = slots(params, reported)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             raise MalformedError("moments", error) from error
+        self.visible |= checked is not None
         if checked is None:
+            if self.visible:
+                raise MalformedError("moments", ValueError("shown before, and now None"))
             return None
         return {
             name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
@@ -82,10 +86,21 @@ class Watched:
         return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
 
     def vjp(self, wrt: str, steps: Steps) -> Any:  # noqa: D102
-        return self._call("vjp", wrt, steps)
+        slopes = self._call("vjp", wrt, steps)
+        try:
+            if wrt == "grads":
+                return [{k: np.asarray(s[k], float) for k in steps.params} for s in slopes]
+            if wrt in ("params", "exp_avg", "exp_inf"):
+                return {key: np.asarray(slopes[key], float) for key in steps.params}
+            return np.asarray(slopes, float)
+        except Exception as error:
+            raise MalformedError("vjp", error) from error
 
-    def placement(self) -> Any:  # noqa: D102
-        return self._call("placement")
+    def placement(self) -> tuple[Any, Any]:  # noqa: D102
+        places = self._call("placement")
+        if not isinstance(places, tuple) or len(places) != 2:  # noqa: PLR2004 - a pair has two
+            raise MalformedError("placement", TypeError(f"{places!r} is not a pair"))
+        return places
 
     def _call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -8,6 +8,7 @@ from adamax_conformance.backend import Moments
 from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data
 from adamax_conformance.formats import COMPLEX
 from adamax_conformance.judge import Run
+from adamax_core import Hyperparameters
 
 CASES = Cases()
 
@@ -104,6 +105,14 @@ def _(data: Data) -> Run:
     return Run(params, grads, DEFAULT)
 
 
+@CASES.run("A-6/many-steps", judged=["param"])
+def _(data: Data) -> Run:
+    """Hundreds of steps, where the correction is neither new nor over."""
+    params = {"w": data.array(np.zeros(1))}
+    grads = [{"w": data.array([(-1.0) ** (t // 50)])} for t in range(300)]
+    return Run(params, grads, Hyperparameters(lr=0.5, betas=(0.99, 0.5), eps=2.0**-10))
+
+
 @CASES.run("A-7/step", judged=["param"])
 def _(data: Data) -> Run:
     """Against the moment, by lr m / u and no further eps; with betas of 0 nothing is corrected."""
@@ -159,13 +168,46 @@ def _(data: Data) -> Run:
     return data.run(replace(PLAIN, weight_decay=0.25, maximize=True))
 
 
-@CASES.run("A-10/coupled", features=["undecayed", "weight_decay"])
+@CASES.run("A-9/decoupled", dtypes=["complex64"], features=["decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """And decoupled decay."""
+    hp = replace(EXTREME, lr=0.5, weight_decay=0.5, decoupled_weight_decay=True)
+    return data.run(hp)
+
+
+@CASES.run("A-9/missing-and-late", dtypes=["complex64"])
+def _(data: Data) -> Run:
+    """A missing gradient is missing in both parts, at first or later."""
+    params = data.params()
+    w, b = data.grads({"w": params["w"]}), data.grads({"b": params["b"]})
+    return Run(params, [w, w | b, b, w | b], PLAIN)
+
+
+@CASES.run("A-9/special-values", dtypes=["complex64"])
+def _(data: Data) -> Run:
+    """NaN or infinity in one part leaves the other alone."""
+    params = {"w": data.array([1.0, 1.0 + 1.0j, 1.0j])}
+    one = data.array([1.0 + 1.0j, -1.0, 2.0j])
+    bad = np.array([complex(np.nan, 1.0), complex(1.0, np.inf), complex(-np.inf, np.nan)])
+    return Run(params, [{"w": one}, {"w": data.array(bad)}, {"w": one}], PLAIN)
+
+
+@CASES.run("A-9/shapes", dtypes=["complex64"])
+def _(data: Data) -> Run:
+    """0-d, empty and odd arrays of pairs, with other hyperparameters in each step."""
+    shapes: dict[str, tuple[int, ...]] = {"scalar": (), "empty": (0,), "odd": (13,), "box": (2, 3)}
+    params = {k: data.normal(s) for k, s in shapes.items()}
+    hp = [PLAIN, EXTREME, replace(PLAIN, betas=(0.5, 0.25))]
+    return Run(params, [{k: data.normal(s) for k, s in shapes.items()} for _ in hp], hp)
+
+
+@CASES.run("A-10/coupled", dtypes=["float32"], features=["undecayed", "weight_decay"])
 def _(data: Data) -> Run:
     """An exempt parameter takes the step without decay, not none."""
     return data.run(replace(EXTREME, weight_decay=0.5), undecayed=("b",))
 
 
-@CASES.run("A-10/decoupled", features=["undecayed", "decoupled_weight_decay"])
+@CASES.run("A-10/decoupled", dtypes=["float32"], features=["undecayed", "decoupled_weight_decay"])
 def _(data: Data) -> Run:
     """The same for decoupled decay."""
     hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)

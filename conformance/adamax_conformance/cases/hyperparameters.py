@@ -13,7 +13,7 @@ from adamax_core import Hyperparameters
 
 CASES = Cases()
 BAD_NUMBERS = {"negative": -0.5, "infinite": np.inf, "nan": np.nan}
-BAD_BETAS = BAD_NUMBERS | {"one": 1.0}
+BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
 
 
 def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
@@ -31,6 +31,9 @@ def _refuses(backend: Watched, data: Data, hp: Hyperparameters, what: str) -> Fi
     except BackendError as error:
         if not isinstance(error.cause, ValueError):
             raise Violation(f"{what}: {error}, must be a ValueError") from error
+        value = what.rpartition(" ")[2]
+        if value not in str(error.cause):
+            raise Violation(f"{what}: {error}, which does not show the value") from error
         return Finding(1)
     raise Violation(f"{what} was accepted")
 
@@ -56,13 +59,13 @@ for _name, _value in BAD_NUMBERS.items():
     _add("H-4", _name, "weight_decay", _value, f"weight_decay = {_value}")
 
 
-@CASES.run("H-5/lr-zero")
+@CASES.run("H-5/lr-zero", dtypes=["float32"])
 def _(data: Data) -> Run:
     """A warm-up starts at zero: the moments move, the parameters do not."""
     return data.run(replace(PLAIN, lr=0.0), steps=2)
 
 
-@CASES.run("H-5/betas-zero")
+@CASES.run("H-5/betas-zero", dtypes=["float32"])
 def _(data: Data) -> Run:
     """beta1 = 0 has no momentum, beta2 = 0 no memory; neither has a logarithm."""
     return data.run(replace(PLAIN, betas=(0.0, 0.0)), steps=3)
@@ -72,6 +75,18 @@ def _(data: Data) -> Run:
 def _(data: Data) -> Run:
     """0^t is 0: the correction is 1 from the first step on."""
     return data.run(replace(PLAIN, betas=(0.0, 0.875)), steps=3)
+
+
+@CASES.run("H-6/modes", features=["maximize", "weight_decay", "decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """Sign and decay may change as well, as when a schedule ends the decay."""
+    hp = [
+        replace(PLAIN, weight_decay=0.5),
+        replace(PLAIN, weight_decay=0.25, maximize=True),
+        replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True),
+        PLAIN,
+    ]
+    return replace(data.run(PLAIN, steps=4), hp=hp)
 
 
 @CASES.run("H-6/schedule")

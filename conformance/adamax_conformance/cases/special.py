@@ -8,15 +8,18 @@ import numpy as np
 from adamax_conformance.backend import Arrays
 from adamax_conformance.case import DEFAULT, PLAIN, Cases, Data
 from adamax_conformance.formats import FLOATS
-from adamax_conformance.judge import Finding, Run, Violation
+from adamax_conformance.judge import Finding, Run, Violation, judge
+from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
+# Where a scalar has more digits than the format that stores it, its last places cannot be seen.
+WIDE = ("float32", "float64")
 
 
 def _unmoved(run: Run, params: Arrays, _state: Any) -> Finding:
     for name, param in params.items():
-        if param.tobytes() != run.params[name].tobytes():
+        if not np.array_equal(param, run.params[name]):
             raise Violation(f"{name}: a zero gradient moved {run.params[name]} to {param}")
     return Finding()
 
@@ -25,7 +28,15 @@ def _unmoved(run: Run, params: Arrays, _state: Any) -> Finding:
 def _(data: Data) -> Run:
     """Where the format rounds the default eps to zero, 0 / 0 is one careless division away."""
     params = {"w": data.array([1.0, 0.0, -3.0])}
-    return Run(params, [{"w": data.array([0.0, -0.0, 0.0])}], DEFAULT)
+    return Run(params, [{"w": data.array([0.0, -0.0, 0.0])}] * 2, DEFAULT)
+
+
+@CASES.run("N-1/small-gradients", dtypes=["float16"])
+def _(data: Data) -> Run:
+    """Gradients of the size of the smallest numbers step as others do: about lr."""
+    params = {"w": data.array(np.zeros(6))}
+    small = 2.0 ** -np.arange(12, 18)
+    return Run(params, [{"w": data.array(s * small)} for s in (1.0, -0.5, 0.25)], DEFAULT)
 
 
 @CASES.run("N-2/storage-rounds")
@@ -36,7 +47,7 @@ def _(data: Data) -> Run:
     return Run(params, grads, Hyperparameters(lr=1e-3, eps=2.0**-20))
 
 
-@CASES.run("N-3/last-places", judged=["param"], accurate_correction=True)
+@CASES.run("N-3/last-places", dtypes=WIDE, judged=["param"], accurate_correction=True)
 def _(data: Data) -> Run:
     """At beta1 = 0.999 a printed 1 - beta1^t loses three digits; a right one loses none."""
     params = {"w": data.array(np.zeros(7))}
@@ -44,7 +55,7 @@ def _(data: Data) -> Run:
     return Run(params, grads, Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10))
 
 
-@CASES.run("N-3/every-beta1", judged=["param"], accurate_correction=True)
+@CASES.run("N-3/every-beta1", dtypes=WIDE, judged=["param"], accurate_correction=True)
 def _(data: Data) -> Run:
     """From zero to one unit in the last place of float32 below one, changed between the steps."""
     params = {"w": data.array(np.zeros(3))}
@@ -52,6 +63,17 @@ def _(data: Data) -> Run:
     hp = [Hyperparameters(lr=1.0, betas=(beta1, 0.5), eps=2.0**-10) for beta1 in betas]
     grad = {"w": data.array([1.0, -0.5, 2.0])}
     return Run(params, [grad] * len(betas), hp)
+
+
+@CASES.case("N-3/any-beta1", dtypes=WIDE)
+def _(backend: Watched, data: Data) -> Finding:
+    """Betas that nobody has chosen, each from its first step."""
+    params, found = {"w": data.array(np.zeros(2))}, Finding()
+    for octaves in data.uniform(3.5, 14, 3):
+        hp = Hyperparameters(lr=1.0, betas=(1 - 2.0**-octaves, 0.5), eps=2.0**-10)
+        run = Run(params, [{"w": data.array([1.0, -0.5])}] * 3, hp)
+        found += judge(backend, run, ["param"], accurate_correction=True)
+    return found
 
 
 @CASES.run("N-4/infinite")
@@ -106,7 +128,7 @@ def _(data: Data) -> Run:
 
 @CASES.run("N-8/small-lr", judged=["param"])
 def _(data: Data) -> Run:
-    """A denominator u * c / lr exceeds float16's 65504 long before the step is out of range."""
+    """A denominator u * c / lr overflows long before the step itself is out of range."""
     params = {"w": data.array(np.zeros(4))}
-    grad = {"w": data.array([4000.0, -30000.0, 500.0, 60000.0])}
+    grad = {"w": data.array(data.largest * np.array([0.25, -0.5, 0.125, 0.9]))}
     return Run(params, [grad] * 3, replace(PLAIN, lr=2.0**-9))

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Moments, SparseGradient
+from adamax_conformance.backend import Moments, SparseGradient
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
-from adamax_conformance.formats import FLOATS, dtype_of
+from adamax_conformance.formats import FLOATS, WITH_COMPLEX, dtype_of
 from adamax_conformance.judge import Finding, Run, Violation, judge
 from adamax_conformance.watched import BackendError, MalformedError, Watched, copies
 from adamax_core import Hyperparameters
@@ -43,11 +43,28 @@ def _(data: Data) -> Run:
     return Run(params, [full, part, full], EXTREME)
 
 
-@CASES.run("S-2/missing-with-decay", features=["weight_decay"])
+@CASES.run("S-2/missing-with-decay", dtypes=["float32"], features=["weight_decay"])
 def _(data: Data) -> Run:
     """Weight decay alone does not move a parameter that has no gradient."""
     params = data.params()
     return Run(params, [data.grads({"w": params["w"]})] * 2, replace(PLAIN, weight_decay=0.5))
+
+
+@CASES.run(
+    "S-2/missing-with-decoupled-decay", dtypes=["float32"], features=["decoupled_weight_decay"]
+)
+def _(data: Data) -> Run:
+    """Nor does decoupled decay, which reads no gradient at all."""
+    params = data.params()
+    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
+    return Run(params, [data.grads({"w": params["w"]})] * 2, hp)
+
+
+@CASES.run("S-2/all-missing", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """A step in which nothing has a gradient is a step of nothing."""
+    params = data.params()
+    return Run(params, [data.grads(params), {}, data.grads(params)], PLAIN)
 
 
 @CASES.run("S-3/late-first-gradient")
@@ -58,23 +75,30 @@ def _(data: Data) -> Run:
     return Run(params, [{"w": w}, {"w": w, "b": b}, {"b": b}], replace(PLAIN, lr=0.1))
 
 
-@CASES.case("S-4/unchanged")
+@CASES.case("S-4/unchanged", dtypes=WITH_COMPLEX)
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients are read by others after the step: clipping, logging, a second optimizer."""
-    decays = "weight_decay" in backend.features
-    hp = replace(EXTREME, weight_decay=0.5 if decays else 0.0)
-    if "maximize" in backend.features:
-        hp = replace(hp, maximize=True)
-    run = data.run(hp, steps=2)
-    state, params, elements = backend.init(run.params, hp), run.params, 0
+    modes: list[dict[str, Any]] = [{}]
+    if "weight_decay" in backend.features:
+        modes.append({"weight_decay": 0.5, "maximize": "maximize" in backend.features})
+    if "decoupled_weight_decay" in backend.features:
+        modes.append({"weight_decay": 0.5, "decoupled_weight_decay": True})
+    return sum((_unchanged(backend, data.run(replace(PLAIN, **m), 2)) for m in modes), Finding())
+
+
+def _unchanged(backend: Watched, run: Run) -> Finding:
+    """Every gradient ever given is what it was, after every step."""
+    state, params, elements = backend.init(run.params, run.at(0)), run.params, 0
+    seen = []
     for index, grads in enumerate(run.grads):
         given = copies(grads)
-        params, state = backend.step(params, given, state, hp)
-        for name, grad in grads.items():
+        seen += [(name, given[name], grad) for name, grad in grads.items()]
+        params, state = backend.step(params, given, state, run.at(index))
+        for name, now, grad in seen:
             elements += grad.size
-            if given[name].tobytes() != grad.tobytes():
+            if now.tobytes() != grad.tobytes():
                 raise Violation(
-                    f"step {index + 1}, {name}: the gradient {grad} was changed to {given[name]}"
+                    f"step {index + 1}, {name}: the gradient {grad} was changed to {now}"
                 )
     return Finding(elements)
 
@@ -85,7 +109,9 @@ def _same_dtypes(backend: Watched, run: Run, dtype: Any) -> Finding:
     elements = 0
     for index, grads in enumerate([None, *run.grads]):
         if grads is not None:
+            # That the parameters keep theirs is looked at in every step of every case.
             params, state = backend.step(params, copies(grads), state, run.at(index - 1))
+            elements += sum(param.size for param in params.values())
         for name, slot in (backend.moments(params, state) or {}).items():
             for what in ("exp_avg", "exp_inf"):
                 elements += getattr(slot, what).size
@@ -96,7 +122,7 @@ def _same_dtypes(backend: Watched, run: Run, dtype: Any) -> Finding:
     return Finding(elements)
 
 
-@CASES.case("S-5/dtypes-stay")
+@CASES.case("S-5/dtypes-stay", dtypes=WITH_COMPLEX)
 def _(backend: Watched, data: Data) -> Finding:
     """A state that changes its dtype after the first step breaks loops and doubles memory."""
     return _same_dtypes(backend, data.run(PLAIN, steps=2), dtype_of(data.dtype))
@@ -105,22 +131,37 @@ def _(backend: Watched, data: Data) -> Finding:
 @CASES.case("S-5/float32-gradients", dtypes=HALF)
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients accumulated in float32 for half precision parameters promote nothing."""
+    return _with_gradients(backend, data, np.dtype(np.float32))
+
+
+@CASES.case("S-5/float16-gradients", dtypes=["float32"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Gradients of a model that runs in half precision, for the float32 copy of its weights."""
+    return _with_gradients(backend, data, np.dtype(np.float16))
+
+
+def _with_gradients(backend: Watched, data: Data, dtype: Any) -> Finding:
     run = data.run(PLAIN, steps=2)
-    wide = [{k: g.astype(np.float32) for k, g in grads.items()} for grads in run.grads]
-    return _same_dtypes(backend, replace(run, grads=wide), dtype_of(data.dtype))
+    run = replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
+    return _same_dtypes(backend, run, dtype_of(data.dtype)) + judge(backend, run)
 
 
-def _decayed(run: Run, _params: Arrays, _state: Any) -> Finding:
-    return Finding(sum(np.asarray(p).size for p in run.params.values()))
-
-
-@CASES.run("S-6/state-in-float32", dtypes=HALF, features=["state_dtype"], also=_decayed)
+@CASES.run("S-6/state-in-float32", dtypes=HALF, features=["state_dtype"])
 def _(data: Data) -> Run:
     """In half precision 0.999 u rounds back to u; a float32 state decays as it should."""
     params = {"w": data.array([1.0, 0.0, -3.0])}
     one, small = data.array([1.0, 1.0, -1.0]), data.array([1e-3, -1e-3, 1e-3])
     hp = Hyperparameters(eps=2.0**-20)
     return Run(params, [{"w": one}, *[{"w": small}] * 6], hp, state_dtype="float32")
+
+
+@CASES.run("S-6/with-decay", dtypes=HALF, features=["state_dtype", "weight_decay", "maximize"])
+def _(data: Data) -> Run:
+    """Another dtype for the state is another dtype, and nothing else."""
+    params = data.params()
+    grads = [data.grads(params), data.grads({"w": params["w"]}), data.grads(params)]
+    hp = replace(PLAIN, weight_decay=0.5, maximize=True)
+    return Run(params, grads, hp, state_dtype="float32")
 
 
 @CASES.case("S-6/dtype", dtypes=HALF, features=["state_dtype"])
@@ -143,13 +184,13 @@ def _(data: Data) -> Run:
     return _long_run(data, 2**24 - 1)
 
 
-@CASES.run("S-7/up-to-2-to-the-31", features=["load"])
+@CASES.run("S-7/up-to-2-to-the-31", dtypes=["float32"], features=["load"])
 def _(data: Data) -> Run:
     """A count in int32 is exact to 2^31 - 1, where this run ends."""
     return _long_run(data, 2**31 - 4)
 
 
-@CASES.case("S-7/never-wraps", features=["load"])
+@CASES.case("S-7/never-wraps", dtypes=["float32"], features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """Past 2^31 - 1 a count may stay there; it may not become negative or start again."""
     run = _long_run(data, 2**31 - 2)
@@ -172,7 +213,9 @@ def _(backend: Watched, data: Data) -> Finding:
     adam = {"step": 3, "exp_avg": data.normal((5,)), "exp_avg_sq": square}
     try:
         backend.load(params, PLAIN, {"w": adam})
-    except BackendError:
+    except BackendError as error:
+        if isinstance(error.cause, KeyError) or not str(error.cause):
+            raise Violation(f"Adam's state was refused without saying why: {error}") from error
         return Finding(5)
     raise Violation("state with exp_avg_sq, which is Adam's, was loaded without an error")
 
@@ -200,7 +243,22 @@ def _(data: Data) -> Run:
 def _(data: Data) -> Run:
     """Beyond any vector register, unrolled loop or small buffer; the tail is judged as the rest."""
     params = {"w": data.normal((1037,))}
-    return Run(params, [data.grads(params)], PLAIN)
+    return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
+
+
+@CASES.run("S-9/many", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """More tensors than anything is unrolled for."""
+    params = {f"w{i}": data.normal((3,)) for i in range(20)}
+    return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
+
+
+@CASES.run("S-9/mixed-dtypes", dtypes=["bfloat16"])
+def _(data: Data) -> Run:
+    """Parameters of several dtypes, as in mixed precision, each stepped in its own."""
+    params = data.params() | {"norm": data.normal((5,)).astype(np.float32)}
+    grads = [data.grads(params) | {"norm": data.normal((5,)).astype(np.float32)} for _ in range(2)]
+    return Run(params, grads, PLAIN)
 
 
 def _refused(backend: Watched, data: Data, grad: Any, what: str) -> Finding:
@@ -229,14 +287,30 @@ def _refused(backend: Watched, data: Data, grad: Any, what: str) -> Finding:
 @CASES.case("S-10/shape")
 def _(backend: Watched, data: Data) -> Finding:
     """A gradient that would broadcast is a mistake of the caller's."""
-    return _refused(backend, data, data.normal((1,)), "a gradient of shape (1,) for (4,)")
+    found = Finding()
+    for shape in ((1,), (), (3,), (2, 2), (4, 1)):
+        found += _refused(
+            backend, data, data.normal(shape), f"a gradient of shape {shape} for (4,)"
+        )
+    return found
 
 
 @CASES.case("S-10/kind", dtypes=FLOATS)
 def _(backend: Watched, data: Data) -> Finding:
-    """A complex gradient for a real parameter would lose its imaginary part."""
-    grad = np.array([1 + 1j, 2, 3, 4], np.complex64)
-    return _refused(backend, data, grad, "a complex gradient for a real parameter")
+    """A complex gradient for a real parameter would lose its imaginary part; integers are none."""
+    found = Finding()
+    for dtype in (np.complex64, np.int64, np.bool_):
+        grad = np.array([1, 0, 3, 4]).astype(dtype)
+        found += _refused(backend, data, grad, f"a gradient of {grad.dtype} for {data.dtype}")
+    return found
+
+
+@CASES.case("S-10/real-for-complex", dtypes=["complex64"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Whether the imaginary part is zero or missing is for the caller to say."""
+    return _refused(
+        backend, data, np.ones(4, np.float32), "a real gradient for a complex parameter"
+    )
 
 
 @CASES.case("S-10/sparse", features=["sparse"], dtypes=["float32", "float64"])
