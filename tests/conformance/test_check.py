@@ -50,11 +50,61 @@ def test_another_seed_gives_other_data_and_the_same_one_the_same() -> None:
     [
         ({"clauses": ["A-99"]}, "unknown clause 'A-99': there are A-1, A-2"),
         ({"dtypes": ["float8"]}, "unknown dtype 'float8': there are float16"),
+        ({"seed": -1}, "seed = -1 is negative"),
     ],
 )
 def test_unknown_selection_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         check("numpy", **arguments)
+
+
+@pytest.mark.parametrize("backend", [42, None, object()])
+def test_what_is_no_backend_is_a_type_error(backend: Any) -> None:
+    with pytest.raises(TypeError, match="is no backend: it has no name, dtypes"):
+        check(backend)
+
+
+def test_one_clause_and_one_dtype_may_be_given_as_text() -> None:
+    assert len(check("numpy", clauses="A-3", dtypes="float32").results) == 1
+
+
+def test_nothing_is_conformant_that_did_not_run() -> None:
+    assert check("numpy", clauses=["D-1"]).verdict is Verdict.INCOMPLETE
+
+
+def test_state_that_is_shown_and_then_hidden_is_an_error() -> None:
+    shown = iter([True] * 3)
+    hiding = replace(BASE, moments=lambda s: BASE.moments(s) if next(shown, False) else None)
+    report = check(hiding, clauses=["A-4"], dtypes=["float32"])
+    assert "shown before, and now None" in report.results[-1].message
+
+
+def test_clause_whose_state_is_hidden_is_not_passed() -> None:
+    blind = replace(BASE, moments=lambda _state: None)
+    report = check(blind, clauses=["N-3"], dtypes=["float32"])
+    assert report.verdict is Verdict.INCOMPLETE
+    assert {r.message for r in report.results} == {"nothing to compare: the state is not shown"}
+    assert report.suspect is None
+
+
+@pytest.mark.parametrize(
+    ("clause", "part", "answer", "message"),
+    [
+        ("D-1", "vjp", None, "vjp raised TypeError"),
+        ("D-1", "vjp", {}, "vjp raised KeyError"),
+        ("D-2", "vjp", 3.0, "vjp raised TypeError"),
+        ("D-3", "vjp", "x", "vjp raised ValueError"),
+        ("S-11", "placement", None, "None is not a pair"),
+        ("S-11", "placement", ("here", "there"), "the parameter is on here, its state on there"),
+        ("A-4", "moments", {"w": (np.inf, 0, 0), "b": (0, 0, 0)}, "moments raised"),
+    ],
+)
+def test_answers_of_every_form_end_in_the_report(
+    clause: str, part: str, answer: Any, message: str
+) -> None:
+    made = replace(BASE, features=("vjp", "placement"), **{part: lambda *_args: answer})  # type: ignore[arg-type]  # mypy mixes up the fields of a ** argument
+    report = check(made, clauses=[clause], dtypes=["float32"])
+    assert message in report.results[0].message
 
 
 @pytest.mark.parametrize("fault", [raising, exiting])
@@ -90,6 +140,8 @@ def test_answers_out_of_form_are_the_backends_fault(
         ({}, "moments of [] for parameters ['w']"),
         ({"w": (0.5, np.zeros(2), np.zeros(2))}, "step 0.5 is not a whole number"),
         ({"w": (1, np.zeros(3), np.zeros(2))}, r"exp_avg has shape (3,), the parameter (2,)"),
+        ({"w": (1, np.zeros(2, int), np.zeros(2))}, "exp_avg has dtype int64, the parameter"),
+        ({"w": (1, np.zeros(2, complex), np.zeros(2))}, "exp_avg has dtype complex128"),
     ],
 )
 def test_moments_are_checked(moments: Any, message: str) -> None:

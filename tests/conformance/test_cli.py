@@ -28,6 +28,7 @@ broken = replace(base, name="broken", step=no_step)
 def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "cli_glue.py").write_text(GLUE)
+    (tmp_path / "cli_exit.py").write_text("raise SystemExit(0)")
 
 
 ONE = ["--clause", "A-4", "--dtype", "float32"]
@@ -47,7 +48,11 @@ ONE = ["--clause", "A-4", "--dtype", "float32"]
         (["numpy", "--seed", "-1"], 2, "greater than or equal to 0"),
         (["py:cli_glue:broken", *ONE], 3, "RuntimeError: no device"),
         (["py:cli_glue:gone.x", *ONE], 2, "has no 'gone.x'"),
-        (["numpy?x=1", *ONE], 3, "cannot be made"),
+        (["numpy?x=1", *ONE], 2, "has no option 'x'"),
+        (["torch?foreach", *ONE], 2, "foreach has no value, as in foreach=true"),
+        (["torch?foreach=yes", *ONE], 2, "foreach = 'yes' is not true or false"),
+        (["py:cli_exit:x", *ONE], 3, "SystemExit: 0"),
+        (["numpy", "--clause", "D-1"], 4, "numpy: incomplete; no case applies"),
         (["py:cli_glue:narrow", *ONE], 4, "incomplete; required, but not run: A-4"),
         (["numpy", "py:cli_glue:idle", "py:cli_glue:narrow", *ONE], 1, "numpy: conformant"),
     ],
@@ -123,5 +128,5 @@ def test_list(what: list[str], text: str) -> None:
 def test_help_teaches() -> None:
     result = RUNNER.invoke(app, ["check", "--help"])
     words = " ".join(result.output.split())
-    assert "Exit codes: 0 conformant" in words
+    assert "0 conformant, or deviating exactly as documented" in words
     assert "Example: adamax-conformance check" in words

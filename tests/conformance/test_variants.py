@@ -96,6 +96,48 @@ def gradient_rewritten(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return result
 
 
+def gradient_scaled(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Only where nothing else makes a copy of it first."""
+    result = BASE.step(p, g, s, hp)
+    for grad in g.values() if not (hp.maximize or hp.weight_decay) else ():
+        np.multiply(grad, np.asarray(0.5, grad.dtype), out=grad)
+    return result
+
+
+def decoupled_without_gradient(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    stepped, s = BASE.step(p, g, s, hp)
+    shrink = 1 - hp.lr * hp.weight_decay * hp.decoupled_weight_decay
+    return {k: stepped[k] if k in g else (shrink * p[k]).astype(p[k].dtype) for k in p}, s
+
+
+def counts_without_gradients(p: Any, g: Any, s: State, hp: Any) -> Any:
+    stepped, s = BASE.step(p, g, s, hp)
+    return stepped, s if g else s._replace(step={k: t + 1 for k, t in s.step.items()})
+
+
+def modes_frozen(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Sign and decay as they were when the state was made, which carries them."""
+    made, state = s
+    hp = replace(hp, maximize=made.maximize, weight_decay=made.weight_decay)
+    stepped, state = BASE.step(p, g, state, hp)
+    return stepped, (made, state)
+
+
+def reshaped(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    fits = {k: v.reshape(p[k].shape) if v.size == p[k].size else v for k, v in g.items()}
+    return BASE.step(p, fits, s, hp)
+
+
+def truncated(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    cast = {k: v.astype(p[k].dtype) if v.dtype.kind in "ib" else v for k, v in g.items()}
+    return BASE.step(p, cast, s, hp)
+
+
+def other_dtypes_dropped(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    same = {k: v if v.dtype == p[k].dtype else v * 0 for k, v in g.items()}
+    return BASE.step(p, same, s, hp)
+
+
 def moments_promoted(p: Any, g: Any, s: State, hp: Any) -> Any:
     stepped, s = BASE.step(p, g, s, hp)
     wide = {k: m.astype(np.result_type(m.dtype, np.float32)) for k, m in s.exp_avg.items()}
@@ -246,11 +288,28 @@ WRONG = [
     wrapped("missing gradient is zero", "S-2", missing_is_zero),
     wrapped("missing gradient decays the moments", "S-2", missing_freezes_step_only),
     wrapped("one count for all parameters", "S-3", one_count_for_all),
-    wrapped("gradient rewritten", "S-4", gradient_rewritten),
+    wrapped("gradient rewritten", "S-4", gradient_rewritten, ("bfloat16", "float32", "float64")),
+    wrapped("gradient scaled in place", "S-4", gradient_scaled, ("bfloat16", "float32", "float64")),
+    wrapped("decoupled decay without a gradient", "S-2", decoupled_without_gradient, ("float32",)),
+    wrapped("counts without gradients", "S-2", counts_without_gradients, ("float32",)),
+    wrapped("modes frozen", "H-6", modes_frozen, ("float32",),
+            init=lambda p, hp, **more: (hp, BASE.init(p, hp, **more)),
+            load=lambda p, hp, saved: (hp, BASE.load(p, hp, saved)),
+            moments=lambda s: BASE.moments(s[1])),
+    wrapped("gradients reshaped", "S-10", reshaped),
+    wrapped("integer gradients cast", "S-10", truncated),
+    wrapped("gradients of other dtypes dropped", "S-5", other_dtypes_dropped,
+            ("float16", "bfloat16", "float32")),
+    dialect("no correction after the eighth step", "A-6", bias_correction=lambda b1, step: (
+        1.0 if 9 <= step <= 900 else lines.bias_correction(b1, step))),
+    dialect("printed correction in float32 for some betas", "N-3", ("float32",),
+            bias_correction=lambda b1, step: (
+                lines.bias_correction(b1, step) if b1 == 0.999
+                else float(np.float32(1) - np.float32(b1) ** np.float32(step)))),
     wrapped("moments promoted", "S-5", moments_promoted, ("float16", "bfloat16")),
     wrapped("state_dtype ignored", "S-6", None, ("float16", "bfloat16"), init=state_dtype_ignored),
     wrapped("count in float32", "S-7", counted_in_float32),
-    wrapped("count in wrapping int32", "S-7", wrapping_int32),
+    wrapped("count in wrapping int32", "S-7", wrapping_int32, ("float32",)),
     wrapped("Adam's state taken", "S-8", load=lenient_load),
     wrapped("tail forgotten", "S-9", tail_forgotten),
     wrapped("gradients broadcast", "S-10", broadcasting),
@@ -298,7 +357,8 @@ def in_float64(p: Any, g: Any, s: State, hp: Any) -> Any:
 
     state = State(s.step, wide(s.exp_avg), wide(s.exp_inf))
     for k in g:
-        if g[k].shape != p[k].shape or (g[k].dtype.kind == "c") != (p[k].dtype.kind == "c"):
+        kinds = [each.dtype.kind if each.dtype.kind in "ciub" else "f" for each in (g[k], p[k])]
+        if g[k].shape != p[k].shape or kinds[0] != kinds[1]:
             raise ValueError(k)
     stepped, new = adamax_core.step(wide(p), {k: wide(g).get(k) for k in p}, state, hp)
     with np.errstate(all="ignore"):

@@ -143,14 +143,14 @@ def _(data: Data) -> Run:
     return data.run(hp)
 
 
-@CASES.run("A-8/with-maximize", features=["decoupled_weight_decay", "maximize"])
+@CASES.run("A-8/with-maximize", dtypes=["float32"], features=["decoupled_weight_decay", "maximize"])
 def _(data: Data) -> Run:
     """Maximizing turns the gradient round, never the decay."""
     hp = replace(PLAIN, weight_decay=0.5, maximize=True, decoupled_weight_decay=True)
     return data.run(hp)
 
 
-@CASES.run("A-8/without-decay", features=["decoupled_weight_decay"])
+@CASES.run("A-8/without-decay", dtypes=["float32"], features=["decoupled_weight_decay"])
 def _(data: Data) -> Run:
     """A decoupled decay of zero is no decay."""
     return data.run(replace(PLAIN, decoupled_weight_decay=True))

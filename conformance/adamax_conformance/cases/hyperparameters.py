@@ -77,7 +77,11 @@ def _(data: Data) -> Run:
     return data.run(replace(PLAIN, betas=(0.0, 0.875)), steps=3)
 
 
-@CASES.run("H-6/modes", features=["maximize", "weight_decay", "decoupled_weight_decay"])
+@CASES.run(
+    "H-6/modes",
+    dtypes=["float32"],
+    features=["maximize", "weight_decay", "decoupled_weight_decay"],
+)
 def _(data: Data) -> Run:
     """Sign and decay may change as well, as when a schedule ends the decay."""
     hp = [
