@@ -134,8 +134,8 @@ def adamax_transform(
         _require_state(state)
         if decays and params is None:
             raise ValueError(
-                "adamax_transform needs the parameters where weight_decay is not zero, or is "
-                "traced: update(grads, state, params)"
+                "where weight_decay is not zero, or is traced, adamax_transform needs the "
+                "parameters: update(grads, state, params)"
             )
         treedef: Any = jax.tree.structure(state.mu)
         mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)

@@ -59,7 +59,9 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
     if grad is None:
         return
     if not (param.is_floating_point() or param.is_complex()):
-        raise RuntimeError(f"{where}: the parameter has dtype {param.dtype}, which takes no step")
+        raise RuntimeError(
+            f"{where}: floating-point and complex tensors take steps, not the parameter {param.dtype}"
+        )
     if grad.is_sparse:
         raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
     if grad.shape != param.shape:
