@@ -60,7 +60,8 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
         return
     if not (param.is_floating_point() or param.is_complex()):
         raise RuntimeError(
-            f"{where}: floating-point and complex tensors take steps, not the parameter {param.dtype}"
+            f"{where}: only floating-point and complex tensors can take steps, not "
+            f"the parameter {param.dtype}"
         )
     if grad.is_sparse:
         raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
