@@ -183,9 +183,9 @@ def _leaf(
     decays: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """One leaf: widened, stepped, and each result rounded once to the dtype it is stored in."""
-    # Promoted by dtype: promotion by `result_type` is refused in JAX's strict mode.
+    # NumPy's promotion: JAX refuses its own in the strict mode, which is about implicit ones.
     dtypes = (target.dtype, grad.dtype, mu.dtype, nu.dtype)
-    dtype = functools.reduce(jnp.promote_types, dtypes, jnp.dtype(jnp.float32))
+    dtype = functools.reduce(np.promote_types, dtypes, np.dtype(np.float32))
     real = jnp.zeros((), dtype).real.dtype
     p, g, m, v = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
     lr, b1, b2, eps, weight_decay = (

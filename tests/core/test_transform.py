@@ -235,3 +235,29 @@ def test_arrays_of_two_libraries_are_refused() -> None:
     params = {"w": strict.asarray([1.0])}
     with pytest.raises(TypeError):
         step(params, {"w": np.ones(1)}, init(params), HP)
+
+
+@pytest.mark.parametrize(
+    ("state", "hp", "message"),
+    [
+        (None, HP, "state is NoneType, not State"),
+        ((0, np.zeros(1), np.zeros(1)), HP, "state is tuple, not State"),
+        (init(np.zeros(1)), {"lr": 0.1}, "hyperparameters is dict, not Hyperparameters"),
+    ],
+)
+def test_arguments_that_were_mixed_up_are_named(state: Any, hp: Any, message: str) -> None:
+    with pytest.raises(TypeError, match=message):
+        step(np.zeros(1), np.zeros(1), state, hp)
+
+
+def test_a_count_from_a_file_goes_on_exactly() -> None:
+    loaded = init(np.zeros(1))._replace(step=np.int32(2**31 - 1))
+    _, state = step(np.zeros(1), np.ones(1), loaded, HP)
+    assert state.step == 2**31
+
+
+@pytest.mark.parametrize("kind", [float, np.float64, np.array])
+def test_betas_of_every_kind_keep_the_digits_of_the_correction(
+    kind: Callable[[float], Any],
+) -> None:
+    assert CANONICAL.bias_correction(kind(0.999), 1) == CANONICAL.bias_correction(0.999, 1)

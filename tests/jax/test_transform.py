@@ -13,6 +13,7 @@ import pytest
 
 from adamax_core import Hyperparameters
 from adamax_jax import AdamaxState, adamax_transform
+from adamax_jax.rule import bias_correction
 
 LAST = 2**31 - 1
 SETTINGS = [
@@ -503,3 +504,77 @@ def test_the_state_says_what_it_is() -> None:
     assert state.count.dtype == state.clock.dtype == jnp.int32
     assert state.count.shape == (4,)
     assert not any(leaf.any() for leaf in jax.tree.leaves(state))
+
+
+@pytest.mark.parametrize("b1", [0.0, 0.5, 0.9])
+def test_the_slope_by_b1_is_one_where_the_formula_changes(b1: float) -> None:
+    """At the first step c = 1 - b1 whatever b1 is."""
+    slope = jax.grad(lambda b: bias_correction(b, jnp.array([1]))[0])(jnp.float32(b1))
+    assert float(slope) == -1
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.complex64])
+def test_strict_promotion_is_no_obstacle(dtype: Any) -> None:
+    params = jnp.ones(2, dtype)
+    with jax.numpy_dtype_promotion("strict"):
+        _, state = run(adamax_transform(weight_decay=0.1), params, params, params)
+    assert state.mu.dtype == dtype
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        ("w", "mask has 'w' for a leaf"),
+        ({"w": "no"}, "mask has 'no' for a leaf"),
+        ({"v": True}, "mask is not a prefix of the parameters"),
+    ],
+)
+def test_a_mask_that_is_none_is_refused(mask: Any, message: str) -> None:
+    params = {"w": jnp.ones(2)}
+    with pytest.raises(ValueError, match=message):
+        run(adamax_transform(weight_decay=0.1, mask=mask), params, params)
+
+
+@pytest.mark.parametrize("value", [float("nan"), -1.0])
+def test_a_schedule_is_held_to_the_domain_where_it_can_be_seen(value: float) -> None:
+    params = jnp.ones(2)
+    with pytest.raises(ValueError, match=f"learning_rate = {value} is outside its domain"):
+        run(adamax_transform(lambda _count: value), params, params)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        (
+            jnp.ones((1, 3)),
+            ValueError,
+            r"params\[0\] has shape \(1, 3\), but state.mu\[0\] has shape",
+        ),
+        (
+            jnp.ones((2, 3), int),
+            TypeError,
+            r"params\[0\] has dtype int32, but state.mu\[0\] has dtype",
+        ),
+        (
+            jnp.ones((2, 3), complex),
+            TypeError,
+            r"params\[0\] has dtype complex64, but state.mu\[0\]",
+        ),
+        (None, ValueError, "params has None where the state has a parameter"),
+    ],
+)
+def test_parameters_are_held_to_the_state(
+    params: Any, error: type[Exception], message: str
+) -> None:
+    optimizer = adamax_transform()
+    state = optimizer.init([jnp.ones((2, 3))])
+    grads = [jnp.ones((2, 3), complex) if jnp.iscomplexobj(params) else jnp.ones((2, 3))]
+    if params is not None and params.shape != (2, 3):
+        grads = [params]
+    with pytest.raises(error, match=message):
+        optimizer.update(grads, state, [params])
+
+
+def test_a_decay_that_is_known_to_be_zero_reads_no_parameter() -> None:
+    _, state = run(adamax_transform(weight_decay=jnp.float32(0)), jnp.array([jnp.inf]), jnp.ones(1))
+    assert np.isfinite(state.mu).all()
