@@ -131,20 +131,12 @@ def adamax_transform(
     def update_fn(
         updates: Any, state: AdamaxState, params: Any = None, **_extra: Any
     ) -> tuple[Any, AdamaxState]:
-        _require_state(state)
         if decays and params is None:
             raise ValueError(
                 "where weight_decay is not zero, or is traced, adamax_transform needs the "
                 "parameters: update(grads, state, params)"
             )
-        treedef: Any = jax.tree.structure(state.mu)
-        mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
-        targets = mus if params is None else _leaves_like(treedef, params, "params")
-        grads = _leaves_like(treedef, updates, "grads")
-        _require_fit("grads", grads, "params", targets, treedef)
-        for name, moments in (("state.mu", mus), ("state.nu", nus)):
-            _require_fit("params", targets, name, moments, treedef)
-
+        treedef, grads, targets, mus, nus = _matched(updates, state, params)
         lr = learning_rate(state.clock) if callable(learning_rate) else learning_rate
         _require_concrete("learning_rate", lr)
         hyper = Hyper(lr, b1, b2, eps, weight_decay, maximize, decoupled_weight_decay)
@@ -170,6 +162,22 @@ def adamax_transform(
         )
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _matched(updates: Any, state: Any, params: Any) -> tuple[Any, list[Any], Any, Any, Any]:
+    """The structure of the state, and the leaves of gradients, parameters and moments in it.
+
+    Where there are no parameters the first moments stand for them. Raises before anything is done.
+    """
+    _require_state(state)
+    treedef: Any = jax.tree.structure(state.mu)
+    mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
+    targets = mus if params is None else _leaves_like(treedef, params, "params")
+    grads = _leaves_like(treedef, updates, "grads")
+    _require_fit("grads", grads, "params", targets, treedef)
+    for name, moments in (("state.mu", mus), ("state.nu", nus)):
+        _require_fit("params", targets, name, moments, treedef)
+    return treedef, grads, targets, mus, nus
 
 
 def _leaf(
