@@ -21,7 +21,8 @@ conformance: .venv/installed  ## judge the reference, both adapters, torch.optim
 	$(BIN)/adamax-conformance check $(SUBJECTS)
 
 test: lint  ## lint, type-check, run every test with coverage
-	$(BIN)/python -m pytest -n 2 --doctest-modules --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 lint: .venv/installed  ## ruff and mypy strict
 	$(BIN)/ruff check

@@ -47,6 +47,28 @@ def test_others_deviate_exactly_as_documented(name: str) -> None:
     assert row(report) in README
 
 
+@pytest.mark.parametrize(
+    ("name", "clauses", "failed"),
+    [
+        (
+            "torch?differentiable=true",
+            ["A-10", "S-6", "S-10", "S-11", "D-1", "D-2", "D-3", "D-4"],
+            (),
+        ),
+        ("torch.optim?differentiable=true", ["A-10", "D-1"], ("D-1",)),
+        ("jax", ["A-10", "S-6", "S-7", "S-8", "D-1"], ()),
+        ("optax", ["A-8", "A-10", "S-7", "S-11", "D-3"], ("S-11",)),
+    ],
+)
+def test_every_operation_of_the_glue_is_used(
+    name: str, clauses: list[str], failed: tuple[str, ...]
+) -> None:
+    """The same in one dtype and few clauses, without waiting for the rest."""
+    report = check(name, clauses=clauses, dtypes=["bfloat16", "float32"])
+    assert report.failed_clauses == failed
+    assert not report.counts[Status.FAIL] + report.counts[Status.ERROR]
+
+
 def test_64_bits_can_be_left_off_and_compilation_too() -> None:
     report = check("jax?x64=false&jit=false", clauses=["A-7", "A-9", "D-1"])
     assert not report.failed_clauses

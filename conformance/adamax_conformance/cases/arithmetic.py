@@ -105,7 +105,7 @@ def _(data: Data) -> Run:
     return Run(params, grads, DEFAULT)
 
 
-@CASES.run("A-6/many-steps", judged=["param"])
+@CASES.run("A-6/many-steps", dtypes=["float32", "float64"], judged=["param"])
 def _(data: Data) -> Run:
     """Hundreds of steps, where the correction is neither new nor over."""
     params = {"w": data.array(np.zeros(1))}
