@@ -114,15 +114,9 @@ def adamax_transform(
     decays = isinstance(weight_decay, jax.core.Tracer) or float(weight_decay) != 0
 
     def init_fn(params: Any) -> AdamaxState:
-        leaves = jax.tree.leaves(params)
-        for path, leaf in jax.tree.leaves_with_path(params):
-            if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
-                raise TypeError(
-                    f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}; "
-                    "parameters are floating point or complex"
-                )
+        _require_parameters(params)
         return AdamaxState(
-            count=jnp.zeros(len(leaves), jnp.int32),
+            count=jnp.zeros(len(jax.tree.leaves(params)), jnp.int32),
             mu=jax.tree.map(lambda p: _zeros(p, state_dtype), params),
             nu=jax.tree.map(lambda p: _zeros(p, state_dtype), params),
             clock=jnp.zeros((), jnp.int32),
@@ -174,9 +168,9 @@ def _matched(updates: Any, state: Any, params: Any) -> tuple[Any, list[Any], Any
     mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
     targets = mus if params is None else _leaves_like(treedef, params, "params")
     grads = _leaves_like(treedef, updates, "grads")
-    _require_fit("grads", grads, "params", targets, treedef)
-    for name, moments in (("state.mu", mus), ("state.nu", nus)):
-        _require_fit("params", targets, name, moments, treedef)
+    _require_fit(treedef, "grads", grads, "params", targets)
+    _require_fit(treedef, "params", targets, "state.mu", mus)
+    _require_fit(treedef, "params", targets, "state.nu", nus)
     return treedef, grads, targets, mus, nus
 
 
@@ -253,6 +247,15 @@ def _require_concrete(name: str, value: Any, below: float = np.inf) -> None:
     )
 
 
+def _require_parameters(params: Any) -> None:
+    for path, leaf in jax.tree.leaves_with_path(params):
+        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+            raise TypeError(
+                f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}; "
+                "parameters are floating point or complex"
+            )
+
+
 def _require_state(state: Any) -> None:
     if not isinstance(state, AdamaxState):
         raise TypeError(
@@ -275,19 +278,25 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
     return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
 
 
-def _require_fit(what: str, leaves: list[Any], to: str, targets: list[Any], treedef: Any) -> None:
+def _require_fit(treedef: Any, what: str, leaves: list[Any], to: str, targets: list[Any]) -> None:
     """Raise unless each leaf that is there has the shape and the kind of its target."""
-    paths = [path for path, _ in jax.tree.leaves_with_path(treedef.unflatten(targets))]
-    for path, leaf, target in zip(paths, leaves, targets, strict=True):
+    for index, (leaf, target) in enumerate(zip(leaves, targets, strict=True)):
         if leaf is None:
             continue
-        name = jax.tree_util.keystr(path)
         if leaf.shape != target.shape:
+            path = _path(treedef, index)
             raise ValueError(
-                f"{what}{name} has shape {leaf.shape}, but {to}{name} has shape {target.shape}"
+                f"{what}{path} has shape {leaf.shape}, but {to}{path} has shape {target.shape}"
             )
         same_kind = jnp.iscomplexobj(leaf) == jnp.iscomplexobj(target)
         if not same_kind or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+            path = _path(treedef, index)
             raise TypeError(
-                f"{what}{name} has dtype {leaf.dtype}, but {to}{name} has dtype {target.dtype}"
+                f"{what}{path} has dtype {leaf.dtype}, but {to}{path} has dtype {target.dtype}"
             )
+
+
+def _path(treedef: Any, index: int) -> str:
+    """The way to a leaf, for an error: nobody waits for it otherwise."""
+    numbered = treedef.unflatten(range(treedef.num_leaves))
+    return jax.tree_util.keystr(jax.tree.leaves_with_path(numbered)[index][0])

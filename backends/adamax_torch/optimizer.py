@@ -140,26 +140,29 @@ class Adamax(Optimizer):
         saved = dict(zip(indices, params, strict=False))
         for index, slot in state_dict["state"].items():
             require_slot(slot, saved.get(index), f"parameter {index}")
+        for index, group in enumerate(state_dict["param_groups"]):
+            require_group(group, f"group {index}")
         # What the saved groups do not know, such as those of torch.optim.Adamax, stays as it is.
         pairs = zip(self.param_groups, state_dict["param_groups"], strict=False)
         groups = [{**ours, **theirs} for ours, theirs in pairs]
-        for index, group in enumerate(state_dict["param_groups"]):
-            require_group(group, f"group {index}")
+        for group in groups:
+            require_hyperparameters(group)
         if len(groups) == len(state_dict["param_groups"]):
             state_dict = {**state_dict, "param_groups": groups}
         super().load_state_dict(state_dict)
         # The base class has cast the moments to the dtypes of the parameters.
         dtypes = {
-            id(p): group["state_dtype"] for group in self.param_groups for p in group["params"]
+            id(param): _moment_dtype(param, group)
+            for group in self.param_groups
+            for param in group["params"]
         }
         for index, param in saved.items():
             dtype = dtypes[id(param)]
-            if dtype is None or index not in state_dict["state"]:
+            if dtype == param.dtype or index not in state_dict["state"]:
                 continue
-            wanted = dtype.to_complex() if param.is_complex() else dtype
             for name in _MOMENTS:
                 given: Tensor = state_dict["state"][index][name]
-                self.state[param][name] = given.to(device=param.device, dtype=wanted, copy=True)
+                self.state[param][name] = given.to(device=param.device, dtype=dtype, copy=True)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -245,16 +248,21 @@ class Adamax(Optimizer):
     def _slot(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
         slot: dict[str, Any] = self.state[param]
         if not slot:
-            dtype = group["state_dtype"]
-            if dtype is not None and param.is_complex():
-                dtype = dtype.to_complex()
             device = param.device if group["capturable"] else "cpu"
             slot["step"] = torch.zeros((), dtype=STEP_DTYPE, device=device)
             for name in _MOMENTS:
                 slot[name] = torch.zeros_like(
-                    param, dtype=dtype, memory_format=torch.preserve_format
+                    param,
+                    dtype=_moment_dtype(param, group),
+                    memory_format=torch.preserve_format,
                 )
         return slot
+
+
+def _moment_dtype(param: Tensor, group: dict[str, Any]) -> torch.dtype:
+    """What the moments of a parameter are kept in; `state_dtype` is that of the parts."""
+    dtype: torch.dtype = group["state_dtype"] or param.dtype
+    return dtype.to_complex() if param.is_complex() else dtype
 
 
 def _scalar(value: Scalar) -> Scalar:

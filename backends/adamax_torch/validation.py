@@ -79,7 +79,7 @@ def require_fit(param: Tensor, where: str, *, differentiable: bool) -> None:
 
 
 def require_group(group: dict[str, Any], where: str) -> None:
-    """Raise unless the saved options of a group are Adamax's, inside their domains.
+    """Raise unless the saved options of a group are Adamax's; their domains are not looked at.
 
     Raises:
         ValueError: names the group and what is missing, or whose it looks like.
@@ -89,8 +89,6 @@ def require_group(group: dict[str, Any], where: str) -> None:
         raise ValueError(f"the saved {where} has no {', '.join(missing)}: it is not Adamax's")
     if "amsgrad" in group:
         raise ValueError(f"the saved {where} has amsgrad: this looks like Adam or AdamW")
-    options = {"foreach": None, "differentiable": False, "fused": None, "state_dtype": None}
-    require_hyperparameters(options | group)
 
 
 def require_slot(slot: dict[str, Any], param: Tensor | None, where: str) -> None:
@@ -118,9 +116,9 @@ def require_slot(slot: dict[str, Any], param: Tensor | None, where: str) -> None
             raise ValueError(
                 f"the state of {where} has {name} of {moment.dtype}, the parameter is {param.dtype}"
             )
-        if param is not None and slot[name].shape != param.shape:
+        if param is not None and moment.shape != param.shape:
             raise ValueError(
-                f"the state of {where} has {name} of shape {tuple(slot[name].shape)}, "
+                f"the state of {where} has {name} of shape {tuple(moment.shape)}, "
                 f"the parameter has shape {tuple(param.shape)}"
             )
 

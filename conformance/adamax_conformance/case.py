@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays
-from adamax_conformance.formats import DTYPES, FLOATS, dtype_of, format_of
+from adamax_conformance.formats import FLOATS, dtype_of, format_of
 from adamax_conformance.judge import EVERYTHING, Finding, Run, judge
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
@@ -158,6 +158,3 @@ class Cases:
             return make
 
         return register
-
-
-__all__ = ["DEFAULT", "DTYPES", "EXTREME", "PLAIN", "Case", "Cases", "Data"]

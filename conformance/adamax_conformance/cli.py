@@ -118,7 +118,7 @@ def check(
         chosen = selected(clause, dtype)
         backends = [find(name) for name in dict.fromkeys(names)]
     except (ValueError, BackendNotFoundError) as error:
-        raise _stop(str(error.args[0]), Exit.USAGE) from None
+        raise _stop(str(error), Exit.USAGE) from None
     except BackendBrokenError as error:
         raise _stop(str(error), Exit.BROKEN) from None
     if not chosen:

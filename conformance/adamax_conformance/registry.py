@@ -94,8 +94,6 @@ def _importing(name: str) -> Iterator[None]:
                 f"pip install -c constraints.txt '.[{FRAMEWORKS[missing]}]'"
             ) from error
         raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
-    except BackendNotFoundError:
-        raise
     except (Exception, SystemExit) as error:
         raise BackendBrokenError(
             f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
@@ -123,12 +121,12 @@ def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
     if not module or not attribute:
         raise BackendNotFoundError(f"{name!r} is not of the form py:module:attribute")
     with _importing(name):
-        if not _is_there(module):
-            raise BackendNotFoundError(
-                f"backend {name!r}: there is no module {module!r} on the path; "
-                "run from its folder with PYTHONPATH=. or install it"
-            )
-        found = importlib.import_module(module)
+        found = importlib.import_module(module) if _is_there(module) else None
+    if found is None:
+        raise BackendNotFoundError(
+            f"backend {name!r}: there is no module {module!r} on the path; "
+            "run from its folder, or install it"
+        )
     if not hasattr(found, attribute):
         raise BackendNotFoundError(f"backend {name!r}: {module} has no {attribute!r}")
     return _made(name, getattr(found, attribute), options)

@@ -63,6 +63,8 @@ class ConformanceError(AssertionError):
 # with beta1 = 0 it is judged without one.
 _PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
 
+_DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.DEVIATION)
+
 
 @dataclass(frozen=True)
 class Report:
@@ -102,8 +104,7 @@ class Report:
     @property
     def failed_clauses(self) -> tuple[str, ...]:
         """Clauses that do not hold, known or not, in the order of the specification."""
-        bad = (Status.FAIL, Status.ERROR, Status.DEVIATION)
-        return tuple(dict.fromkeys(r.clause for r in self.results if r.status in bad))
+        return tuple(dict.fromkeys(r.clause for r in self.results if r.status in _DOES_NOT_HOLD))
 
     @property
     def suspect(self) -> str | None:
@@ -145,8 +146,8 @@ class Report:
         lines += [self.broken] if self.broken else []
         if self.missing:
             lines.append(f"required clauses that did not run: {', '.join(self.missing)}")
-        bad = (Status.FAIL, Status.ERROR, Status.DEVIATION)
-        lines += [f"{r.id} {r.status}: {r.message}" for r in self.results if r.status in bad]
+        bad = [result for result in self.results if result.status in _DOES_NOT_HOLD]
+        lines += [f"{result.id} {result.status}: {result.message}" for result in bad]
         raise ConformanceError("\n".join(lines))
 
     def as_dict(self) -> Mapping[str, Any]:

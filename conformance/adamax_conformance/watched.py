@@ -31,7 +31,12 @@ class MalformedError(BackendError):
 class Watched:
     """The same operations as the backend; every fault of theirs is a `BackendError`.
 
-    Arrays are copied on the way in, so that nothing a backend does to them reaches the judge.
+    Parameters are copied on the way in, so that nothing a backend does to them reaches the judge.
+
+    Attributes:
+        backend: what is watched.
+        features: what it offers.
+        visible: whether it has shown its state so far.
     """
 
     def __init__(self, backend: Backend) -> None:
