@@ -3,6 +3,7 @@
 Arrays cross this border as NumPy arrays (bfloat16 is that of ml_dtypes), in dicts by name.
 """
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
@@ -178,6 +179,14 @@ class FunctionalBackend:
         unknown = sorted(set(self.features) - set(FEATURES))
         if unknown:
             raise ValueError(f"unknown features {unknown}: choose among {sorted(FEATURES)}")
+
+
+def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
+    """Hyperparameters that were never checked, to see whether a backend checks them."""
+    unchecked = copy.copy(hp)
+    for name, value in changes.items():
+        object.__setattr__(unchecked, name, value)
+    return unchecked
 
 
 def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Moments] | None:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays
+from adamax_conformance.finding import Finding
 from adamax_conformance.formats import FLOATS, dtype_of, format_of
-from adamax_conformance.judge import EVERYTHING, Finding, Run, judge
+from adamax_conformance.judge import EVERYTHING, Run, Trial, judge
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
@@ -97,6 +98,7 @@ class Case:
         dtypes: names of the dtypes in which it says something.
         features: what a backend must offer for it (`adamax_conformance.backend.FEATURES`).
         body: judges a backend; raises `Violation` or `BackendError`.
+        trial: makes the run that the case is, where it is one that is judged step by step.
     """
 
     id: str
@@ -104,6 +106,7 @@ class Case:
     dtypes: Collection[str]
     features: frozenset[str]
     body: Callable[[Watched, Data], Finding]
+    trial: Callable[[Data], Trial] | None = None
 
     @property
     def clause(self) -> str:
@@ -125,8 +128,7 @@ class Cases:
         def register(
             body: Callable[[Watched, Data], Finding],
         ) -> Callable[[Watched, Data], Finding]:
-            note = " ".join((inspect.getdoc(body) or "").split())
-            self.all.append(Case(case_id, note, dtypes, frozenset(features), body))
+            self.all.append(Case(case_id, _note(body), dtypes, frozenset(features), body))
             return body
 
         return register
@@ -144,17 +146,17 @@ class Cases:
         """A case that is a run of steps, judged by `adamax_conformance.judge.judge`."""
 
         def register(make: Callable[[Data], Run]) -> Callable[[Data], Run]:
-            def body(backend: Watched, data: Data) -> Finding:
-                return judge(
-                    backend,
-                    make(data),
-                    judged,
-                    accurate_correction=accurate_correction,
-                    also=also,
-                )
+            def trial(data: Data) -> Trial:
+                return Trial(make(data), judged, accurate_correction)
 
-            body.__doc__ = make.__doc__
-            self.case(case_id, dtypes=dtypes, features=features)(body)
+            def body(backend: Watched, data: Data) -> Finding:
+                return judge(backend, trial(data), also=also)
+
+            self.all.append(Case(case_id, _note(make), dtypes, frozenset(features), body, trial))
             return make
 
         return register
+
+
+def _note(function: Callable[..., Any]) -> str:
+    return " ".join((inspect.getdoc(function) or "").split())

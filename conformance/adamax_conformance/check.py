@@ -1,6 +1,8 @@
 """`check`: judge one backend by every case."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -8,32 +10,52 @@ from adamax_conformance.backend import Backend
 from adamax_conformance.case import PLAIN, Case, Data
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.expectations import Expectation, Expectations, load
+from adamax_conformance.finding import Violation
 from adamax_conformance.formats import COMPLEX, DTYPES, FLOATS, dtype_of
-from adamax_conformance.judge import Finding, Violation
 from adamax_conformance.registry import find, require_backend
 from adamax_conformance.report import Report, Result, Status
+from adamax_conformance.shrink import smallest
 from adamax_conformance.watched import BackendError, Watched
 
 
-def selected(clauses: Iterable[str] | None, dtypes: Iterable[str] | None) -> list[tuple[Case, str]]:
+def selected(
+    clauses: Iterable[str] | None = None,
+    dtypes: Iterable[str] | None = None,
+    cases: Iterable[str] | None = None,
+) -> list[tuple[Case, str]]:
     """The cases of these clauses in these dtypes, in the order of the specification.
 
+    Args:
+        clauses: such as ``A-5``; all by default.
+        dtypes: of `DTYPES`; all by default.
+        cases: such as ``A-5/decays`` or ``A-5/decays[float32]``; all by default.
+
     Raises:
-        ValueError: an unknown clause or dtype.
+        ValueError: an unknown clause, dtype or case.
     """
-    known = [clause.id for clause in CLAUSES]
-    wanted_clauses = [clauses] if isinstance(clauses, str) else list(clauses or known)
-    wanted_dtypes = [dtypes] if isinstance(dtypes, str) else list(dtypes or DTYPES)
-    for unknown in (c for c in wanted_clauses if c not in known):
-        raise ValueError(f"unknown clause {unknown!r}: there are {', '.join(known)}")
-    for unknown in (d for d in wanted_dtypes if d not in DTYPES):
-        raise ValueError(f"unknown dtype {unknown!r}: there are {', '.join(DTYPES)}")
+    every = [(case, dtype) for case in CASES for dtype in case.dtypes]
+    ids = {f"{case.id}[{dtype}]" for case, dtype in every} | {case.id for case in CASES}
+    wanted_clauses = _known(clauses, [clause.id for clause in CLAUSES], "clause")
+    wanted_dtypes = _known(dtypes, DTYPES, "dtype")
+    wanted_cases = _known(cases, ids, "case")
     return [
         (case, dtype)
-        for case in CASES
-        for dtype in case.dtypes
-        if case.clause in wanted_clauses and dtype in wanted_dtypes
+        for case, dtype in every
+        if case.clause in wanted_clauses
+        and dtype in wanted_dtypes
+        and (case.id in wanted_cases or f"{case.id}[{dtype}]" in wanted_cases)
     ]
+
+
+def _known(wanted: Iterable[str] | None, known: Collection[str], what: str) -> Collection[str]:
+    chosen = [wanted] if isinstance(wanted, str) else list(wanted or known)
+    for unknown in (each for each in chosen if each not in known):
+        there_are = (
+            "`adamax-conformance list cases` has them" if what == "case" else ", ".join(known)
+        )
+        raise ValueError(f"unknown {what} {unknown!r}: there are {there_are}")
+    return chosen
 
 
 def check(
@@ -41,7 +63,10 @@ def check(
     *,
     clauses: Collection[str] | None = None,
     dtypes: Collection[str] | None = None,
+    cases: Collection[str] | None = None,
     seed: int = 0,
+    expect: Expectations | Path | str | None = None,
+    investigate: bool = True,
     advance: Callable[[], None] = lambda: None,
 ) -> Report:
     """Judge a backend by docs/spec.md; never raises for what the backend does.
@@ -50,11 +75,15 @@ def check(
         backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows.
         clauses: only these, such as ``["A-5", "N-1"]``; all by default.
         dtypes: only these of `DTYPES`; all by default.
+        cases: only these, such as ``["A-5/decays[float32]"]``; all by default.
         seed: of the data. The data of a case depend on nothing but it, the case and the dtype.
+        expect: what is known to deviate, or the file that says so, beyond what the backend says.
+        investigate: where something fails, look for the smallest run that shows it, and for the
+            dialect that the backend computes.
         advance: called after each case and dtype.
 
     Raises:
-        ValueError: an unknown clause or dtype, or a negative seed.
+        ValueError: an unknown clause, dtype or case, or a negative seed; an `ExpectationError`.
         TypeError: what is no backend.
         BackendNotFoundError: a name that is not a backend.
         BackendBrokenError: a name whose backend cannot be imported.
@@ -63,25 +92,43 @@ def check(
     >>> report.conformant, len(report.results)
     (True, 3)
     """
-    chosen = selected(clauses, dtypes)
+    chosen = selected(clauses, dtypes, cases)
     if seed < 0:
         raise ValueError(f"seed = {seed} is negative")
+    if isinstance(expect, Path | str):
+        expect = load(Path(expect))
     subject = find(backend) if isinstance(backend, str) else require_backend(backend)
+    own = Expectations.of_deviations(subject.deviations)
+    known = own | (expect or Expectations())
     watched = Watched(subject)
-    unknown = _unknown_deviations(subject)
-    broken = f"deviations of unknown cases: {', '.join(unknown)}" if unknown else _smoke(watched)
+    unknown = ", ".join(own.unknown)
+    broken = f"deviations of unknown cases: {unknown}" if unknown else _smoke(watched)
     results = []
     for case, dtype in chosen:
-        results.append(_result(watched, case, dtype, seed, broken))
+        results.append(_result(watched, case, dtype, seed, broken, known.of(case.id, dtype)))
         advance()
     wanted = {case.clause for case, _ in chosen}
-    return Report(
+    report = Report(
         backend=subject.name,
         results=tuple(results),
         required=tuple(c.id for c in CLAUSES if c.required and c.id in wanted),
         broken=broken,
         visible=watched.visible,
+        seed=seed,
     )
+    return _investigated(report, watched) if investigate else report
+
+
+def _investigated(report: Report, backend: Watched) -> Report:
+    """With the smallest run that shows it for the first failure of each clause."""
+    results, seen = [], set[str]()
+    for result in report.results:
+        if result.status is Status.FAIL and result.minimal and result.clause not in seen:
+            seen.add(result.clause)
+            results.append(replace(result, minimal=smallest(backend, result.minimal)))
+        else:
+            results.append(replace(result, minimal=None))
+    return replace(report, results=tuple(results))
 
 
 def _smoke(backend: Watched) -> str:
@@ -101,47 +148,52 @@ def _smoke(backend: Watched) -> str:
     return ""
 
 
-def _reason(deviations: Mapping[str, str], case: Case, dtype: str) -> str | None:
-    for key in (f"{case.id}[{dtype}]", case.id, case.clause):
-        if key in deviations:
-            return deviations[key]
-    return None
-
-
-def _unknown_deviations(subject: Backend) -> list[str]:
-    known = {clause.id for clause in CLAUSES} | {case.id for case in CASES}
-    known |= {f"{case.id}[{dtype}]" for case in CASES for dtype in case.dtypes}
-    return sorted(set(subject.deviations) - known)
-
-
-def _result(backend: Watched, case: Case, dtype: str, seed: int, broken: str) -> Result:
+def _result(
+    backend: Watched, case: Case, dtype: str, seed: int, broken: str, known: Expectation | None
+) -> Result:
+    """How one case goes in one dtype."""
     absent = sorted(case.features - backend.features)
     if dtype not in backend.backend.dtypes:
         absent = [dtype]
-    found = Finding()
+    result = Result(case.id, case.clause, dtype, Status.UNSUPPORTED, expected=known)
     if absent:
-        status, message = Status.UNSUPPORTED, f"no {', '.join(absent)}"
-    elif broken:
-        status, message = Status.ERROR, broken
-    else:
-        status, message, found = _outcome(backend, case, dtype, seed)
-    return Result(case.id, case.clause, dtype, status, message, found.elements, found.used)
-
-
-def _outcome(backend: Watched, case: Case, dtype: str, seed: int) -> tuple[Status, str, Finding]:
-    """How a case goes that applies; a known deviation has to show."""
-    known = _reason(backend.backend.deviations, case, dtype)
+        return replace(result, message=f"no {', '.join(absent)}")
+    if broken:
+        return replace(result, status=Status.BLOCKED, message=broken)
+    if known is not None and known.status == "skip":
+        return replace(result, status=Status.SKIPPED, message=str(known))
     try:
         # The judge's own arithmetic meets infinities on purpose.
         with np.errstate(all="ignore"):
             finding = case.body(backend, Data(dtype, seed, case.id))
-    except (Violation, BackendError) as problem:
-        if known is not None:
-            return Status.DEVIATION, f"{known} ({problem})", Finding()
-        status = Status.FAIL if isinstance(problem, Violation) else Status.ERROR
-        return status, str(problem), Finding()
+    except Violation as problem:
+        return replace(
+            _as_known(result, Status.FAIL, str(problem)),
+            trace=problem.trace,
+            bound_used=max(problem.trace, default=0.0),
+            divergence=problem.divergence,
+            minimal=problem.trial,
+        )
+    except BackendError as problem:
+        return _as_known(result, Status.ERROR, str(problem))
+    result = replace(
+        result, elements=finding.elements, bound_used=finding.used, trace=finding.trace
+    )
     if known is not None:
-        return Status.FAIL, f"passed, but is known to deviate: {known}", finding
+        message = f"passed, but is known to deviate: {known}"
+        return replace(result, status=Status.XPASS, message=message)
     if not finding.elements:
-        return Status.UNSUPPORTED, "nothing to compare: the state is not shown", finding
-    return Status.PASS, "", finding
+        return replace(result, message="nothing to compare: the state is not shown")
+    return replace(result, status=Status.PASS)
+
+
+def _as_known(result: Result, status: Status, message: str) -> Result:
+    """What went wrong, which an expectation of it turns into an expected failure."""
+    known = result.expected
+    if known is None:
+        return replace(result, status=status, message=message)
+    if known.status in (None, status):
+        return replace(result, status=Status.XFAIL, message=f"{known} ({message})")
+    return replace(
+        result, status=status, message=f"{message}; expected was {known.status}: {known}"
+    )

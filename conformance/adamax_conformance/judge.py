@@ -11,31 +11,13 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.finding import Divergence, Finding, Violation
+from adamax_conformance.memory import copies
 from adamax_conformance.oracle import QUANTITIES, Allowed, allowed, pairs
-from adamax_conformance.watched import Watched, copies
+from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
 EVERYTHING = ("step", *QUANTITIES)
-
-
-class Violation(Exception):  # noqa: N818 - a finding about a backend, not an error of the judge
-    """A backend did something that a clause forbids; the message says what, where and what else."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a case that passed has looked at.
-
-    Attributes:
-        elements: how many numbers were compared.
-        used: the largest part of a bound that an error took, 0 to 1.
-    """
-
-    elements: int = 0
-    used: float = 0.0
-
-    def __add__(self, other: "Finding") -> "Finding":
-        return Finding(self.elements + other.elements, max(self.used, other.used))
 
 
 @dataclass(frozen=True)
@@ -76,84 +58,100 @@ class Run:
         return backend.init(self.params, self.at(0), **options)
 
 
+@dataclass(frozen=True)
+class Trial:
+    """A run and how it is judged.
+
+    Attributes:
+        run: what to run.
+        judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` it is about. The
+            parameters are judged in any case where the state cannot be seen.
+        accurate_correction: judge the bias correction to the last places (N-3).
+    """
+
+    run: Run
+    judged: Collection[str] = EVERYTHING
+    accurate_correction: bool = False
+
+
 @dataclass
 class _Tally:
     """Comparisons so far, and the worst of the present step."""
 
     elements: int = 0
-    used: float = 0.0
-    wrong: list[tuple[float, str]] = field(default_factory=list)
+    trace: list[float] = field(default_factory=list)
+    wrong: list[Divergence] = field(default_factory=list)
 
-    def compare(self, where: str, quantity: str, got: Any, bound: Allowed) -> None:
+    def compare(self, step: int, name: str, quantity: str, got: Any, bound: Allowed) -> None:
+        """Each element with its interval; the worst of those outside is kept."""
         got = pairs(got)
-        self.elements += got.size
+        self.elements += int(np.count_nonzero(bound.says))
         if not got.size:
             return
         excess = bound.excess(got)
         index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
         worst = float(excess[index])
-        if worst <= 1:
-            self.used = max(self.used, worst)
-            return
-        at = f"[{', '.join(map(str, index))}]" if index else ""
-        off = f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "cannot be right"
-        self.differ(
-            f"{where}{at}, {quantity}: got {float(got[index])!r}, allowed "
-            f"{bound.interval(index)}; {off}",
-            worst,
-        )
+        self.trace[-1] = max(self.trace[-1], worst)
+        if worst > 1:
+            value = repr(float(got[index]))
+            allowed, exact = bound.interval(index), bound.exactly(index)
+            self.wrong.append(Divergence(step, name, index, quantity, value, allowed, exact, worst))
 
-    def same(self, where: str, got: Any, expected: Any) -> None:
+    def count(self, step: int, name: str, got: int, expected: int) -> None:
+        """The count of a parameter, which is exact."""
+        self.elements += 1
+        if got != expected:
+            exact = str(expected)
+            self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
+
+    def same(self, step: int, name: str, quantity: str, got: Any, expected: Any) -> None:
+        """Every bit is as it was."""
         got, expected = np.asarray(got), np.asarray(expected)
         self.elements += got.size
         if got.tobytes() != expected.tobytes():
-            self.differ(f"{where}: got {got}, must stay {expected}")
-
-    def differ(self, message: str, by: float = np.inf) -> None:
-        self.wrong.append((by, message))
+            kept = f"{expected}, as before: it has no gradient"
+            self.wrong.append(Divergence(step, name, (), quantity, str(got), kept, "", np.inf))
 
 
 def judge(
     backend: Watched,
-    run: Run,
-    judged: Collection[str] = EVERYTHING,
+    trial: Trial,
     *,
-    accurate_correction: bool = False,
     also: Callable[[Run, Arrays, Any], Finding] | None = None,
 ) -> Finding:
     """Run the steps and compare each; raise at the first step that is wrong.
 
     Args:
         backend: the backend, watched.
-        run: what to run.
-        judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` the clause is about. The
-            parameters are judged in any case where the state cannot be seen.
-        accurate_correction: judge the bias correction to the last places (N-3).
+        trial: what to run, and what of it to judge.
         also: a further look at the last parameters and state.
 
     Raises:
         Violation: a value is outside its interval; names step, element, value and interval.
         BackendError: the backend raised.
     """
+    run, judged = trial.run, trial.judged
     state = run.start(backend)
     params = copies(run.params)
     believed = backend.moments(params, state)
     if believed is None:
-        if accurate_correction:
+        if trial.accurate_correction:
             # The last places of the correction cannot be told from those of a hidden moment.
             return Finding()
         judged = {*judged, "param"}
         believed = _initial(run)
     tally = _Tally()
     for index, grads in enumerate(run.grads):
-        hp = run.at(index)
+        hp, step = run.at(index), index + 1
+        tally.trace.append(0.0)
         stepped, state = backend.step(params, copies(grads), state, hp)
         reported = backend.moments(params, state) or {}
         following = {}
         for name, param in params.items():
-            where, before, after = f"step {index + 1}, {name}", believed[name], reported.get(name)
+            before, after = believed[name], reported.get(name)
             if name not in grads:
-                following[name] = _judge_kept(tally, where, param, stepped[name], before, after)
+                _judge_kept(tally, step, name, param, stepped[name], before, after)
+                following[name] = after or before
                 continue
             own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
             bounds = allowed(
@@ -162,33 +160,38 @@ def judge(
                 before,
                 own,
                 reported=after,
-                accurate_correction=accurate_correction,
+                accurate_correction=trial.accurate_correction,
             )
             following[name] = _judge_step(
-                tally, where, judged, stepped[name], before, after, bounds
+                tally, step, name, judged, stepped[name], before, after, bounds
             )
         if tally.wrong:
-            raise Violation(max(tally.wrong, key=lambda each: each[0])[1])
+            worst = max(tally.wrong, key=lambda each: each.distance)
+            raise Violation(str(worst), divergence=worst, trial=trial, trace=tuple(tally.trace))
         params, believed = stepped, following
-    finding = Finding(tally.elements, tally.used)
+    finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
     return finding + also(run, params, state) if also else finding
 
 
 def _judge_kept(
-    tally: _Tally, where: str, param: Any, stepped: Any, before: Moments, after: Moments | None
-) -> Moments:
-    """A parameter without a gradient: every bit stays (S-2). Returns where it goes on from."""
-    tally.same(f"{where} (no gradient)", stepped, param)
-    if after is None:
-        return before
-    for part, got, kept in zip(Moments._fields, after, before, strict=True):
-        tally.same(f"{where} (no gradient), {part}", got, kept)
-    return after
+    tally: _Tally,
+    step: int,
+    name: str,
+    param: Any,
+    stepped: Any,
+    before: Moments,
+    after: Moments | None,
+) -> None:
+    """A parameter without a gradient: every bit stays (S-2)."""
+    tally.same(step, name, "param", stepped, param)
+    for part, got, kept in zip(Moments._fields, after or (), before, strict=after is not None):
+        tally.same(step, name, part, got, kept)
 
 
 def _judge_step(
     tally: _Tally,
-    where: str,
+    step: int,
+    name: str,
     judged: Collection[str],
     stepped: Any,
     before: Moments,
@@ -201,12 +204,10 @@ def _judge_step(
     if after is not None:
         values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
         if "step" in judged:
-            tally.elements += 1
-            if after.step != steps:
-                tally.differ(f"{where}, step: got {after.step}, must be {steps}")
+            tally.count(step, name, after.step, steps)
     for quantity in QUANTITIES:
         if quantity in judged and quantity in values:
-            tally.compare(where, quantity, values[quantity], bounds[quantity])
+            tally.compare(step, name, quantity, values[quantity], bounds[quantity])
     return after or Moments(steps, bounds["exp_avg"], bounds["exp_inf"])
 
 

@@ -122,7 +122,16 @@ class Allowed:
         value, error = self.carried.value[index], self.carried.error[index]
         if error >= NOTHING_SAID:
             return "anything"
-        return f"[{_decimal(value - error)}, {_decimal(value + error)}], exactly {_decimal(value)}"
+        return f"[{_decimal(value - error)}, {_decimal(value + error)}]"
+
+    def exactly(self, index: tuple[int, ...]) -> str:
+        """What the rule gives for one element, for people; empty where it is no number."""
+        return _decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
+
+    @property
+    def says(self) -> Any:
+        """Where the bound says anything: a divisor that may be zero leaves nothing to say."""
+        return (self.carried.error < NOTHING_SAID) | ~np.isfinite(self.special)
 
 
 def _decimal(value: Fraction) -> str:

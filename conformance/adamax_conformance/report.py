@@ -1,10 +1,16 @@
 """What a judgement found: one result a case and dtype, and the verdict that follows from them."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
+
+from adamax_conformance.expectations import Expectation
+from adamax_conformance.finding import Divergence
+from adamax_conformance.judge import Trial
+from adamax_conformance.wire import encode_trial
 
 
 class Status(StrEnum):
@@ -12,9 +18,27 @@ class Status(StrEnum):
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
-    DEVIATION = "expected deviation"
+    XFAIL = "xfail"
+    XPASS = "xpass"
     UNSUPPORTED = "unsupported"
+    SKIPPED = "skipped"
     ERROR = "error"
+    BLOCKED = "blocked"
+
+
+MEANINGS: Mapping[Status, str] = {
+    Status.PASS: "what the clause says holds",
+    Status.FAIL: "what the clause says does not hold",
+    Status.XFAIL: "does not hold, as is known",
+    Status.XPASS: "holds, but is known not to: the expectation is out of date",
+    Status.UNSUPPORTED: "about a dtype or a feature that the backend does not offer",
+    Status.SKIPPED: "not run, because the file of expectations says so",
+    Status.ERROR: "the backend raised, or answered out of form",
+    Status.BLOCKED: "not run, because the backend cannot take one plain step",
+}
+NOT_RUN = (Status.UNSUPPORTED, Status.SKIPPED, Status.BLOCKED)
+BAD = (Status.FAIL, Status.ERROR, Status.XPASS)
+"""What makes a backend not conformant."""
 
 
 class Verdict(StrEnum):
@@ -36,9 +60,13 @@ class Result:
         clause: the clause that it cites.
         dtype: of the parameters.
         status: how it went.
-        message: why, unless it passed.
+        message: what was found, unless it passed.
         elements: how many numbers were compared.
         bound_used: the largest part of a derived bound that an error took, 0 to 1.
+        trace: the same for each step of a run, the wrong one included.
+        expected: what was known before.
+        divergence: where a run first left what is allowed.
+        minimal: the smallest run that shows it, where one was looked for.
     """
 
     case: str
@@ -48,11 +76,39 @@ class Result:
     message: str = ""
     elements: int = 0
     bound_used: float = 0.0
+    trace: tuple[float, ...] = ()
+    expected: Expectation | None = None
+    divergence: Divergence | None = None
+    minimal: Trial | None = None
 
     @property
     def id(self) -> str:
         """``CLAUSE/name[dtype]``."""
         return f"{self.case}[{self.dtype}]"
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The result as JSON has it; what is infinite is null."""
+        divergence = self.divergence and asdict(self.divergence)
+        if divergence:
+            divergence["distance"] = _finite(divergence["distance"])
+        return {
+            "id": self.id,
+            "case": self.case,
+            "clause": self.clause,
+            "dtype": self.dtype,
+            "status": self.status,
+            "message": self.message,
+            "elements": self.elements,
+            "bound_used": self.bound_used,
+            "trace": [_finite(used) for used in self.trace],
+            "expected": self.expected and asdict(self.expected),
+            "divergence": divergence,
+            "minimal": self.minimal and encode_trial(self.minimal),
+        }
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 class ConformanceError(AssertionError):
@@ -63,7 +119,7 @@ class ConformanceError(AssertionError):
 # with beta1 = 0 it is judged without one.
 _PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
 
-_DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.DEVIATION)
+_DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.XFAIL)
 
 
 @dataclass(frozen=True)
@@ -76,6 +132,8 @@ class Report:
         required: the clauses without which nothing is called conformant.
         broken: what the smoke test said when the backend could not take a single step.
         visible: whether the state could be seen, and so the line of the rule that is wrong.
+        seed: of the data.
+        diagnosis: which dialect it computes, in a sentence, where something fails.
     """
 
     backend: str
@@ -83,6 +141,8 @@ class Report:
     required: tuple[str, ...]
     broken: str = ""
     visible: bool = True
+    seed: int = 0
+    diagnosis: str = ""
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -98,7 +158,7 @@ class Report:
     @property
     def missing(self) -> tuple[str, ...]:
         """Required clauses of which no case ran."""
-        ran = {result.clause for result in self.results if result.status != Status.UNSUPPORTED}
+        ran = {result.clause for result in self.results if result.status not in NOT_RUN}
         return tuple(clause for clause in self.required if clause not in ran)
 
     @property
@@ -123,11 +183,11 @@ class Report:
         counts = self.counts
         if self.broken:
             return Verdict.BROKEN
-        if counts[Status.FAIL] or counts[Status.ERROR]:
+        if any(counts[status] for status in BAD):
             return Verdict.NOT_CONFORMANT
-        if self.missing or counts[Status.UNSUPPORTED] == len(self.results):
+        if self.missing or sum(counts[status] for status in NOT_RUN) == len(self.results):
             return Verdict.INCOMPLETE
-        return Verdict.DEVIATES if counts[Status.DEVIATION] else Verdict.CONFORMANT
+        return Verdict.DEVIATES if counts[Status.XFAIL] else Verdict.CONFORMANT
 
     @property
     def conformant(self) -> bool:
@@ -146,8 +206,9 @@ class Report:
         lines += [self.broken] if self.broken else []
         if self.missing:
             lines.append(f"required clauses that did not run: {', '.join(self.missing)}")
-        bad = [result for result in self.results if result.status in _DOES_NOT_HOLD]
-        lines += [f"{result.id} {result.status}: {result.message}" for result in bad]
+        lines += [self.diagnosis] if self.diagnosis else []
+        shown = [result for result in self.results if result.status in (*BAD, Status.XFAIL)]
+        lines += [f"{result.id} {result.status}: {result.message}" for result in shown]
         raise ConformanceError("\n".join(lines))
 
     def as_dict(self) -> Mapping[str, Any]:
@@ -163,5 +224,8 @@ class Report:
             "suspect": self.suspect,
             "missing": list(self.missing),
             "broken": self.broken,
-            "results": [asdict(result) for result in self.results],
+            "visible": self.visible,
+            "seed": self.seed,
+            "diagnosis": self.diagnosis,
+            "results": [result.as_dict() for result in self.results],
         }

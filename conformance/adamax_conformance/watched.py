@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Backend, Moments, Steps, slots
+from adamax_conformance.memory import copies
 from adamax_core import Hyperparameters
 
 
@@ -112,8 +113,3 @@ class Watched:
             return getattr(self.backend, operation)(*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise BackendError(operation, error) from error
-
-
-def copies(arrays: Arrays) -> dict[str, Any]:
-    """The same arrays in memory of their own, strides kept."""
-    return {name: np.array(array, order="K") for name, array in arrays.items()}

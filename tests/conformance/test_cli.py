@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from adamax_conformance import check
 from adamax_conformance.cli import app
-from adamax_conformance.table import show
+from adamax_conformance.reports.pretty import show
 
 RUNNER = CliRunner()
 GLUE = """
@@ -52,7 +52,7 @@ ONE = ["--clause", "A-4", "--dtype", "float32"]
         (["torch?foreach", *ONE], 2, "foreach has no value, as in foreach=true"),
         (["torch?foreach=yes", *ONE], 2, "foreach = 'yes' is not true or false"),
         (["py:cli_exit:x", *ONE], 3, "SystemExit: 0"),
-        (["numpy", "--clause", "D-1"], 4, "numpy: incomplete; no case applies"),
+        (["numpy", "--clause", "S-11"], 4, "numpy: incomplete; no case applies"),
         (["py:cli_glue:narrow", *ONE], 4, "incomplete; required, but not run: A-4"),
         (["numpy", "py:cli_glue:idle", "py:cli_glue:narrow", *ONE], 1, "numpy: conformant"),
     ],
@@ -68,7 +68,7 @@ def test_table_counts_every_case_once() -> None:
     result = RUNNER.invoke(app, ["check", "numpy", "torch.optim", "--clause", "H-1"])
     lines = {line.split("│")[1].strip(): line for line in result.output.splitlines() if "│" in line}
     rows = {name: [int(n) for n in line.split("│")[2:4]] for name, line in lines.items()
-            if name[:1] in "✓✗≠·!" or name == "cases, all"}  # fmt: skip
+            if name[:1] in "✓✗≠?·s!□" or name == "cases, all"}  # fmt: skip
     totals = rows.pop("cases, all")
     assert [sum(row[i] for row in rows.values()) for i in range(2)] == totals == [3, 3]
     assert "✓2 ≠1" in lines["H-1  domain of lr"]

@@ -11,8 +11,8 @@ from adamax_conformance.backend import Moments, Steps
 from adamax_conformance.carried import Carried
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.dual import Dual
+from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import Format, format_of
-from adamax_conformance.judge import Finding, Violation
 from adamax_conformance.oracle import Allowed, with_numbers
 from adamax_conformance.watched import Watched
 from adamax_core import CANONICAL, Hyperparameters
@@ -20,6 +20,9 @@ from adamax_core import CANONICAL, Hyperparameters
 CASES = Cases()
 DTYPES = ("float32", "float64")
 DECOUPLED = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
+COUPLED_ASCENT = replace(EXTREME, weight_decay=0.5, maximize=True)
+DECOUPLED_ASCENT = replace(DECOUPLED, maximize=True)
+ARRAYS = ("params", "grads", "exp_avg", "exp_inf")
 SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 
@@ -86,11 +89,15 @@ def _compare(what: str, got: Any, expected: Carried, *, total: bool = False) -> 
         raise Violation(f"{what}: shape {got.shape}, must be {expected.value.shape}")
     bound = Allowed(expected, np.zeros(got.shape), either_special=False)
     excess = np.asarray(bound.excess(got))
-    worst = np.unravel_index(int(np.argmax(excess)), excess.shape)
-    if excess[worst] > 1:
-        index = tuple(map(int, worst))
-        raise Violation(f"{what}{list(index)}: got {got[index]!r}, allowed {bound.interval(index)}")
-    return Finding(got.size, float(excess[worst]))
+    index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
+    worst = float(excess[index])
+    if worst > 1:
+        off = f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "cannot be right"
+        raise Violation(
+            f"{what}{list(index) or ''}: got {float(got[index])!r}, allowed "
+            f"{bound.interval(index)}, exactly {bound.exactly(index)}; {off}"
+        )
+    return Finding(got.size, worst)
 
 
 def judge_vjp(backend: Watched, wrt: str, steps: Steps) -> Finding:
@@ -122,6 +129,10 @@ def judge_vjp(backend: Watched, wrt: str, steps: Steps) -> Finding:
             what = f"d/d {wrt}[{index}] {name}" if wrt == "grads" else f"d/d {wrt} {name}"
             found += _compare(what, mine[name], expected(name, index))
     return found
+
+
+def _judge_each(backend: Watched, inputs: Sequence[str], steps: Steps) -> Finding:
+    return sum((judge_vjp(backend, wrt, steps) for wrt in inputs), Finding())
 
 
 def _smooth(data: Data, hp: Hyperparameters, steps: int = 3) -> Steps:
@@ -187,15 +198,24 @@ def _(backend: Watched, data: Data) -> Finding:
         weight_decay=0.5 if "weight_decay" in backend.features else 0.0,
     )
     steps = _later(data, _smooth(data, hp, 4))
-    inputs = ("params", "grads", "exp_avg", "exp_inf")
-    return sum((judge_vjp(backend, wrt, steps) for wrt in inputs), Finding())
+    return _judge_each(backend, ARRAYS, steps)
 
 
 @CASES.case("D-2/state", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """The moments that a run begins with are inputs as well."""
     steps = _later(data, _smooth(data, EXTREME))
-    return judge_vjp(backend, "exp_avg", steps) + judge_vjp(backend, "exp_inf", steps)
+    return _judge_each(backend, ("exp_avg", "exp_inf"), steps)
+
+
+@CASES.case(
+    "D-2/decoupled-ascent",
+    dtypes=["float32"],
+    features=["vjp", "decoupled_weight_decay", "maximize"],
+)
+def _(backend: Watched, data: Data) -> Finding:
+    """Ascent turns the step round and leaves decoupled decay as it is: in every array's slope."""
+    return _judge_each(backend, ARRAYS, _later(data, _smooth(data, DECOUPLED_ASCENT, 2)))
 
 
 def _add_hyperparameter(name: str) -> None:
@@ -217,7 +237,23 @@ for _name in SCALARS:
 def _(backend: Watched, data: Data) -> Finding:
     """With decoupled decay, lr multiplies the decay: both derivatives see the parameter."""
     steps = _smooth(data, DECOUPLED)
-    return sum((judge_vjp(backend, wrt, steps) for wrt in SCALARS), Finding())
+    return _judge_each(backend, SCALARS, steps)
+
+
+@CASES.case("D-3/coupled-ascent", dtypes=["float32"], features=["vjp", "weight_decay", "maximize"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The sign comes before the decay, so that the slope of the decay keeps its own."""
+    return _judge_each(backend, SCALARS, _later(data, _smooth(data, COUPLED_ASCENT, 2)))
+
+
+@CASES.case(
+    "D-3/decoupled-ascent",
+    dtypes=["float32"],
+    features=["vjp", "decoupled_weight_decay", "maximize"],
+)
+def _(backend: Watched, data: Data) -> Finding:
+    """The two parts of the step that lr multiplies have signs of their own."""
+    return _judge_each(backend, SCALARS, _later(data, _smooth(data, DECOUPLED_ASCENT, 2)))
 
 
 @CASES.case("D-3/every-beta1", dtypes=["float64"], features=["vjp"])
@@ -239,8 +275,7 @@ def _(backend: Watched, data: Data) -> Finding:
     zero = {k: g * 0 for k, g in first.items()}
     found = Finding()
     for grads in ([zero, second], [first, zero]):
-        for wrt in ("grads", "params", "eps"):
-            found += judge_vjp(backend, wrt, steps._replace(grads=grads))
+        found += _judge_each(backend, ("grads", "params", "eps"), steps._replace(grads=grads))
     return found
 
 
@@ -251,4 +286,4 @@ def _(backend: Watched, data: Data) -> Finding:
     # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
     tied = [{k: p * 0 + data.array(g) for k, p in steps.params.items()} for g in (3.0, 1.0)]
     steps = steps._replace(grads=tied)
-    return judge_vjp(backend, "grads", steps) + judge_vjp(backend, "beta2", steps)
+    return _judge_each(backend, ("grads", "beta2", "eps", "exp_inf"), steps)

@@ -1,27 +1,20 @@
 """H-1 to H-6: which hyperparameters are refused, which are not, and that they may change."""
 
-import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from adamax_conformance.backend import unvalidated
 from adamax_conformance.case import PLAIN, Cases, Data
-from adamax_conformance.judge import Finding, Run, Violation
+from adamax_conformance.finding import Finding, Violation
+from adamax_conformance.judge import Run
 from adamax_conformance.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
 BAD_NUMBERS = {"negative": -0.5, "infinite": np.inf, "nan": np.nan}
 BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
-
-
-def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
-    """Hyperparameters that were never checked, to see whether a backend checks them."""
-    unchecked = copy.copy(hp)
-    for name, value in changes.items():
-        object.__setattr__(unchecked, name, value)
-    return unchecked
 
 
 def _refuses(backend: Watched, data: Data, hp: Hyperparameters, what: str) -> Finding:

@@ -7,8 +7,9 @@ import numpy as np
 
 from adamax_conformance.backend import Arrays
 from adamax_conformance.case import DEFAULT, PLAIN, Cases, Data
+from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import FLOATS
-from adamax_conformance.judge import Finding, Run, Violation, judge
+from adamax_conformance.judge import Run, Trial, judge
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
@@ -72,7 +73,7 @@ def _(backend: Watched, data: Data) -> Finding:
     for octaves in data.uniform(3.5, 14, 3):
         hp = Hyperparameters(lr=1.0, betas=(1 - 2.0**-octaves, 0.5), eps=2.0**-10)
         run = Run(params, [{"w": data.array([1.0, -0.5])}] * 3, hp)
-        found += judge(backend, run, ["param"], accurate_correction=True)
+        found += judge(backend, Trial(run, ["param"], accurate_correction=True))
     return found
 
 

@@ -7,9 +7,11 @@ import numpy as np
 
 from adamax_conformance.backend import Moments, SparseGradient
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import FLOATS, WITH_COMPLEX, dtype_of
-from adamax_conformance.judge import Finding, Run, Violation, judge
-from adamax_conformance.watched import BackendError, MalformedError, Watched, copies
+from adamax_conformance.judge import Run, Trial, judge
+from adamax_conformance.memory import copies
+from adamax_conformance.watched import BackendError, MalformedError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
@@ -22,7 +24,7 @@ def _(backend: Watched, data: Data) -> Finding:
     run = data.run(EXTREME, steps=1)
     now = backend.moments(run.params, backend.init(run.params, run.at(0)))
     if now is None:
-        return judge(backend, run)
+        return judge(backend, Trial(run))
     elements = 0
     for name, slot in now.items():
         if slot.step != 0:
@@ -143,7 +145,7 @@ def _(backend: Watched, data: Data) -> Finding:
 def _with_gradients(backend: Watched, data: Data, dtype: Any) -> Finding:
     run = data.run(PLAIN, steps=2)
     run = replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
-    return _same_dtypes(backend, run, dtype_of(data.dtype)) + judge(backend, run)
+    return _same_dtypes(backend, run, dtype_of(data.dtype)) + judge(backend, Trial(run))
 
 
 @CASES.run("S-6/state-in-float32", dtypes=HALF, features=["state_dtype"])

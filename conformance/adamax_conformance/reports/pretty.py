@@ -2,20 +2,24 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.report import Report, Result, Status, Verdict
+from adamax_conformance.report import BAD, Report, Result, Status, Verdict
 
 _MARKS = {
     Status.PASS: ("✓", "+", "green"),
     Status.FAIL: ("✗", "x", "bold red"),
-    Status.DEVIATION: ("≠", "~", "yellow"),
+    Status.XFAIL: ("≠", "~", "yellow"),
+    Status.XPASS: ("?", "?", "bold red"),
     Status.UNSUPPORTED: ("·", "-", "bright_black"),
+    Status.SKIPPED: ("s", "s", "bright_black"),
     Status.ERROR: ("!", "!", "bold magenta"),
+    Status.BLOCKED: ("□", "b", "bright_black"),
 }
 _VERDICT_STYLES = {
     Verdict.CONFORMANT: "bold green",
@@ -27,8 +31,14 @@ _VERDICT_STYLES = {
 Marks = Mapping[Status, tuple[str, str]]
 """How a status is written, and in which style."""
 
-_BAD = (Status.FAIL, Status.ERROR)
 _SHOWN = 20
+
+
+def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
+    """The table, what went wrong, and the verdicts."""
+    # A pipe has no width; the table is then as wide as it needs to be.
+    wide = None if stream.isatty() else 40 + 26 * len(reports)
+    show(reports, Console(file=stream, width=wide), verbose=verbose)
 
 
 def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) -> None:
@@ -101,8 +111,8 @@ def _cell(results: Sequence[Result], marks: Marks) -> Text:
 
 
 def _details(report: Report, console: Console, marks: Marks, *, verbose: bool) -> None:
-    wanted = [Status.DEVIATION, Status.UNSUPPORTED] if verbose else []
-    bad = [result for result in report.results if result.status in (*_BAD, *wanted)]
+    wanted = [Status.XFAIL, Status.UNSUPPORTED, Status.SKIPPED] if verbose else []
+    bad = [result for result in report.results if result.status in (*BAD, *wanted)]
     if report.broken:
         console.print(Text(f"\n{report.backend}: {report.broken}", "bold magenta"))
         return

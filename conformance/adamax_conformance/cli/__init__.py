@@ -1,0 +1,6 @@
+"""The command ``adamax-conformance``: one file a command, and `app` with what they share."""
+
+from adamax_conformance.cli import check, list_
+from adamax_conformance.cli.app import Exit, app
+
+__all__ = ["Exit", "app", "check", "list_"]

@@ -1,0 +1,95 @@
+"""What the commands share: the application, exit codes, how they stop, names, the progress bar."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from adamax_conformance.backend import Backend
+from adamax_conformance.registry import (
+    BackendBrokenError,
+    BackendNotFoundError,
+    available,
+    find,
+)
+
+
+class Exit(IntEnum):
+    """Exit codes, of every command."""
+
+    CONFORMANT = 0
+    NOT_CONFORMANT = 1
+    USAGE = 2
+    BROKEN = 3
+    INCOMPLETE = 4
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Says whether an implementation of Adamax computes the specification, and where not.",
+)
+errors = Console(stderr=True)
+
+
+def stop(message: str, code: Exit) -> typer.Exit:
+    """An exit with this code, after this message; to be raised."""
+    errors.print(message, style="red", markup=False, highlight=False, emoji=False, soft_wrap=True)
+    return typer.Exit(code)
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Names of backends that begin like this, for the shell."""
+    return [name for name in available() if name.startswith(incomplete)]
+
+
+_HELP = (
+    "An installed backend, with options as in 'torch?foreach=true'; py:module:attribute for your "
+    "own; or 'cmd:./program arguments' in any language."
+)
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME...", help=_HELP, autocompletion=complete_name)
+]
+Name = Annotated[str, typer.Argument(metavar="NAME", help=_HELP, autocompletion=complete_name)]
+
+
+def found(name: str) -> Backend:
+    """The backend of this name.
+
+    Raises:
+        typer.Exit: there is none (2), or it cannot be made (3).
+    """
+    # As for `python -m`: your own backend may be in the folder that you are in.
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        return find(name)
+    except BackendNotFoundError as error:
+        raise stop(str(error), Exit.USAGE) from None
+    except BackendBrokenError as error:
+        raise stop(str(error), Exit.BROKEN) from None
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
+    """A bar for each task, ``task(name, total)``, which gives what advances it by one.
+
+    It is drawn where somebody may be looking: when the standard error is a terminal.
+    """
+    columns = (
+        TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
+
+        def task(name: str, total: int) -> Callable[[], None]:
+            task_id = bars.add_task(name, total=total)
+            return lambda: bars.advance(task_id)
+
+        yield task

@@ -1,0 +1,51 @@
+"""``adamax-conformance list``: what there is to name on the command line."""
+
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adamax_conformance.backend import FEATURES
+from adamax_conformance.cases import CASES
+from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.cli.app import app
+from adamax_conformance.registry import available
+
+
+class Listed(StrEnum):
+    """What can be shown."""
+
+    BACKENDS = "backends"
+    CLAUSES = "clauses"
+    CASES = "cases"
+    FEATURES = "features"
+
+
+@app.command("list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.BACKENDS,
+) -> None:
+    """List the installed backends, the clauses, the cases, or the features of a backend."""
+    rows: dict[Listed, list[tuple[str, str]]] = {
+        Listed.BACKENDS: [(name, "") for name in available()],
+        Listed.CLAUSES: [
+            (c.id, c.title + ("" if c.required else " (where it is offered)")) for c in CLAUSES
+        ],
+        Listed.CASES: [(case.id, case.note) for case in CASES],
+        Listed.FEATURES: list(FEATURES.items()),
+    }
+    width = max(len(name) for name, _ in rows[what])
+    if not sys.stdout.isatty():
+        # A line each, for grep.
+        sys.stdout.writelines(
+            f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows[what]
+        )
+        return
+    table = Table.grid(padding=(0, 2))
+    for row in rows[what]:
+        table.add_row(*map(Text, row))
+    Console().print(table)

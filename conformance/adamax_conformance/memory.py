@@ -1,0 +1,39 @@
+"""How an array lies in memory, and copies that lie the same way: a strided input stays strided."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+LAYOUTS = ("C", "F", "strided")
+"""Row by row, column by column, or with a gap after every element."""
+
+
+def layout_of(array: Any) -> str:
+    """Which of `LAYOUTS` an array has.
+
+    >>> layout_of(np.zeros((2, 3))), layout_of(np.zeros((2, 3)).T), layout_of(np.zeros(6)[::2])
+    ('C', 'F', 'strided')
+    """
+    if array.flags.c_contiguous:
+        return "C"
+    return "F" if array.flags.f_contiguous else "strided"
+
+
+def laid_out(array: Any, layout: str) -> Any:
+    """The same numbers in memory of their own, laid out in this way.
+
+    >>> laid_out(np.arange(3), "strided").strides
+    (16,)
+    """
+    if layout != "strided" or not array.ndim:
+        return np.array(array, order="F" if layout == "F" else "C")
+    room = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+    view = room[..., ::2]
+    view[...] = array
+    return view
+
+
+def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """The same arrays in memory of their own, laid out as they were."""
+    return {name: laid_out(array, layout_of(array)) for name, array in arrays.items()}

@@ -1,0 +1,22 @@
+"""Reports as people and programs read them: one file a format, each a function of the reports."""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import TextIO
+
+from adamax_conformance.report import Report
+from adamax_conformance.reports import json_, pretty
+
+Write = Callable[[Sequence[Report], TextIO, bool], None]
+"""Reports of the same cases, where to, and whether to say all there is to say."""
+
+FORMATS: Mapping[str, Write] = {"pretty": pretty.write, "json": json_.write}
+
+
+def write(
+    reports: Sequence[Report], form: str, stream: TextIO | None = None, *, verbose: bool = False
+) -> None:
+    """Write the reports in one of `FORMATS`, to the standard output by default."""
+    stream = stream or sys.stdout
+    FORMATS[form](reports, stream, verbose)
+    stream.flush()
