@@ -1,30 +1,41 @@
 """The pytest plugin: the totals of the cases that `adamax_conformance.parametrize` has run.
 
-It is loaded by every pytest where this distribution is installed, and so imports nothing of it.
+Every pytest loads it where this distribution is installed, and so it imports nothing of it.
 """
 
 from collections import Counter
+from collections.abc import Generator
 from typing import Any
 
 import pytest
 
-PROPERTY = "adamax_conformance"
-"""Under this name a test reports the backend and the status of its case, through xdist as well."""
+_PROPERTY = "adamax-conformance"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put backend and status of a case on its report, which pytest-xdist carries along."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    counted = getattr(parameters.get("case"), "conformance", None)
+    if call.when == "call" and counted is not None:
+        item.user_properties.append((_PROPERTY, counted))
+    return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print a line a backend: how many cases have each status."""
-    counts: dict[str, Counter[str]] = {}
+    """A line for each backend: how many cases have each status."""
+    totals: dict[str, Counter[str]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
-            if not isinstance(report, pytest.TestReport) or report.when != "call":
-                continue
-            for name, value in report.user_properties:
-                if name == PROPERTY and isinstance(value, list):
-                    backend, status = map(str, value)
-                    counts.setdefault(backend, Counter())[status] += 1
-    for backend, counted in sorted(counts.items()):
-        totals = ", ".join(f"{count} {status}" for status, count in counted.items())
+            if getattr(report, "when", None) == "call":
+                for name, value in report.user_properties:
+                    if name == _PROPERTY:
+                        backend, status = value
+                        totals.setdefault(backend, Counter())[status] += 1
+    for backend, counts in sorted(totals.items()):
+        counted = ", ".join(f"{count} {status}" for status, count in counts.most_common())
         terminalreporter.write_line(
-            f"adamax-conformance {backend}: {sum(counted.values())} cases: {totals}"
+            f"adamax-conformance: {backend}: {counts.total()} cases: {counted}"
         )

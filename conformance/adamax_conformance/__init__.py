@@ -8,6 +8,7 @@ backend is fast is not this package's business.
 from adamax_conformance.backend import Backend, FunctionalBackend, Moments, SparseGradient
 from adamax_conformance.check import check
 from adamax_conformance.formats import DTYPES
+from adamax_conformance.parametrize import parametrize
 from adamax_conformance.report import ConformanceError, Report, Result, Status, Verdict
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Status",
     "Verdict",
     "check",
+    "parametrize",
 ]

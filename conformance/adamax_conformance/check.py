@@ -1,6 +1,6 @@
 """`check`: judge one backend by every case."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,42 +93,72 @@ def check(
     (True, 3)
     """
     chosen = selected(clauses, dtypes, cases)
-    if seed < 0:
-        raise ValueError(f"seed = {seed} is negative")
-    if isinstance(expect, Path | str):
-        expect = load(Path(expect))
-    subject = find(backend) if isinstance(backend, str) else require_backend(backend)
-    own = Expectations.of_deviations(subject.deviations)
-    known = own | (expect or Expectations())
-    watched = Watched(subject)
-    unknown = ", ".join(own.unknown)
-    broken = f"deviations of unknown cases: {unknown}" if unknown else _smoke(watched)
+    subject = Subject(backend, seed=seed, expect=expect)
     results = []
     for case, dtype in chosen:
-        results.append(_result(watched, case, dtype, seed, broken, known.of(case.id, dtype)))
+        results.append(subject.judge(case, dtype))
         advance()
-    wanted = {case.clause for case, _ in chosen}
-    report = Report(
-        backend=subject.name,
-        results=tuple(results),
-        required=tuple(c.id for c in CLAUSES if c.required and c.id in wanted),
-        broken=broken,
-        visible=watched.visible,
-        seed=seed,
-    )
-    return _investigated(report, watched) if investigate else report
+    report = subject.report(results)
+    return subject.investigated(report) if investigate else report
 
 
-def _investigated(report: Report, backend: Watched) -> Report:
-    """With the smallest run that shows it for the first failure of each clause."""
-    results, seen = [], set[str]()
-    for result in report.results:
-        if result.status is Status.FAIL and result.minimal and result.clause not in seen:
-            seen.add(result.clause)
-            results.append(replace(result, minimal=smallest(backend, result.minimal)))
-        else:
-            results.append(replace(result, minimal=None))
-    return replace(report, results=tuple(results))
+class Subject:
+    """A backend that is being judged: the smoke test once, then case after case.
+
+    Attributes:
+        name: of the backend.
+    """
+
+    def __init__(
+        self,
+        backend: Backend | str,
+        *,
+        seed: int = 0,
+        expect: Expectations | Path | str | None = None,
+    ) -> None:
+        """Arguments and errors are those of `check`."""
+        if seed < 0:
+            raise ValueError(f"seed = {seed} is negative")
+        if isinstance(expect, Path | str):
+            expect = load(Path(expect))
+        subject = find(backend) if isinstance(backend, str) else require_backend(backend)
+        own = Expectations.of_deviations(subject.deviations)
+        self.name = subject.name
+        self._seed = seed
+        self._known = own | (expect or Expectations())
+        self._backend = Watched(subject)
+        unknown = ", ".join(own.unknown)
+        self._broken = (
+            f"deviations of unknown cases: {unknown}" if unknown else _smoke(self._backend)
+        )
+
+    def judge(self, case: Case, dtype: str) -> Result:
+        """How one case goes in one dtype."""
+        known = self._known.of(case.id, dtype)
+        return _result(self._backend, case, dtype, self._seed, self._broken, known)
+
+    def report(self, results: Sequence[Result]) -> Report:
+        """What these results come to."""
+        wanted = {result.clause for result in results}
+        return Report(
+            backend=self.name,
+            results=tuple(results),
+            required=tuple(c.id for c in CLAUSES if c.required and c.id in wanted),
+            broken=self._broken,
+            visible=self._backend.visible,
+            seed=self._seed,
+        )
+
+    def investigated(self, report: Report) -> Report:
+        """With the smallest run that shows it, for the first failure of each clause."""
+        results, seen = [], set[str]()
+        for result in report.results:
+            minimal = None
+            if result.status is Status.FAIL and result.minimal and result.clause not in seen:
+                seen.add(result.clause)
+                minimal = smallest(self._backend, result.minimal)
+            results.append(replace(result, minimal=minimal))
+        return replace(report, results=tuple(results))
 
 
 def _smoke(backend: Watched) -> str:
@@ -152,16 +182,10 @@ def _result(
     backend: Watched, case: Case, dtype: str, seed: int, broken: str, known: Expectation | None
 ) -> Result:
     """How one case goes in one dtype."""
-    absent = sorted(case.features - backend.features)
-    if dtype not in backend.backend.dtypes:
-        absent = [dtype]
-    result = Result(case.id, case.clause, dtype, Status.UNSUPPORTED, expected=known)
-    if absent:
-        return replace(result, message=f"no {', '.join(absent)}")
-    if broken:
-        return replace(result, status=Status.BLOCKED, message=broken)
-    if known is not None and known.status == "skip":
-        return replace(result, status=Status.SKIPPED, message=str(known))
+    result = Result(case.id, case.clause, dtype, Status.PASS, expected=known)
+    if (why := _not_run(backend, case, dtype, broken, known)) is not None:
+        status, message = why
+        return replace(result, status=status, message=message)
     try:
         # The judge's own arithmetic meets infinities on purpose.
         with np.errstate(all="ignore"):
@@ -183,8 +207,25 @@ def _result(
         message = f"passed, but is known to deviate: {known}"
         return replace(result, status=Status.XPASS, message=message)
     if not finding.elements:
-        return replace(result, message="nothing to compare: the state is not shown")
-    return replace(result, status=Status.PASS)
+        message = "nothing to compare: the state is not shown"
+        return replace(result, status=Status.UNSUPPORTED, message=message)
+    return result
+
+
+def _not_run(
+    backend: Watched, case: Case, dtype: str, broken: str, known: Expectation | None
+) -> tuple[Status, str] | None:
+    """Why a case does not run, if it does not."""
+    absent = sorted(case.features - backend.features)
+    if dtype not in backend.backend.dtypes:
+        absent = [dtype]
+    if absent:
+        return Status.UNSUPPORTED, f"no {', '.join(absent)}"
+    if broken:
+        return Status.BLOCKED, broken
+    if known is not None and known.status == "skip":
+        return Status.SKIPPED, str(known)
+    return None
 
 
 def _as_known(result: Result, status: Status, message: str) -> Result:

@@ -1,0 +1,117 @@
+"""`parametrize`: one pytest test for each case in each dtype, in a test suite of a backend's own.
+
+The totals are printed by the plugin ``adamax_conformance_pytest``, which pytest finds by itself.
+"""
+
+import inspect
+from collections.abc import Callable, Collection
+from pathlib import Path
+from typing import Any
+
+from adamax_conformance.backend import Backend
+from adamax_conformance.case import Case
+from adamax_conformance.check import Subject, selected
+from adamax_conformance.expectations import Expectations, load
+from adamax_conformance.report import BAD, Result, Status
+
+
+class BoundCase:
+    """A case, in one dtype, of one backend; call it in the test.
+
+    Attributes:
+        conformance: the name of the backend and the status, once it has run; the plugin counts it.
+    """
+
+    def __init__(self, suite: "_Suite", case: Case, dtype: str) -> None:
+        self.suite = suite
+        self.case = case
+        self.dtype = dtype
+        self.conformance: list[str] | None = None
+
+    @property
+    def id(self) -> str:
+        """``CLAUSE/name[dtype]``, permanent."""
+        return f"{self.case.id}[{self.dtype}]"
+
+    def __call__(self) -> Result:
+        """Judge it: fails, skips or xfails the test by what comes out.
+
+        Returns:
+            The result, where it passed.
+        """
+        import pytest  # noqa: PLC0415 - pytest is the caller's, not a dependency
+
+        __tracebackhide__ = True
+        subject = self.suite.subject
+        result = subject.judge(self.case, self.dtype)
+        self.conformance = [subject.name, result.status.value]
+        if result.status in (*BAD, Status.BLOCKED):
+            report = subject.investigated(subject.report([result]))
+            pytest.fail(f"{result.id}: {report.results[0].message}", pytrace=False)
+        if result.status is Status.XFAIL:
+            pytest.xfail(result.message)
+        if result.status in (Status.UNSUPPORTED, Status.SKIPPED):
+            pytest.skip(result.message)
+        return result
+
+
+class _Suite:
+    """The backend of one decorated test, made when its first case runs: not at collection."""
+
+    def __init__(self, backend: Backend | str, seed: int, expect: Expectations | None) -> None:
+        self._arguments = (backend, seed, expect)
+        self._subject: Subject | None = None
+
+    @property
+    def subject(self) -> Subject:
+        if self._subject is None:
+            backend, seed, expect = self._arguments
+            self._subject = Subject(backend, seed=seed, expect=expect)
+        return self._subject
+
+
+def parametrize(
+    backend: Backend | str,
+    *,
+    expect: Path | str | None = None,
+    clauses: Collection[str] | None = None,
+    dtypes: Collection[str] | None = None,
+    seed: int = 0,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Run the decorated test once for each case in each dtype; its argument is called ``case``.
+
+    Ids are those of the cases and never change, so that ``pytest -k`` and lists of known failures
+    stay true, and pytest-xdist can share the tests out.
+
+    Args:
+        backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows.
+        expect: a TOML file of what is known to deviate, relative to the file of the test.
+        clauses: only these, such as ``["A-5", "N-1"]``.
+        dtypes: only these of `adamax_conformance.DTYPES`.
+        seed: of the data.
+
+    Raises:
+        ValueError: an unknown clause or dtype; `ExpectationError` for a file that is not right.
+        OSError: the file cannot be read.
+
+    >>> @parametrize("numpy", clauses=["A-5"], dtypes=["float32"])
+    ... def test_adamax(case):
+    ...     case()
+    >>> [each.id for each in test_adamax.pytestmark[0].args[1]][0]
+    'A-5/eps-inside-the-maximum[float32]'
+    """
+    import pytest  # noqa: PLC0415 - pytest is the caller's, not a dependency
+
+    chosen = selected(clauses, dtypes)
+
+    def decorate(test: Callable[..., Any]) -> Callable[..., Any]:
+        known = None
+        if expect is not None:
+            known = load(Path(inspect.getfile(test)).parent / expect)
+        suite = _Suite(backend, seed, known)
+        bound = [BoundCase(suite, case, dtype) for case, dtype in chosen]
+        cases = [pytest.param(each, id=each.id) for each in bound]
+        decorated: Callable[..., Any] = pytest.mark.parametrize("case", cases)(test)
+        return decorated
+
+    return decorate
