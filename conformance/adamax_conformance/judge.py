@@ -4,20 +4,21 @@ Errors therefore never accumulate, and the bound is as tight at step 1000 as at 
 that shows no state is judged along its trajectory: what one step allows is where the next begins.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Moments
 from adamax_conformance.finding import Divergence, Finding, Violation
-from adamax_conformance.memory import copies
+from adamax_conformance.memory import bits, copies
 from adamax_conformance.oracle import QUANTITIES, Allowed, allowed, pairs
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
 EVERYTHING = ("step", *QUANTITIES)
+_NO_GRADIENT = "before: it has no gradient"
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,8 @@ class _Tally:
         if worst > 1:
             value = repr(float(got[index]))
             allowed, exact = bound.interval(index), bound.exactly(index)
-            self.wrong.append(Divergence(step, name, index, quantity, value, allowed, exact, worst))
+            wrong = (step, name, index, quantity, value, allowed, exact, worst, bits(got[index]))
+            self.wrong.append(Divergence(*wrong))
 
     def count(self, step: int, name: str, got: int, expected: int) -> None:
         """The count of a parameter, which is exact."""
@@ -104,13 +106,51 @@ class _Tally:
             exact = str(expected)
             self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
 
-    def same(self, step: int, name: str, quantity: str, got: Any, expected: Any) -> None:
+    def same(
+        self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
+    ) -> None:
         """Every bit is as it was."""
         got, expected = np.asarray(got), np.asarray(expected)
         self.elements += got.size
         if got.tobytes() != expected.tobytes():
-            kept = f"{expected}, as before: it has no gradient"
+            kept = f"{expected}, as {why}"
             self.wrong.append(Divergence(step, name, (), quantity, str(got), kept, "", np.inf))
+
+
+class Shown(NamedTuple):
+    """What a backend shows before the first step of a run, or after a step.
+
+    Attributes:
+        params: parameters by name.
+        moments: the state by the name of its parameter; None where it cannot be seen.
+        state: what the backend goes on from; None where it is told whole runs.
+    """
+
+    params: Arrays
+    moments: Mapping[str, Moments] | None
+    state: Any
+
+
+def follow(backend: Watched, run: Run) -> Iterator[Shown]:
+    """Run the steps: what the backend shows before the first, then after each.
+
+    Raises:
+        BackendError: the backend raised.
+    """
+    if backend.takes_runs:
+        for params, moments in backend.trajectory(run):
+            yield Shown(params, moments, None)
+    else:
+        yield from stepwise(backend, run, run.start(backend))
+
+
+def stepwise(backend: Watched, run: Run, state: Any) -> Iterator[Shown]:
+    """The same from a state that the backend has made, a step at a time."""
+    params: Arrays = copies(run.params)
+    yield Shown(params, backend.moments(params, state), state)
+    for index, grads in enumerate(run.grads):
+        params, state = backend.step(params, copies(grads), state, run.at(index))
+        yield Shown(params, backend.moments(params, state), state)
 
 
 def judge(
@@ -131,24 +171,26 @@ def judge(
         BackendError: the backend raised.
     """
     run, judged = trial.run, trial.judged
-    state = run.start(backend)
-    params = copies(run.params)
-    believed = backend.moments(params, state)
+    showing = follow(backend, run)
+    params, believed, state = next(showing)
     if believed is None:
         if trial.accurate_correction:
             # The last places of the correction cannot be told from those of a hidden moment.
             return Finding()
         judged = {*judged, "param"}
-        believed = _initial(run)
+        believed = initial(run)
     tally = _Tally()
-    for index, grads in enumerate(run.grads):
+    if run.saved is not None:
+        _judge_loaded(tally, run.saved, believed)
+        if tally.wrong:
+            raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=trial)
+    for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
         hp, step = run.at(index), index + 1
         tally.trace.append(0.0)
-        stepped, state = backend.step(params, copies(grads), state, hp)
-        reported = backend.moments(params, state) or {}
+        stepped, reported, state = shown
         following = {}
         for name, param in params.items():
-            before, after = believed[name], reported.get(name)
+            before, after = believed[name], reported[name] if reported else None
             if name not in grads:
                 _judge_kept(tally, step, name, param, stepped[name], before, after)
                 following[name] = after or before
@@ -171,6 +213,16 @@ def judge(
         params, believed = stepped, following
     finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
     return finding + also(run, params, state) if also else finding
+
+
+def _judge_loaded(
+    tally: _Tally, saved: Mapping[str, Moments], loaded: Mapping[str, Moments]
+) -> None:
+    """A state that has been loaded is what was saved, before the first step."""
+    for name, slot in saved.items():
+        tally.count(0, name, loaded[name].step, slot.step)
+        for part in ("exp_avg", "exp_inf"):
+            tally.same(0, name, part, getattr(loaded[name], part), getattr(slot, part), "saved")
 
 
 def _judge_kept(
@@ -211,7 +263,7 @@ def _judge_step(
     return after or Moments(steps, bounds["exp_avg"], bounds["exp_inf"])
 
 
-def _initial(run: Run) -> dict[str, Moments]:
+def initial(run: Run) -> dict[str, Moments]:
     """The state that a backend which shows none is taken to begin with."""
     if run.saved is not None:
         return dict(run.saved)

@@ -13,9 +13,12 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Moments
-from adamax_conformance.carried import NOTHING_SAID, Carried, K, loosest, power
-from adamax_conformance.formats import FLOAT32, Format, coarser, format_of
+from adamax_conformance.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
+from adamax_conformance.formats import Format, coarser, computed_in, format_of
 from adamax_core import CANONICAL, Hyperparameters, Rule
+
+_BEYOND = Fraction(2) ** 5000
+"""What stands for an infinity: larger than any number of any format."""
 
 QUANTITIES = ("exp_avg", "exp_inf", "param")
 
@@ -52,6 +55,63 @@ def _either(one: Callable[..., Any], other: Callable[..., Any]) -> Callable[...,
     return lambda *args: loosest(one(*args), other(*args))
 
 
+_DISPLACEMENTS: tuple[Callable[..., Any], ...] = (
+    lambda m, u, lr, c: lr * m / (c * u),
+    lambda m, u, lr, c: lr / c * m / u,
+    lambda m, u, lr, c: lr * (m / u) / c,
+    lambda m, u, lr, c: lr / (c * u) * m,
+    lambda m, u, lr, c: lr / u * m / c,
+    lambda m, u, lr, c: lr * (m / c / u),
+)
+"""A-7 in other associations; those that divide by lr are left out, which N-8 forbids to overflow."""
+
+_DECAYS: tuple[Callable[..., Any], ...] = (
+    lambda p, lr, weight_decay: lr * (weight_decay * p),
+    lambda p, lr, weight_decay: weight_decay * (lr * p),
+)
+"""A-8 in other associations."""
+
+
+def _in_any_association(
+    line: Callable[..., Carried], others: Sequence[Callable[..., Carried]], scalars: Format
+) -> Callable[..., Carried]:
+    """A line with what the range of the format may do to it in another association.
+
+    Any association is right (A-7, N-8), and between numbers of moderate size all have the same
+    error, which K counts. Where a partial product is too small or too large for the format that is
+    computed in, the result may be off by more; that part of the error alone is found here, by
+    numbers that have a range and round nothing.
+    """
+    ranged = replace(scalars, unit=Fraction(0))
+
+    def beyond(*args: Any) -> Rationals:
+        errors = [other(*args).error for other in others]
+        return np.maximum.reduce(np.broadcast_arrays(*errors))
+
+    def any_association(*args: Any) -> Carried:
+        result = line(*args)
+        bare = [Carried.read(a.value, ranged) if isinstance(a, Carried) else a for a in args]
+        # A product of moderate numbers is between those of the smallest and of the largest.
+        if np.any(beyond(*_corners(bare))):
+            return Carried(result.value, result.error + beyond(*bare), result.format)
+        return result
+
+    return any_association
+
+
+def _corners(numbers: Sequence[Any]) -> list[Any]:
+    """Of each array its smallest and its largest magnitude but zero, on an axis of its own."""
+    arrays = [index for index, each in enumerate(numbers) if isinstance(each, Carried)]
+    found = list(numbers)
+    for axis, index in enumerate(arrays):
+        sizes = abs(np.ravel(numbers[index].value))
+        sizes = sizes[sizes != 0]
+        ends = [min(sizes), max(sizes)] if sizes.size else [1]
+        shape = [-1 if other == axis else 1 for other in range(len(arrays))]
+        found[index] = Carried.read(np.array(ends, dtype=object).reshape(shape), numbers[index].format)
+    return found
+
+
 def _accurate_correction(format_: Format) -> Callable[[Fraction, int], Carried]:
     """A-6 to the last places (N-3): a few roundings of the value itself."""
     return lambda beta1, step: Carried.of(1 - power(beta1, step), format_).rounded(K)
@@ -68,12 +128,15 @@ def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
     Scalars are computed in at least float32 (N-1). The cancellation in ``1 - beta1**t`` is admitted
     everywhere but where it is what is judged, so that it is one deviation and not a hundred.
     """
-    scalars = min((format_, FLOAT32), key=lambda each: each.unit)
+    scalars = computed_in(format_)
     accurate, subtracted = _accurate_correction(scalars), _subtracted_correction(scalars)
     return CANONICAL._replace(
         first_moment=_either(CANONICAL.first_moment, interpolated),
         bias_correction=accurate if accurate_correction else _either(accurate, subtracted),
-        decoupled_decay=_either(CANONICAL.decoupled_decay, shrunk),
+        displacement=_in_any_association(CANONICAL.displacement, _DISPLACEMENTS, scalars),
+        decoupled_decay=_in_any_association(
+            _either(CANONICAL.decoupled_decay, shrunk), _DECAYS, scalars
+        ),
     )
 
 
@@ -122,11 +185,11 @@ class Allowed:
         value, error = self.carried.value[index], self.carried.error[index]
         if error >= NOTHING_SAID:
             return "anything"
-        return f"[{_decimal(value - error)}, {_decimal(value + error)}]"
+        return f"[{decimal(value - error)}, {decimal(value + error)}]"
 
     def exactly(self, index: tuple[int, ...]) -> str:
         """What the rule gives for one element, for people; empty where it is no number."""
-        return _decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
+        return decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
 
     @property
     def says(self) -> Any:
@@ -134,9 +197,13 @@ class Allowed:
         return (self.carried.error < NOTHING_SAID) | ~np.isfinite(self.special)
 
 
-def _decimal(value: Fraction) -> str:
-    """Seventeen digits, also of what is beyond float64."""
-    return f"{Decimal(value.numerator) / Decimal(value.denominator):.17g}"
+def decimal(value: Fraction, digits: int = 17) -> str:
+    """A rational in so many digits, also where it is beyond float64.
+
+    >>> decimal(Fraction(2, 3), 4)
+    '0.6667'
+    """
+    return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits}g}"
 
 
 class _Observed:
@@ -164,7 +231,8 @@ def allowed(
     """What `param`, `exp_avg` and `exp_inf` may be after one step; keys are `QUANTITIES`.
 
     Args:
-        param: the parameter before the step, an array of floats or of complex numbers.
+        param: the parameter before the step, an array of floats or of complex numbers; or what the
+            last step allowed, where a whole trajectory is followed.
         grad: the gradient.
         before: the moments before the step: arrays as the backend reports them, or, where it shows
             none, what the last step allowed.
@@ -173,12 +241,11 @@ def allowed(
             from them, so that a wrong moment is a fault of its own line alone.
         accurate_correction: judge the bias correction to the last places (N-3).
     """
-    param, grad = pairs(param), pairs(grad)
-    moments = [m if isinstance(m, Allowed) else pairs(m) for m in before[1:]]
-    param_format = format_of(param.dtype)
-    state_format = coarser(
-        m.carried.format if isinstance(m, Allowed) else format_of(m.dtype) for m in moments
+    param, grad, *moments = (
+        each if isinstance(each, Allowed) else pairs(each) for each in (param, grad, *before[1:])
     )
+    param_format = _format_of(param)
+    state_format = coarser(map(_format_of, moments))
     hp = with_numbers(hp, Fraction)
     special = _special_values([param, grad, *moments], before.step, hp)
 
@@ -187,9 +254,8 @@ def allowed(
     norm = _Observed(rule.infinity_norm, reported and pairs(reported.exp_inf))
     rule = rule._replace(first_moment=first, infinity_norm=norm)
     p, g, m, u = (_finite(array, state_format) for array in (param, grad, *moments))
-    after = Carried.of(p.value, param_format) + rule(p, g, m, u, before.step, hp).update.stored(
-        param_format
-    )
+    update = rule(p, g, m, u, before.step, hp).update
+    after = Carried(p.value, p.error, param_format) + update.stored(param_format)
     return {
         "exp_avg": Allowed(first.gave, special["exp_avg"], either_special=True),
         "exp_inf": Allowed(norm.gave, special["exp_inf"], either_special=False),
@@ -197,22 +263,39 @@ def allowed(
     }
 
 
+def _format_of(array: Any) -> Format:
+    return array.carried.format if isinstance(array, Allowed) else format_of(array.dtype)
+
+
 def _finite(array: Any, format_: Format) -> Carried:
-    """Exact rationals; ones where a float is not finite, since special values decide there."""
+    """Exact rationals; an infinity is beyond every format, so that nothing follows from it.
+
+    Where the result is special, special values decide; where it is not, as that of dividing by a
+    norm that has overflowed, nothing is said.
+    """
     if isinstance(array, Allowed):
-        return array.carried
+        return Carried(array.carried.value, array.carried.error, format_)
     floats = array.astype(np.float64)
-    return Carried.of(np.where(np.isfinite(floats), floats, 1.0), format_)
+    known = np.isfinite(floats)
+    read = Carried.read(np.where(known, floats, 0.0), _format_of(array))
+    return Carried(np.where(known, read.value, _BEYOND), read.error, format_)
+
+
+def _wide(number: Fraction) -> Any:
+    return np.longdouble(float(number))
 
 
 def _special_values(arrays: Sequence[Any], step: int, hp: Hyperparameters) -> dict[str, Any]:
-    """The rule on float64, finite wherever its exact value is: only inf and NaN matter of it."""
+    """The rule on floats, finite wherever its exact value is: only inf and NaN matter of it.
+
+    Where the platform has them these are of a range that no product of float64 numbers leaves.
+    """
     param, grad, exp_avg, exp_inf = (
-        array.special if isinstance(array, Allowed) else array.astype(np.float64)
+        np.asarray(array.special if isinstance(array, Allowed) else array, np.longdouble)
         for array in arrays
     )
     with np.errstate(all="ignore"):
-        after = CANONICAL(param, grad, exp_avg, exp_inf, step, with_numbers(hp, float))
+        after = CANONICAL(param, grad, exp_avg, exp_inf, step, with_numbers(hp, _wide))
         return {
             "exp_avg": after.exp_avg,
             "exp_inf": after.exp_inf,

@@ -81,8 +81,8 @@ def _(backend: Watched, data: Data) -> Finding:
 def _(data: Data) -> Run:
     """An inf / inf is NaN; a finite parameter after an infinite gradient hides the accident."""
     params = {"w": data.array([1.0, 1.0, 1.0])}
-    bad = data.array([np.inf, -np.inf, 1.0])
-    return Run(params, [{"w": data.array([1.0, 1.0, 1.0])}, {"w": bad}, {"w": bad * 0 + 1}], PLAIN)
+    one, bad = data.array([1.0, 1.0, 1.0]), data.array([np.inf, -np.inf, 1.0])
+    return Run(params, [{"w": one}, {"w": bad}, {"w": one}], PLAIN)
 
 
 @CASES.run("N-5/nan-first")

@@ -1,0 +1,91 @@
+"""``adamax-conformance explain``: what a clause or a case says, and why it would notice."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from adamax_conformance.case import Case
+from adamax_conformance.cases import CASES
+from adamax_conformance.clauses import CLAUSES, Clause
+from adamax_conformance.cli.app import Exit, app, stop
+from adamax_conformance.oracle import decimal
+
+
+def _complete(incomplete: str) -> list[str]:
+    names = [clause.id for clause in CLAUSES] + [case.id for case in CASES]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+@app.command()
+def explain(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="CASE|CLAUSE",
+            help="A clause such as A-5, or a case such as A-5/decays or 'A-5/decays[float32]'.",
+            autocompletion=_complete,
+        ),
+    ],
+) -> None:
+    """Explain a clause or a case: its words, how its bound is derived, which variants it kills.
+
+    Example: adamax-conformance explain 'A-5/decays[bfloat16]'
+    """
+    from adamax_conformance import explain as about  # noqa: PLC0415 - makes every variant
+
+    # A pipe has no width; nothing is then wrapped.
+    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
+    try:
+        found = about.find(name)
+    except LookupError as error:
+        raise stop(str(error), Exit.USAGE) from None
+    if isinstance(found, Clause):
+        _clause(console, found)
+        console.print("\n[bold]Cases[/bold]")
+        for case in CASES:
+            if case.clause == found.id:
+                console.print(f"  {escape(case.id)}  {escape(case.note)}")
+        console.print("\n[bold]Broken variants that it must catch[/bold]")
+        for variant in about.aimed_at(found.id):
+            console.print(f"  {variant.id}  {escape(variant.does)}")
+        console.print(f"\n[bold]How right is right[/bold]\n{escape(about.how_right())}")
+    else:
+        _case(console, *found)
+
+
+def _clause(console: Console, clause: Clause) -> None:
+    from adamax_conformance.explain import words  # noqa: PLC0415 - as above
+
+    binds = "required" if clause.required else "where it is offered"
+    console.print(f"[bold]{clause.id} {escape(clause.title)}[/bold] ({binds})")
+    console.print(escape(words(clause.id)))
+
+
+def _case(console: Console, case: Case, dtype: str) -> None:
+    from adamax_conformance.explain import caught, example  # noqa: PLC0415 - as above
+
+    console.print(f"[bold]{escape(case.id)}[/bold]  {escape(case.note)}")
+    console.print(f"dtypes: {', '.join(case.dtypes)}")
+    if case.features:
+        console.print(f"needs: {', '.join(sorted(case.features))}")
+    console.print()
+    _clause(console, next(clause for clause in CLAUSES if clause.id == case.clause))
+    shown = example(case, dtype)
+    if shown is not None:
+        console.print(
+            f"\n[bold]The bound[/bold], for {escape(shown.where)} in step 1, in {dtype}; "
+            "w is half a unit in the last place"
+        )
+        table = Table.grid(padding=(0, 2))
+        for each in shown.operations:
+            counted = "" if each.roundings is None else f"{decimal(each.roundings, 3)} w of it"
+            numbers = decimal(each.value, 9), f"± {decimal(each.error, 3)}", counted
+            table.add_row(f"  {escape(each.text)}", *numbers)
+        console.print(table)
+    console.print(f"\n[bold]Broken variants that it kills[/bold] in {dtype}")
+    for variant in caught(case, dtype):
+        console.print(f"  {variant.id} ({variant.clause})  {escape(variant.does)}")

@@ -1,0 +1,113 @@
+"""What a clause or a case is about: its words, its bound, the broken variants that it catches."""
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+import numpy as np
+
+from adamax_conformance.backend import Moments
+from adamax_conformance.case import Case, Data
+from adamax_conformance.cases import CASES
+from adamax_conformance.check import Subject
+from adamax_conformance.clauses import CLAUSES, Clause
+from adamax_conformance.derivation import Operation, derive
+from adamax_conformance.judge import initial
+from adamax_conformance.oracle import pairs
+from adamax_conformance.report import Status
+from adamax_conformance.variants import WRONG, Wrong
+
+_HEADING = re.compile(r"^##+ ", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Example:
+    """One element of a case's run in its first step, and how the bound on it comes about.
+
+    Attributes:
+        where: ``w[0, 1]``.
+        operations: those of the rule, in order.
+    """
+
+    where: str
+    operations: tuple[Operation, ...]
+
+
+def find(name: str) -> Clause | tuple[Case, str]:
+    """The clause of this name, or the case and the dtype.
+
+    Raises:
+        LookupError: there is none; says where they are listed.
+
+    >>> find("A-5").title
+    'infinity norm'
+    >>> find("A-5/decays")[1]
+    'float32'
+    """
+    for clause in CLAUSES:
+        if clause.id == name:
+            return clause
+    for case in CASES:
+        if case.id == name:
+            return case, "float32" if "float32" in case.dtypes else next(iter(case.dtypes))
+        for dtype in case.dtypes:
+            if f"{case.id}[{dtype}]" == name:
+                return case, dtype
+    raise LookupError(
+        f"no clause or case {name!r}: `adamax-conformance list clauses` and `list cases` have them"
+    )
+
+
+@cache
+def _specification() -> str:
+    return (files("adamax_conformance") / "spec.md").read_text(encoding="utf-8")
+
+
+def words(clause: str) -> str:
+    """What docs/spec.md says in this clause, without its list of cases.
+
+    >>> words("A-3")
+    '$t$ is zero before the first step and one in it.'
+    """
+    heading = re.search(rf"^### {re.escape(clause)} .*$", _specification(), re.MULTILINE)
+    if heading is None:
+        raise LookupError(f"docs/spec.md has no clause {clause!r}")
+    text = _HEADING.split(_specification()[heading.end() :], maxsplit=1)[0]
+    return text.partition("\nCases:")[0].strip()
+
+
+def how_right() -> str:
+    """What docs/spec.md says of bounds in general."""
+    return _specification().partition("## How right is right\n")[2].partition("\n## ")[0].strip()
+
+
+def example(case: Case, dtype: str) -> Example | None:
+    """The first finite element of the run that a case is, if it is one."""
+    if case.trial is None:
+        return None
+    with np.errstate(all="ignore"):
+        run = case.trial(Data(dtype, 0, case.id)).run
+    before = initial(run)
+    for name, grad in run.grads[0].items():
+        at = [pairs(each) for each in (run.params[name], grad, *before[name][1:])]
+        usable = np.argwhere(np.isfinite(at[0]) & np.isfinite(at[1]))
+        if name in run.undecayed or not len(usable):
+            continue
+        index = tuple(map(int, usable[0]))
+        param, grad_, exp_avg, exp_inf = (each[index] for each in at)
+        moments = Moments(before[name].step, exp_avg, exp_inf)
+        position = f"[{', '.join(map(str, index))}]" if index else ""
+        return Example(f"{name}{position}", derive(param, grad_, moments, run.at(0)))
+    return None
+
+
+def aimed_at(clause: str) -> tuple[Wrong, ...]:
+    """The broken variants that this clause must catch."""
+    return tuple(variant for variant in WRONG if variant.clause == clause)
+
+
+def caught(case: Case, dtype: str) -> tuple[Wrong, ...]:
+    """The broken variants that this case rejects in this dtype: each is run."""
+    bad = (Status.FAIL, Status.ERROR)
+    return tuple(v for v in WRONG if Subject(v.backend).judge(case, dtype).status in bad)
