@@ -7,7 +7,8 @@ import numpy as np
 
 import adamax_core
 from adamax_conformance import DTYPES, FunctionalBackend, Moments
-from adamax_core import CANONICAL, Hyperparameters, Rule, State
+from adamax_conformance.backend import Steps
+from adamax_core import CANONICAL, Cotangents, Hyperparameters, Rule, State, step_vjp
 
 
 def _init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> State:
@@ -27,8 +28,29 @@ def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, A
     return State(**{field: {k: slot[field] for k, slot in saved.items()} for field in fields})
 
 
+def _vjp(wrt: str, steps: Steps) -> Any:
+    """Forwards with a record of where each step begins, then back from the last to the first."""
+    params, hp = dict(steps.params), steps.hp
+    state = _load(params, hp, {name: slot._asdict() for name, slot in steps.saved.items()})
+    begins = []
+    for grads in map(dict, steps.grads):
+        begins.append((params, grads, state))
+        params, state = adamax_core.step(params, grads, state, hp)
+    cotangents, found = Cotangents(dict(steps.cotangents)), []
+    for before, grads, start in reversed(begins):
+        found.append(step_vjp(before, grads, start, hp, cotangents))
+        cotangents = found[-1].before
+    if wrt in cotangents._fields:
+        return getattr(cotangents, wrt)
+    each = [getattr(derivatives, wrt) for derivatives in reversed(found)]
+    return each if wrt == "grads" else sum(each)
+
+
 def backend(rule: Rule = CANONICAL, name: str = "numpy") -> FunctionalBackend:
-    """The NumPy reference, or a dialect of it: the same code with another rule."""
+    """The NumPy reference, or a dialect of it: the same code with another rule.
+
+    The closed form of the derivatives is that of the canonical rule alone.
+    """
 
     def step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:
         present = {key: grads.get(key) for key in params}
@@ -40,8 +62,10 @@ def backend(rule: Rule = CANONICAL, name: str = "numpy") -> FunctionalBackend:
         step=step,
         moments=_moments,
         load=_load,
+        vjp=_vjp,
         dtypes=DTYPES,
         features=(
             "maximize", "weight_decay", "decoupled_weight_decay", "state_dtype", "load",
+            *(["vjp"] if rule == CANONICAL else []),
         ),
     )  # fmt: skip

@@ -5,7 +5,7 @@ with it, or a single array. A gradient of None is a missing one: that parameter 
 as they are (S-2), and its steps are its own (S-3).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -128,25 +128,9 @@ def _transform(
     finish: Callable[[Array, Step], Array],
     untouched: Callable[[Array], Array],
 ) -> tuple[Tree, State]:
-    if not isinstance(state, State):
-        raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
-    if not isinstance(hyperparameters, Hyperparameters):
-        raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
-    params = _parameters(params)
-    leaves, treedef = optree.tree_flatten(params)
-    names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]
-    grads, steps, exp_avgs, exp_infs = (
-        _flatten_like(params, treedef, tree, what)
-        for tree, what in ((grads, "grads"), *zip(state, State._fields, strict=True))
-    )
-    for name, param, grad, exp_avg, exp_inf in zip(
-        names, leaves, grads, exp_avgs, exp_infs, strict=True
-    ):
-        for what, array in (("grads", grad), ("exp_avg", exp_avg), ("exp_inf", exp_inf)):
-            if not (what == "grads" and array is None):
-                _require_fit(what + name, array, "params" + name, param)
+    treedef, leaves = matched(params, state, hyperparameters, {"grads": grads})
 
-    def one(param: Array, grad: Array, exp_avg: Array, exp_inf: Array, step: int) -> Step:
+    def one(param: Array, step: int, exp_avg: Array, exp_inf: Array, grad: Array) -> Step:
         if grad is None:
             return Step(untouched(param), step, exp_avg, exp_inf)
         # Infinities, NaN and 0 / 0 are results that the specification describes, not accidents.
@@ -161,12 +145,38 @@ def _transform(
                 narrow(after.exp_inf, exp_inf),
             )
 
-    stepped = [one(*leaf) for leaf in zip(leaves, grads, exp_avgs, exp_infs, steps, strict=True)]
+    stepped = [one(*leaf) for leaf in leaves]
     results, *new = (
         optree.tree_unflatten(treedef, [getattr(leaf, field) for leaf in stepped])
         for field in Step._fields
     )
     return results, State(*new)
+
+
+def matched(
+    params: Tree, state: State, hyperparameters: Hyperparameters, others: Mapping[str, Tree]
+) -> tuple[optree.PyTreeSpec, list[tuple[Any, ...]]]:
+    """The structure of `params`, and what belongs to each of its leaves, checked.
+
+    That is the parameter, its step, its moments, then its leaf in each of the `others`, which may
+    be None. Raises as `update` does; in its messages the `others` go by their keys.
+    """
+    if not isinstance(state, State):
+        raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
+    if not isinstance(hyperparameters, Hyperparameters):
+        raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
+    params = _parameters(params)
+    leaves, treedef = optree.tree_flatten(params)
+    names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]
+    trees = {**others, **state._asdict()}
+    flat = {what: _flatten_like(params, treedef, tree, what) for what, tree in trees.items()}
+    for index, (name, param) in enumerate(zip(names, leaves, strict=True)):
+        for what in (*others, "exp_avg", "exp_inf"):
+            array = flat[what][index]
+            if not (what in others and array is None):
+                _require_fit(what + name, array, "params" + name, param)
+    order = (*State._fields, *others)
+    return treedef, list(zip(leaves, *(flat[what] for what in order), strict=True))
 
 
 def _parameters(params: Tree) -> Tree:

@@ -1,18 +1,24 @@
-"""Derivatives of the rule against exact differences, and every subgradient at a kink."""
+"""Derivatives of the rule against exact differences, every subgradient at a kink, wrong slopes."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
+import optree
 import pytest
 
-from adamax_conformance.backend import WRT, Moments
+from adamax_conformance import FunctionalBackend, Status, check
+from adamax_conformance.backend import WRT, Moments, Steps
 from adamax_conformance.carried import Carried
+from adamax_conformance.cases import CASES
 from adamax_conformance.cases.derivatives import tangents
 from adamax_conformance.dual import Dual
 from adamax_conformance.formats import FLOAT64
 from adamax_conformance.oracle import with_numbers
-from adamax_core import CANONICAL, Hyperparameters
+from adamax_core import CANONICAL, Cotangents, Derivatives, Hyperparameters, State, step, step_vjp
+from adamax_core.conformance import backend as reference
 
 HP = Hyperparameters(lr=0.5, betas=(0.75, 0.5), eps=0.25, weight_decay=0.125)
 GRADS = ([1.0, -2.0, 0.5], [-0.5, -3.0, 4.0])
@@ -93,3 +99,139 @@ def test_rounding_that_may_fall_on_either_side_is_a_kink_too() -> None:
         Carried.of([1.0], FLOAT64),
     )
     assert abs(unsure).tangent.error[0] == 1
+
+
+# Backends that are made of the closed form on rationals: right ones and wrong ones.
+
+
+def rationals(array: Any) -> Any:
+    return np.vectorize(Fraction, otypes=[object])(array)
+
+
+def exact_slopes(steps: Steps, nudge: Fraction) -> list[Derivatives]:
+    """By every input in exact arithmetic, all gradients moved by a little; first step first."""
+    hp = with_numbers(steps.hp, Fraction)
+    params = {key: rationals(array) for key, array in steps.params.items()}
+    state = State(
+        {key: slot.step for key, slot in steps.saved.items()},
+        {key: rationals(slot.exp_avg) for key, slot in steps.saved.items()},
+        {key: rationals(slot.exp_inf) for key, slot in steps.saved.items()},
+    )
+    begins = []
+    for each in steps.grads:
+        grads = {key: rationals(g) + nudge for key, g in each.items()}
+        begins.append((params, grads, state))
+        params, state = step(params, grads, state, hp)
+    cotangents = Cotangents({key: rationals(array) for key, array in steps.cotangents.items()})
+    found: list[Derivatives] = []
+    for params, grads, state in reversed(begins):
+        found.insert(0, step_vjp(params, grads, state, hp, cotangents))
+        cotangents = found[0].before
+    return found
+
+
+def picked(wrt: str, found: list[Derivatives]) -> Any:
+    if wrt == "grads":
+        return [each.grads for each in found]
+    if wrt in Cotangents._fields:
+        return getattr(found[0], wrt)
+    return sum(getattr(each, wrt) for each in found)
+
+
+D = ("D-1", "D-2", "D-3", "D-4")
+BASE = reference()
+KINK = Fraction(1, 2**200)
+
+
+def rejecting(vjp: Callable[[str, Steps], Any]) -> set[str]:
+    """The cases that reject the reference with these derivatives."""
+    backend: FunctionalBackend = replace(BASE, vjp=vjp)
+    results = check(backend, clauses=D, dtypes=["float32"]).results
+    assert {result.status for result in results} <= {Status.PASS, Status.FAIL}
+    return {result.case for result in results if result.status is Status.FAIL}
+
+
+def between(theta: Any) -> Callable[[str, Steps], Any]:
+    """At a kink, so far from the slope on its left to the one on its right; elsewhere the slope."""
+
+    def mixed(left: Any, right: Any) -> Any:
+        jump = np.where(abs(right - left) < Fraction(1, 2**100), 0, right - left)
+        return np.asarray(left, float) + theta * np.asarray(jump, float)
+
+    def vjp(wrt: str, steps: Steps) -> Any:
+        sides = (picked(wrt, exact_slopes(steps, nudge)) for nudge in (-KINK, KINK))
+        return optree.tree_map(mixed, *sides)
+
+    return vjp
+
+
+@pytest.mark.parametrize("theta", [0, 0.25, 0.5, 1])
+def test_every_subgradient_passes(theta: float) -> None:
+    assert rejecting(between(theta)) == set()
+
+
+@pytest.mark.parametrize("theta", [-0.125, 1.125])
+def test_no_slope_beyond_passes(theta: float) -> None:
+    assert rejecting(between(theta)) == {"D-4/zero-gradient", "D-4/tie"}
+
+
+def at_zero(slope: float) -> Callable[[str, Steps], Any]:
+    """The reference, but for the slopes by gradients that are zero."""
+
+    def vjp(wrt: str, steps: Steps) -> Any:
+        found = BASE.vjp(wrt, steps)
+        if wrt != "grads":
+            return found
+        return [
+            {key: np.where(grads[key] == 0, slope, each[key]) for key in each}
+            for each, grads in zip(found, steps.grads, strict=True)
+        ]
+
+    return vjp
+
+
+@pytest.mark.parametrize("slope", [np.nan, np.inf, -np.inf])
+def test_at_a_kink_a_slope_is_a_number(slope: float) -> None:
+    assert rejecting(at_zero(slope)) == {"D-4/zero-gradient"}
+
+
+def ascent_forgotten(wrt: str, steps: Steps) -> Any:
+    """The sign of the gradient's slope, where decay is decoupled."""
+    found = BASE.vjp(wrt, steps)
+    turned = wrt == "grads" and steps.hp.maximize and steps.hp.decoupled_weight_decay
+    return [{k: -v for k, v in each.items()} for each in found] if turned else found
+
+
+def ascent_of_the_decay(wrt: str, steps: Steps) -> Any:
+    """The slope of coupled decay turned round with the gradient."""
+    found = BASE.vjp(wrt, steps)
+    coupled = not steps.hp.decoupled_weight_decay
+    return -found if wrt == "weight_decay" and steps.hp.maximize and coupled else found
+
+
+def decay_left_out_of_lr(wrt: str, steps: Steps) -> Any:
+    """The part of lr's slope that is decoupled decay's, left out in ascent."""
+    if wrt == "lr" and steps.hp.maximize and steps.hp.decoupled_weight_decay:
+        steps = steps._replace(hp=replace(steps.hp, weight_decay=0.0))
+    return BASE.vjp(wrt, steps)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "case"),
+    [
+        (ascent_forgotten, "D-2/decoupled-ascent"),
+        (ascent_of_the_decay, "D-3/coupled-ascent"),
+        (decay_left_out_of_lr, "D-3/decoupled-ascent"),
+    ],
+)
+def test_wrong_slope_is_rejected_by_its_case_alone(
+    wrong: Callable[[str, Steps], Any], case: str
+) -> None:
+    assert rejecting(wrong) == {case}
+
+
+def test_zero_is_the_slope_of_nothing() -> None:
+    """The control that must die in every case: derivatives that are all zero."""
+    zero = rejecting(lambda wrt, steps: optree.tree_map(np.zeros_like, BASE.vjp(wrt, steps)))
+    expected = {case.id for case in CASES if case.clause in D and "float32" in case.dtypes}
+    assert zero == expected

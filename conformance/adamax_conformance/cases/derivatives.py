@@ -259,7 +259,7 @@ def _(backend: Watched, data: Data) -> Finding:
 @CASES.case("D-3/every-beta1", dtypes=["float64"], features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """Where a formula of the correction gives way to another, and at zero, the slope is one too."""
-    steps = _smooth(data, EXTREME)
+    steps = _smooth(data, EXTREME, 2)
     betas = ((beta1, 0.5) for beta1 in (0.0, 0.5, 0.9))
     return sum(
         (judge_vjp(backend, "beta1", steps._replace(hp=replace(EXTREME, betas=b))) for b in betas),
@@ -286,4 +286,6 @@ def _(backend: Watched, data: Data) -> Finding:
     # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
     tied = [{k: p * 0 + data.array(g) for k, p in steps.params.items()} for g in (3.0, 1.0)]
     steps = steps._replace(grads=tied)
-    return _judge_each(backend, ("grads", "beta2", "eps", "exp_inf"), steps)
+    # What float64 would add is time: some backends compile for each input.
+    inputs = ("grads", "beta2", "eps", "exp_inf") if data.dtype == "float32" else ("grads", "beta2")
+    return _judge_each(backend, inputs, steps)
