@@ -81,8 +81,19 @@ WRT = ("params", "grads", "exp_avg", "exp_inf", "lr", "beta1", "beta2", "eps", "
 """What `Backend.vjp` can be asked to differentiate with respect to."""
 
 
+class LostError(Exception):
+    """A backend raises this where it has refused nothing: it was lost on the way.
+
+    Its process crashed or hung, or what came of it is no answer. A clause that asks for a refusal
+    is not fulfilled by it.
+    """
+
+
 class Backend(Protocol):
     """An implementation under judgement.
+
+    One that is told a whole run at once, and not a step at a time, has a method ``trajectory(run)``
+    as well, which gives what `adamax_conformance.judge.follow` gives.
 
     Attributes:
         name: how reports call it.

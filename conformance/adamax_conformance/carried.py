@@ -8,6 +8,8 @@ operation in a format of unit roundoff w:
 - a product or a quotient has many right ways to be computed (a reciprocal, a folded step size,
   another association, a scalar converted first): ``K w |z|`` with K = 4;
 - what is too small for the format may be flushed: the format's ``underflow``;
+- what is too large for the format that is computed in may be infinite, and nothing is said of what
+  is computed from it (N-8);
 - negation, absolute value and maximum are exact;
 - the errors of the operands propagate to their full, not only the first, order.
 """
@@ -19,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.formats import Format, coarser
+from adamax_conformance.formats import Format, coarser, computed_in
 
 K = 4
 """Roundings that a product or a quotient may take."""
@@ -122,6 +124,14 @@ class Carried:
         rationals = array if array.dtype == object else exact(array)
         return cls(rationals, rationals * 0, format_)
 
+    @classmethod
+    def read(cls, floats: Any, format_: Format) -> "Carried":
+        """Floats as hardware reads them that flushes to zero: a subnormal number may be zero."""
+        held = cls.of(floats, format_)
+        flushed = format_.underflow == format_.normal
+        tiny = abs(held.value) < (format_.normal if flushed else 0)
+        return cls(held.value, np.where(tiny, abs(held.value), held.error), format_)
+
     def __array_namespace__(self, *, api_version: str | None = None) -> type["Carried"]:
         del api_version
         return Carried
@@ -145,7 +155,21 @@ class Carried:
     def stored(self, format_: Format) -> "Carried":
         """This value in another format: rounded where that is the coarser one."""
         moved = Carried(self.value, self.error, format_)
-        return moved.rounded(K) if format_.unit > self.format.unit else moved
+        moved = moved.rounded(K) if format_.unit > self.format.unit else moved
+        # Where an update is a number by itself, the format has to hold it.
+        return moved._unless(abs(moved.value) + moved.error > format_.largest)
+
+    def _unless(self, condition: Any) -> "Carried":
+        """The same, of which nothing is said where the condition holds."""
+        if not np.any(condition):
+            return self
+        unbounded = np.asarray(UNBOUNDED, dtype=object)
+        return Carried(self.value, np.where(condition, unbounded, self.error), self.format)
+
+    @property
+    def _overflows(self) -> Any:
+        """Where a backend may hold an infinity."""
+        return abs(self.value) + self.error > self.format.reach
 
     def around(self, reported: Any) -> "Carried":
         """The same error about the value that a backend reports, where that is finite."""
@@ -156,11 +180,21 @@ class Carried:
             self.format,
         )
 
+    @classmethod
+    def summand(cls, scalar: Any, format_: Format) -> "Carried":
+        """A scalar as a number that has been converted to the format, to be added."""
+        return cls.of(np.asarray(scalar, dtype=object), format_).rounded()
+
+    @classmethod
+    def factor(cls, scalar: Any, format_: Format) -> "Carried":
+        """A scalar to multiply by: K counts its conversion, but it may be too small for that."""
+        return cls.of(np.asarray(scalar, dtype=object), computed_in(format_)).rounded(0)
+
     def _operand(self, other: Any) -> "Carried":
-        """A scalar as a number that has been converted to the format."""
-        if isinstance(other, Carried):
-            return other
-        return Carried.of(np.asarray(other, dtype=object), self.format).rounded()
+        return other if isinstance(other, Carried) else Carried.summand(other, self.format)
+
+    def _factor(self, other: Any) -> "Carried":
+        return other if isinstance(other, Carried) else Carried.factor(other, self.format)
 
     def __neg__(self) -> "Carried":
         return Carried(-self.value, self.error, self.format)
@@ -171,7 +205,8 @@ class Carried:
     def __add__(self, other: Any) -> "Carried":
         y = self._operand(other)
         format_ = coarser((self.format, y.format))
-        return Carried(self.value + y.value, self.error + y.error, format_).rounded()
+        total = Carried(self.value + y.value, self.error + y.error, format_).rounded()
+        return total._unless(self._overflows | y._overflows)
 
     def __sub__(self, other: Any) -> "Carried":
         return self.__add__(-other)
@@ -180,23 +215,24 @@ class Carried:
         return (-self).__add__(other)
 
     def __mul__(self, other: Any) -> "Carried":
-        # K counts the conversion of a scalar.
-        y = other if isinstance(other, Carried) else Carried.of(other, self.format)
+        y = self._factor(other)
         value = self.value * y.value
         error = abs(self.value) * y.error + abs(y.value) * self.error + self.error * y.error
-        return Carried(value, error, coarser((self.format, y.format))).rounded(K)
+        product = Carried(value, error, coarser((self.format, y.format))).rounded(K)
+        return product._unless(self._overflows | y._overflows)
 
     def __truediv__(self, other: Any) -> "Carried":
-        y = other if isinstance(other, Carried) else Carried.of(other, self.format)
+        y = self._factor(other)
         room = abs(y.value) - y.error
         safe = np.where(room > 0, room, 1)
         value = self.value / np.where(y.value == 0, 1, y.value)
         unbounded = np.asarray(UNBOUNDED, dtype=object)
         error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, unbounded)
-        return Carried(value, error, coarser((self.format, y.format))).rounded(K)
+        quotient = Carried(value, error, coarser((self.format, y.format))).rounded(K)
+        return quotient._unless(self._overflows | y._overflows)
 
     def __rtruediv__(self, other: Any) -> "Carried":
-        return Carried.of(other, self.format) / self
+        return self._factor(other) / self
 
     def __pow__(self, exponent: int) -> "Carried":
         value = _each(lambda base: power(base, exponent))(self.value)

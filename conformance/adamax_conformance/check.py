@@ -124,6 +124,7 @@ class Subject:
         subject = find(backend) if isinstance(backend, str) else require_backend(backend)
         own = Expectations.of_deviations(subject.deviations)
         self.name = subject.name
+        self._named = backend if isinstance(backend, str) else ""
         self._seed = seed
         self._known = own | (expect or Expectations())
         self._backend = Watched(subject)
@@ -147,6 +148,7 @@ class Subject:
             broken=self._broken,
             visible=self._backend.visible,
             seed=self._seed,
+            named=self._named,
         )
 
     def investigated(self, report: Report) -> Report:
@@ -217,8 +219,9 @@ def _not_run(
 ) -> tuple[Status, str] | None:
     """Why a case does not run, if it does not."""
     absent = sorted(case.features - backend.features)
-    if dtype not in backend.backend.dtypes:
-        absent = [dtype]
+    wanted = [dtype, *([case.beside[dtype]] if dtype in case.beside else [])]
+    if other := [each for each in wanted if each not in backend.backend.dtypes]:
+        absent = other
     if absent:
         return Status.UNSUPPORTED, f"no {', '.join(absent)}"
     if broken:

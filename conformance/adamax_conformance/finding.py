@@ -41,6 +41,7 @@ class Divergence:
         allowed: the interval where it should lie, or what else is allowed.
         exact: what the rule gives, in seventeen digits; empty where it is no number.
         distance: distance from the exact value in bounds; infinity where no number is right.
+        bits: those of `got`, after its dtype: ``float32 3f800000``; empty where it is no float.
     """
 
     step: int
@@ -51,6 +52,7 @@ class Divergence:
     allowed: str
     exact: str
     distance: float
+    bits: str = ""
 
     @property
     def where(self) -> str:

@@ -22,6 +22,7 @@ class Format:
             zero; the smallest subnormal in float16, which is computed in float32 and flushed by
             nothing.
         largest: the largest finite number.
+        reach: the same of the format that it is computed in, which is at least float32 (N-1).
     """
 
     name: str
@@ -30,6 +31,7 @@ class Format:
     normal: Fraction
     underflow: Fraction
     largest: Fraction
+    reach: Fraction
 
 
 def _format(name: str, scalar: type, *, flushed: bool) -> Format:
@@ -42,6 +44,7 @@ def _format(name: str, scalar: type, *, flushed: bool) -> Format:
         normal=Fraction(float(info.smallest_normal)),
         underflow=Fraction(float(smallest)),
         largest=Fraction(float(info.max)),
+        reach=Fraction(float(max(info.max, np.finfo(np.float32).max))),
     )
 
 
@@ -71,6 +74,11 @@ def format_of(dtype: Any) -> Format:
 def dtype_of(name: str) -> np.dtype[Any]:
     """The NumPy dtype of a name, bfloat16 included."""
     return np.dtype(name) if name in COMPLEX else _FORMATS[name].dtype
+
+
+def computed_in(format_: Format) -> Format:
+    """The format that scalars and intermediate results have: at least float32 (N-1)."""
+    return min((format_, FLOAT32), key=lambda each: each.unit)
 
 
 def coarser(formats: Iterable[Format]) -> Format:

@@ -12,8 +12,9 @@ import numpy as np
 
 from adamax_conformance.backend import Arrays, Moments
 from adamax_conformance.finding import Divergence, Finding, Violation
+from adamax_conformance.filtered import Bound, bounds
 from adamax_conformance.memory import bits, copies
-from adamax_conformance.oracle import QUANTITIES, Allowed, allowed, pairs
+from adamax_conformance.oracle import QUANTITIES, pairs
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
@@ -83,7 +84,7 @@ class _Tally:
     trace: list[float] = field(default_factory=list)
     wrong: list[Divergence] = field(default_factory=list)
 
-    def compare(self, step: int, name: str, quantity: str, got: Any, bound: Allowed) -> None:
+    def compare(self, step: int, name: str, quantity: str, got: Any, bound: Bound) -> None:
         """Each element with its interval; the worst of those outside is kept."""
         got = pairs(got)
         self.elements += int(np.count_nonzero(bound.says))
@@ -196,7 +197,7 @@ def judge(
                 following[name] = after or before
                 continue
             own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
-            bounds = allowed(
+            allowed = bounds(
                 param,
                 grads[name],
                 before,
@@ -205,7 +206,7 @@ def judge(
                 accurate_correction=trial.accurate_correction,
             )
             following[name] = _judge_step(
-                tally, step, name, judged, stepped[name], before, after, bounds
+                tally, step, name, judged, stepped[name], before, after, allowed
             )
         if tally.wrong:
             worst = max(tally.wrong, key=lambda each: each.distance)
@@ -248,7 +249,7 @@ def _judge_step(
     stepped: Any,
     before: Moments,
     after: Moments | None,
-    bounds: Mapping[str, Allowed],
+    allowed: Mapping[str, Bound],
 ) -> Moments:
     """A parameter that has taken a step. Returns where it goes on from."""
     steps = before.step + 1
@@ -259,8 +260,8 @@ def _judge_step(
             tally.count(step, name, after.step, steps)
     for quantity in QUANTITIES:
         if quantity in judged and quantity in values:
-            tally.compare(step, name, quantity, values[quantity], bounds[quantity])
-    return after or Moments(steps, bounds["exp_avg"], bounds["exp_inf"])
+            tally.compare(step, name, quantity, values[quantity], allowed[quantity])
+    return after or Moments(steps, allowed["exp_avg"], allowed["exp_inf"])
 
 
 def initial(run: Run) -> dict[str, Moments]:

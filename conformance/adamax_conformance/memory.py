@@ -1,4 +1,4 @@
-"""How an array lies in memory, and copies that lie the same way: a strided input stays strided."""
+"""How numbers lie in memory, and copies that lie the same way: a strided input stays strided."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -37,3 +37,14 @@ def laid_out(array: Any, layout: str) -> Any:
 def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
     """The same arrays in memory of their own, laid out as they were."""
     return {name: laid_out(array, layout_of(array)) for name, array in arrays.items()}
+
+
+def bits(number: Any) -> str:
+    """The dtype and the bits of a float, in hexadecimal.
+
+    >>> bits(np.float32(-2))
+    'float32 c0000000'
+    """
+    number = np.asarray(number)
+    word = number.view(f"u{number.itemsize}")
+    return f"{number.dtype.name} {int(word):0{2 * number.itemsize}x}"

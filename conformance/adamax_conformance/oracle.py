@@ -8,16 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamax_conformance.backend import Moments
+from adamax_conformance.backend import Moments, unvalidated
 from adamax_conformance.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
 from adamax_conformance.formats import Format, coarser, computed_in, format_of
+from adamax_conformance.remembered import remembered
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
-_BEYOND = Fraction(2) ** 5000
+BEYOND = Fraction(2) ** 5000
 """What stands for an infinity: larger than any number of any format."""
 
 QUANTITIES = ("exp_avg", "exp_inf", "param")
@@ -106,7 +107,7 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
     for axis, index in enumerate(arrays):
         sizes = abs(np.ravel(numbers[index].value))
         sizes = sizes[sizes != 0]
-        ends = [min(sizes), max(sizes)] if sizes.size else [1]
+        ends = [min(sizes), max(sizes)] if sizes.size else [Fraction(1)]
         shape = [-1 if other == axis else 1 for other in range(len(arrays))]
         found[index] = Carried.read(np.array(ends, dtype=object).reshape(shape), numbers[index].format)
     return found
@@ -140,6 +141,23 @@ def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
     )
 
 
+class Special(NamedTuple):
+    """What the rule gives where it gives no number.
+
+    Attributes:
+        value: NaN, an infinity, or a number where the exact result is one.
+        either: whether NaN will do for an infinity and the other way round.
+    """
+
+    value: Any
+    either: bool
+
+    def excess(self, got: Any) -> Any:
+        """Zero where NaN or infinity is right, infinity where it is not; to be read there alone."""
+        same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
+        return np.where(~np.isfinite(got) if self.either else same, 0.0, np.inf)
+
+
 @dataclass(frozen=True)
 class Allowed:
     """The values that one quantity of one parameter may have after a step.
@@ -156,16 +174,16 @@ class Allowed:
 
     def excess(self, got: Any) -> Any:
         """How far each element is off, in bounds: up to 1 is right, infinity cannot be right."""
-        got = np.asarray(got)
-        return np.vectorize(self._excess_of, otypes=[float])(
-            got.astype(np.float64), self.special, self.carried.value, self.carried.error
+        got = np.asarray(got).astype(np.float64)
+        excess = np.asarray(Special(self.special, self.either_special).excess(got))
+        number = np.isfinite(self.special)
+        each = zip(
+            got[number], self.carried.value[number], self.carried.error[number], strict=True
         )
+        excess[number] = [self._excess_of(*one) for one in each]
+        return excess
 
-    def _excess_of(self, got: float, special: float, value: Fraction, error: Fraction) -> float:
-        if not np.isfinite(special):
-            same = got == special or (np.isnan(got) and np.isnan(special))
-            right = not np.isfinite(got) if self.either_special else same
-            return 0.0 if right else np.inf
+    def _excess_of(self, got: float, value: Fraction, error: Fraction) -> float:
         if error >= NOTHING_SAID:
             return 0.0
         if np.isinf(got):
@@ -206,7 +224,7 @@ def decimal(value: Fraction, digits: int = 17) -> str:
     return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits}g}"
 
 
-class _Observed:
+class Observed:
     """A line of the rule that remembers what it gave, and goes on from what a backend reports."""
 
     def __init__(self, line: Callable[..., Carried], reported: Any) -> None:
@@ -219,6 +237,7 @@ class _Observed:
         return self.gave if self.reported is None else self.gave.around(self.reported)
 
 
+@remembered
 def allowed(
     param: Any,
     grad: Any,
@@ -247,19 +266,21 @@ def allowed(
     param_format = _format_of(param)
     state_format = coarser(map(_format_of, moments))
     hp = with_numbers(hp, Fraction)
-    special = _special_values([param, grad, *moments], before.step, hp)
+    special = special_values(
+        [param, grad, *moments], before.step, hp, computed_in(state_format)
+    )
 
     rule = admitted(state_format, accurate_correction=accurate_correction)
-    first = _Observed(rule.first_moment, reported and pairs(reported.exp_avg))
-    norm = _Observed(rule.infinity_norm, reported and pairs(reported.exp_inf))
+    first = Observed(rule.first_moment, reported and pairs(reported.exp_avg))
+    norm = Observed(rule.infinity_norm, reported and pairs(reported.exp_inf))
     rule = rule._replace(first_moment=first, infinity_norm=norm)
     p, g, m, u = (_finite(array, state_format) for array in (param, grad, *moments))
     update = rule(p, g, m, u, before.step, hp).update
     after = Carried(p.value, p.error, param_format) + update.stored(param_format)
+    gave = {"exp_avg": first.gave, "exp_inf": norm.gave, "param": after}
     return {
-        "exp_avg": Allowed(first.gave, special["exp_avg"], either_special=True),
-        "exp_inf": Allowed(norm.gave, special["exp_inf"], either_special=False),
-        "param": Allowed(after, special["param"], either_special=False),
+        quantity: Allowed(gave[quantity], special[quantity].value, special[quantity].either)
+        for quantity in QUANTITIES
     }
 
 
@@ -278,26 +299,55 @@ def _finite(array: Any, format_: Format) -> Carried:
     floats = array.astype(np.float64)
     known = np.isfinite(floats)
     read = Carried.read(np.where(known, floats, 0.0), _format_of(array))
-    return Carried(np.where(known, read.value, _BEYOND), read.error, format_)
+    return Carried(np.where(known, read.value, BEYOND), read.error, format_)
 
 
-def _wide(number: Fraction) -> Any:
-    return np.longdouble(float(number))
+def special_values(
+    arrays: Sequence[Any], step: int, hp: Hyperparameters, format_: Format
+) -> dict[str, Special]:
+    """The rule on floats: only infinities and NaN matter of it.
 
-
-def _special_values(arrays: Sequence[Any], step: int, hp: Hyperparameters) -> dict[str, Any]:
-    """The rule on floats, finite wherever its exact value is: only inf and NaN matter of it.
-
-    Where the platform has them these are of a range that no product of float64 numbers leaves.
+    It is run in the widest range that the platform has, so that what is finite stays finite, and in
+    that of the format. Where the two differ in being NaN, or a hyperparameter is lost in the format,
+    the way of computing decides which it is: an infinity times what was flushed to zero is NaN.
     """
-    param, grad, exp_avg, exp_inf = (
-        np.asarray(array.special if isinstance(array, Allowed) else array, np.longdouble)
-        for array in arrays
-    )
+    wide = _on_floats(arrays, step, hp, np.dtype(np.longdouble))
+    narrow = _on_floats(arrays, step, hp, format_.dtype)
+    lost = _loses_scalars(hp, format_)
+    found = {}
+    for quantity, one, other in zip(QUANTITIES, wide, narrow, strict=True):
+        differ = ~np.isfinite(one) & (np.isnan(one) != np.isnan(other))
+        either = quantity == "exp_avg" or lost or bool(np.any(differ))
+        found[quantity] = Special(_as_float64(one), either)
+    return found
+
+
+def _on_floats(
+    arrays: Sequence[Any], step: int, hp: Hyperparameters, dtype: np.dtype[Any]
+) -> tuple[Any, Any, Any]:
     with np.errstate(all="ignore"):
-        after = CANONICAL(param, grad, exp_avg, exp_inf, step, with_numbers(hp, _wide))
-        return {
-            "exp_avg": after.exp_avg,
-            "exp_inf": after.exp_inf,
-            "param": param + after.update,
-        }
+        param, grad, exp_avg, exp_inf = (
+            np.asarray(each.special if isinstance(each, Allowed) else each).astype(dtype)
+            for each in arrays
+        )
+        names = ("lr", "eps", "weight_decay")
+        scalars = unvalidated(
+            hp,  # a beta may be rounded to one
+            betas=tuple(dtype.type(float(beta)) for beta in hp.betas),
+            **{name: dtype.type(float(getattr(hp, name))) for name in names},
+        )
+        after = CANONICAL(param, grad, exp_avg, exp_inf, step, scalars)
+        return after.exp_avg, after.exp_inf, param + after.update
+
+
+def _as_float64(wide: Any) -> Any:
+    """In float64, and finite where it was."""
+    largest = np.finfo(np.float64).max
+    clipped = np.where(np.isfinite(wide), np.clip(wide, -largest, largest), wide)
+    return clipped.astype(np.float64)
+
+
+def _loses_scalars(hp: Hyperparameters, format_: Format) -> bool:
+    """Whether a hyperparameter may become zero or infinite in a format."""
+    scalars = (hp.lr, *hp.betas, hp.eps, hp.weight_decay, hp.lr * hp.weight_decay)
+    return any(0 < each < 2 * format_.normal or each > format_.largest for each in scalars)

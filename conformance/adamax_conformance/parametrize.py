@@ -13,6 +13,7 @@ from adamax_conformance.case import Case
 from adamax_conformance.check import Subject, selected
 from adamax_conformance.expectations import Expectations, load
 from adamax_conformance.report import BAD, Result, Status
+from adamax_conformance.reports.failure import describe, written
 
 
 class BoundCase:
@@ -47,7 +48,8 @@ class BoundCase:
         self.conformance = [subject.name, result.status.value]
         if result.status in (*BAD, Status.BLOCKED):
             report = subject.investigated(subject.report([result]))
-            pytest.fail(f"{result.id}: {report.results[0].message}", pytrace=False)
+            story = written(describe(report, report.results[0]))
+            pytest.fail("\n".join([f"{result.id}: {result.message}", *story]), pytrace=False)
         if result.status is Status.XFAIL:
             pytest.xfail(result.message)
         if result.status in (Status.UNSUPPORTED, Status.SKIPPED):

@@ -62,7 +62,7 @@ class Result:
         status: how it went.
         message: what was found, unless it passed.
         elements: how many numbers were compared.
-        bound_used: the largest part of a derived bound that an error took, 0 to 1.
+        bound_used: the largest part of a derived bound that an error took; above 1 it is wrong.
         trace: the same for each step of a run, the wrong one included.
         expected: what was known before.
         divergence: where a run first left what is allowed.
@@ -99,7 +99,7 @@ class Result:
             "status": self.status,
             "message": self.message,
             "elements": self.elements,
-            "bound_used": self.bound_used,
+            "bound_used": _finite(self.bound_used),
             "trace": [_finite(used) for used in self.trace],
             "expected": self.expected and asdict(self.expected),
             "divergence": divergence,
@@ -134,6 +134,7 @@ class Report:
         visible: whether the state could be seen, and so the line of the rule that is wrong.
         seed: of the data.
         diagnosis: which dialect it computes, in a sentence, where something fails.
+        named: how the command line names it; empty where it has no name there.
     """
 
     backend: str
@@ -143,6 +144,7 @@ class Report:
     visible: bool = True
     seed: int = 0
     diagnosis: str = ""
+    named: str = ""
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -200,6 +202,11 @@ class Report:
         Raises:
             ConformanceError: lists the failures, or the required clauses that did not run.
         """
+        from adamax_conformance.reports.failure import (  # noqa: PLC0415 - it tells of a report
+            in_full,
+            written,
+        )
+
         if self.conformant:
             return
         lines = [f"{self.backend}: {self.verdict}"]
@@ -208,13 +215,16 @@ class Report:
             lines.append(f"required clauses that did not run: {', '.join(self.missing)}")
         lines += [self.diagnosis] if self.diagnosis else []
         shown = [result for result in self.results if result.status in (*BAD, Status.XFAIL)]
-        lines += [f"{result.id} {result.status}: {result.message}" for result in shown]
+        for result, facts in in_full(self, shown):
+            lines.append(f"{result.id} {result.status}: {result.message}")
+            lines += written(facts, "    ")
         raise ConformanceError("\n".join(lines))
 
     def as_dict(self) -> Mapping[str, Any]:
         """The report as JSON has it."""
         return {
             "backend": self.backend,
+            "named": self.named,
             "verdict": self.verdict,
             "conformant": self.conformant,
             "counts": self.counts,

@@ -1,13 +1,16 @@
 """A backend behind glass: what it raises and what it returns wrong become errors of the case."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Backend, Moments, Steps, slots
+from adamax_conformance.backend import Arrays, Backend, LostError, Moments, Steps, slots
 from adamax_conformance.memory import copies
 from adamax_core import Hyperparameters
+
+if TYPE_CHECKING:
+    from adamax_conformance.judge import Run
 
 
 class BackendError(Exception):
@@ -20,7 +23,10 @@ class BackendError(Exception):
 
     def __init__(self, operation: str, cause: BaseException) -> None:
         first_line = next(iter(str(cause).strip().splitlines()), "")
-        super().__init__(f"{operation} raised {type(cause).__name__}: {first_line}")
+        # One that was lost raised nothing itself, and its message is a sentence.
+        lost = isinstance(cause, LostError)
+        raised = "" if lost else f"{operation} raised {type(cause).__name__}: "
+        super().__init__(f"{raised}{first_line}")
         self.operation = operation
         self.cause = cause
 
@@ -57,21 +63,32 @@ class Watched:
         result = self._call("step", copies(params), grads, state, hp)
         try:
             stepped, state = result
-            stepped = {name: np.array(stepped[name]) for name in params}
-            for name, param in params.items():
-                got = stepped[name]
-                if (got.shape, got.dtype) != (param.shape, param.dtype):
-                    raise ValueError(  # noqa: TRY301 - an answer out of form is the backend's fault
-                        f"{name} came back as {got.dtype} {got.shape}, "
-                        f"was {param.dtype} {param.shape}"
-                    )
+            return _like(params, stepped), state
         except Exception as error:
             raise MalformedError("step", error) from error
-        return stepped, state
 
     def moments(self, params: Arrays, state: Any) -> dict[str, Moments] | None:
         """The state as it is now, checked and copied, or None where it cannot be seen."""
-        reported = self._call("moments", state)
+        return self._checked(params, self._call("moments", state))
+
+    @property
+    def takes_runs(self) -> bool:
+        """Whether the backend is told a whole run at once (`trajectory`)."""
+        return hasattr(self.backend, "trajectory")
+
+    def trajectory(self, run: "Run") -> list[tuple[dict[str, Any], dict[str, Moments] | None]]:
+        """Parameters and moments before the first step and after each, checked as by themselves."""
+        reported = self._call("trajectory", run)
+        shown = []
+        for params, moments in reported:
+            try:
+                stepped = _like(run.params, params)
+            except Exception as error:
+                raise MalformedError("trajectory", error) from error
+            shown.append((stepped, self._checked(run.params, moments)))
+        return shown
+
+    def _checked(self, params: Arrays, reported: Any) -> dict[str, Moments] | None:
         try:
             checked = slots(params, reported)
         except Exception as error:
@@ -113,3 +130,15 @@ class Watched:
             return getattr(self.backend, operation)(*args, **kwargs)
         except (Exception, SystemExit) as error:
             raise BackendError(operation, error) from error
+
+
+def _like(params: Arrays, stepped: Arrays) -> dict[str, Any]:
+    """New parameters, if they have the names, shapes and dtypes of the old."""
+    arrays = {name: np.array(stepped[name]) for name in params}
+    for name, param in params.items():
+        got = arrays[name]
+        if (got.shape, got.dtype) != (param.shape, param.dtype):
+            raise ValueError(
+                f"{name} came back as {got.dtype} {got.shape}, was {param.dtype} {param.shape}"
+            )
+    return arrays

@@ -1,5 +1,6 @@
 """``adamax-conformance check``: judge backends side by side, and print the report."""
 
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ from adamax_conformance.check import selected
 from adamax_conformance.cli.app import Exit, Names, app, found, progress, stop
 from adamax_conformance.expectations import Expectation, Expectations, dump, load
 from adamax_conformance.formats import DTYPES
+from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.report import Report, Status, Verdict
 from adamax_conformance.reports import FORMATS, write
 
@@ -51,6 +53,9 @@ def check(
     write_expect: Annotated[
         Path | None, typer.Option(help="Write such a file, of what fails now.")
     ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds that a cmd: program has for each answer.")
+    ] = TIMEOUT,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit with 1 for expected deviations too.")
     ] = False,
@@ -79,19 +84,22 @@ def check(
         raise stop("no case of these clauses has these dtypes", Exit.USAGE)
     if (expect or write_expect) and len(set(names)) > 1:
         raise stop("a file of expectations is about one backend: give one NAME", Exit.USAGE)
-    backends = [found(name) for name in dict.fromkeys(names)]
+    backends = {name: found(name, timeout) for name in names}
     with progress() as task:
         reports = [
-            judge_backend(
-                backend,
-                clauses=clause,
-                dtypes=dtype,
-                cases=case,
-                seed=seed,
-                expect=known,
-                advance=task(backend.name, len(chosen)),
+            replace(
+                judge_backend(
+                    backend,
+                    clauses=clause,
+                    dtypes=dtype,
+                    cases=case,
+                    seed=seed,
+                    expect=known,
+                    advance=task(backend.name, len(chosen)),
+                ),
+                named=name,
             )
-            for backend in backends
+            for name, backend in backends.items()
         ]
     try:
         if write_expect is not None:

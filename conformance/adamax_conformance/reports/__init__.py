@@ -5,12 +5,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
 from adamax_conformance.report import Report
-from adamax_conformance.reports import json_, pretty
+from adamax_conformance.reports import html, json_, junit, markdown, pretty
 
 Write = Callable[[Sequence[Report], TextIO, bool], None]
 """Reports of the same cases, where to, and whether to say all there is to say."""
 
-FORMATS: Mapping[str, Write] = {"pretty": pretty.write, "json": json_.write}
+FORMATS: Mapping[str, Write] = {
+    "pretty": pretty.write,
+    "json": json_.write,
+    "junit": junit.write,
+    "markdown": markdown.write,
+    "html": html.write,
+}
 
 
 def write(

@@ -1,6 +1,5 @@
 """The report as people read it in a terminal: clauses down, backends across, totals below."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TextIO
 
@@ -8,18 +7,38 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.report import BAD, Report, Result, Status, Verdict
+from adamax_conformance.reports.failure import in_full, telling, written
+from adamax_conformance.reports.text import (
+    SIGNS,
+    after_verdict,
+    bound_used,
+    by_clause,
+    clauses_of,
+    counted,
+    occurring,
+    visible,
+)
 
-_MARKS = {
-    Status.PASS: ("✓", "+", "green"),
-    Status.FAIL: ("✗", "x", "bold red"),
-    Status.XFAIL: ("≠", "~", "yellow"),
-    Status.XPASS: ("?", "?", "bold red"),
-    Status.UNSUPPORTED: ("·", "-", "bright_black"),
-    Status.SKIPPED: ("s", "s", "bright_black"),
-    Status.ERROR: ("!", "!", "bold magenta"),
-    Status.BLOCKED: ("□", "b", "bright_black"),
+_ASCII_SIGNS = {
+    Status.PASS: "+",
+    Status.FAIL: "x",
+    Status.XFAIL: "~",
+    Status.XPASS: "?",
+    Status.UNSUPPORTED: "-",
+    Status.SKIPPED: "s",
+    Status.ERROR: "!",
+    Status.BLOCKED: "b",
+}
+_STYLES = {
+    Status.PASS: "green",
+    Status.FAIL: "bold red",
+    Status.XFAIL: "yellow",
+    Status.XPASS: "bold red",
+    Status.UNSUPPORTED: "bright_black",
+    Status.SKIPPED: "bright_black",
+    Status.ERROR: "bold magenta",
+    Status.BLOCKED: "bright_black",
 }
 _VERDICT_STYLES = {
     Verdict.CONFORMANT: "bold green",
@@ -28,16 +47,16 @@ _VERDICT_STYLES = {
     Verdict.INCOMPLETE: "magenta",
     Verdict.BROKEN: "bold magenta",
 }
-Marks = Mapping[Status, tuple[str, str]]
-"""How a status is written, and in which style."""
 
 _SHOWN = 20
+_IN_FULL = 3
+"""So that the table and the verdict stay near each other, unless all is asked for."""
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
     """The table, what went wrong, and the verdicts."""
     # A pipe has no width; the table is then as wide as it needs to be.
-    wide = None if stream.isatty() else 40 + 26 * len(reports)
+    wide = None if stream.isatty() else 52 + 26 * len(reports)
     show(reports, Console(file=stream, width=wide), verbose=verbose)
 
 
@@ -47,98 +66,118 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
     Args:
         reports: one a backend, of the same cases.
         console: where to.
-        verbose: explain each expected deviation, and why cases are unsupported.
+        verbose: tell each clause that fails in full, explain each expected deviation, and why cases
+            are unsupported.
     """
-    plain = console.options.ascii_only
-    marks = {
-        status: (ascii_mark if plain else mark, style)
-        for status, (mark, ascii_mark, style) in _MARKS.items()
-    }
-    for table in _tables(reports, console, marks):
+    signs = _ASCII_SIGNS if console.options.ascii_only else SIGNS
+    for table in _tables(reports, console, signs):
         console.print(table)
+    legend = [(f"{signs[each]} {each}   ", _STYLES[each]) for each in occurring(reports)]
     console.print(
-        Text.assemble(*[(f"{mark} {status}   ", style) for status, (mark, style) in marks.items()]),
+        Text.assemble(*legend),
         Text("a number counts the cases of a clause, each in each dtype", "bright_black"),
         sep="",
     )
     for report in reports:
-        _details(report, console, marks, verbose=verbose)
+        _details(report, console, signs, verbose=verbose)
     console.print()
     for report in reports:
-        console.print(_sentence(report))
+        _line(console, _sentence(report))
 
 
-def _tables(reports: Sequence[Report], console: Console, marks: Marks) -> list[Table]:
+def _line(console: Console, text: Text) -> None:
+    """A line that a terminal may wrap, and a pipe does not: it may be a command to copy."""
+    if console.options.ascii_only:
+        text.plain = text.plain.encode("ascii", "backslashreplace").decode("ascii")
+    console.print(text, soft_wrap=True)
+
+
+def _tables(
+    reports: Sequence[Report], console: Console, signs: Mapping[Status, str]
+) -> list[Table]:
     """One table, or several of fewer backends each where the terminal is too narrow for it."""
-    table = _table(reports, marks)
+    table = _table(reports, signs, ascii_only=console.options.ascii_only)
     unlimited = console.options.update_width(10_000)
     if len(reports) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
         return [table]
     half = (len(reports) + 1) // 2
-    return _tables(reports[:half], console, marks) + _tables(reports[half:], console, marks)
+    return _tables(reports[:half], console, signs) + _tables(reports[half:], console, signs)
 
 
-def _table(reports: Sequence[Report], marks: Marks) -> Table:
+def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only: bool) -> Table:
     table = Table(header_style="bold", title="Adamax conformance", title_style="bold")
     table.add_column("clause", no_wrap=True)
     for report in reports:
-        table.add_column(Text(report.backend.replace("?", "\n?")), justify="left", min_width=5)
-    shown = {result.clause for report in reports for result in report.results}
-    groups = [clause for clause in CLAUSES if clause.id in shown]
+        name = visible(report.backend)
+        if ascii_only:
+            name = ascii(name)[1:-1]
+        table.add_column(Text(name.replace("?", "\n?")), min_width=5, overflow="fold")
+    # Errors of several backends side by side would be compared, and they are not of one size.
+    alone = len(reports) == 1
+    if alone:
+        table.add_column("bound used", justify="right")
+    found = [by_clause(report) for report in reports]
+    groups = clauses_of(reports)
     for clause, following in zip(groups, [*groups[1:], None], strict=True):
-        cells = [
-            _cell([r for r in report.results if r.clause == clause.id], marks) for report in reports
-        ]
+        results = [each.get(clause.id, []) for each in found]
+        cells = [_cell(each, signs) for each in results]
+        used = [_used(results[0])] if alone else []
         title = Text(f"{clause.id:<5}{clause.title}", "" if clause.required else "italic")
         last = following is None or following.id[0] != clause.id[0]
-        table.add_row(title, *cells, end_section=last)
-    for status, (mark, style) in marks.items():
+        table.add_row(title, *cells, *used, end_section=last)
+    for status in occurring(reports):
+        style = _STYLES[status]
         counts = [Text(str(report.counts[status]), style) for report in reports]
-        table.add_row(Text(f"{mark} {status}", style), *counts)
+        table.add_row(Text(f"{signs[status]} {status}", style), *counts)
     table.add_row("cases, all", *(str(len(report.results)) for report in reports))
     table.add_row("numbers compared", *(f"{report.elements:,}" for report in reports))
     return table
 
 
-def _cell(results: Sequence[Result], marks: Marks) -> Text:
-    counts = Counter(result.status for result in results)
-    parts = [
-        (f"{mark}{counts[status]} ", style)
-        for status, (mark, style) in marks.items()
-        if counts[status]
-    ]
-    return Text.assemble(*parts)
+def _cell(results: Sequence[Result], signs: Mapping[Status, str]) -> Text:
+    return Text.assemble(
+        *((f"{signs[status]}{count} ", _STYLES[status]) for status, count in counted(results))
+    )
 
 
-def _details(report: Report, console: Console, marks: Marks, *, verbose: bool) -> None:
-    wanted = [Status.XFAIL, Status.UNSUPPORTED, Status.SKIPPED] if verbose else []
-    bad = [result for result in report.results if result.status in (*BAD, *wanted)]
+def _used(results: Sequence[Result]) -> Text:
+    """Near one a backend drifts; far below, the bound may say nothing."""
+    wrong = any(result.bound_used > 1 for result in results)
+    return Text(bound_used(results), "bold red" if wrong else "")
+
+
+def _details(
+    report: Report, console: Console, signs: Mapping[Status, str], *, verbose: bool
+) -> None:
     if report.broken:
-        console.print(Text(f"\n{report.backend}: {report.broken}", "bold magenta"))
         return
-    if not bad:
+    wanted = [Status.XFAIL, Status.UNSUPPORTED, Status.SKIPPED] if verbose else []
+    shown = [result for result in report.results if result.status in (*BAD, *wanted)]
+    if not shown:
         return
-    console.print(Text(f"\n{report.backend}", "bold"))
-    for result in bad if verbose else bad[:_SHOWN]:
-        mark, style = marks[result.status]
-        console.print(Text.assemble((f"  {mark} {result.id}: ", style), result.message))
-    if not verbose and len(bad) > _SHOWN:
-        console.print(f"  and {len(bad) - _SHOWN} more: --verbose shows them all")
+    chosen = shown if verbose else _some(report, shown)
+    console.print()
+    _line(console, Text(visible(report.backend), "bold"))
+    told = 0
+    for result, facts in in_full(report, chosen):
+        told += bool(facts)
+        heading = f"  {signs[result.status]} {result.id}: "
+        style = _STYLES[result.status]
+        _line(console, Text.assemble((heading, style), visible(result.message)))
+        for line in written(facts, "      ") if verbose or told <= _IN_FULL else ():
+            _line(console, Text(line))
+    if left := len(shown) - len(chosen):
+        _line(console, Text(f"  and {left} more: --verbose shows them all"))
+
+
+def _some(report: Report, results: Sequence[Result]) -> Sequence[Result]:
+    """The clause to look at before the others, and of many results one of each clause."""
+    if len(results) > _SHOWN:
+        results = telling(results)
+    return sorted(results, key=lambda result: result.clause != report.suspect)[:_SHOWN]
 
 
 def _sentence(report: Report) -> Text:
     verdict = report.verdict
-    sentence = Text.assemble((report.backend, "bold"), ": ", (verdict, _VERDICT_STYLES[verdict]))
-    if verdict is Verdict.DEVIATES:
-        sentence.append(f" in {', '.join(report.failed_clauses)}")
-    elif verdict is Verdict.NOT_CONFORMANT:
-        sentence.append(f" in {', '.join(report.failed_clauses)}; ")
-        sentence.append(
-            f"look at {report.suspect} first"
-            if report.visible
-            else "the state is not shown: `moments` would tell which line it is"
-        )
-    elif verdict is Verdict.INCOMPLETE:
-        missing = ", ".join(report.missing)
-        sentence.append(f"; required, but not run: {missing}" if missing else "; no case applies")
-    return sentence
+    name = (visible(report.backend), "bold")
+    return Text.assemble(name, ": ", (verdict, _VERDICT_STYLES[verdict]), after_verdict(report))

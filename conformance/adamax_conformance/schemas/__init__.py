@@ -26,17 +26,18 @@ def schema(name: str) -> Any:
 
 
 @cache
-def _validator(name: str) -> Draft202012Validator:
+def _validator(name: str, part: str) -> Draft202012Validator:
     every = (path.name for path in files(__name__).iterdir() if path.name.endswith(_SUFFIX))
     schemas = [schema(each.removesuffix(_SUFFIX)) for each in every]
     registry: Registry[Any] = Registry().with_resources(
         (each["$id"], Resource.from_contents(each)) for each in schemas
     )
-    return Draft202012Validator(schema(name), registry=registry)
+    where = {"$ref": f"{name}{_SUFFIX}" + (f"#/$defs/{part}" if part else "")}
+    return Draft202012Validator(where, registry=registry)
 
 
-def require(name: str, document: Any) -> None:
-    """Return if the document is of the schema of this name.
+def require(name: str, document: Any, part: str = "") -> None:
+    """Return if the document is of the schema of this name, or of this part of its ``$defs``.
 
     Raises:
         SchemaError: the most telling way in which it is not, and where.
@@ -45,5 +46,5 @@ def require(name: str, document: Any) -> None:
     Traceback (most recent call last):
     adamax_conformance.schemas.SchemaError: $: 'run' is a required property
     """
-    if (problem := best_match(_validator(name).iter_errors(document))) is not None:
+    if (problem := best_match(_validator(name, part).iter_errors(document))) is not None:
         raise SchemaError(f"{problem.json_path}: {problem.message}")

@@ -1,0 +1,207 @@
+"""A result that is no pass, told in full: what any reader needs who has to find the fault.
+
+It names clause, case, step, element, quantity, got, what is allowed, distance, diagnosis, the
+smallest example and the command that reproduces it. Each report sets these facts in its own way.
+"""
+
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.case import Case
+from adamax_conformance.cases import CASES
+from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.finding import Divergence
+from adamax_conformance.judge import Trial
+from adamax_conformance.report import BAD, Report, Result
+from adamax_conformance.reports.text import visible
+from adamax_core import Hyperparameters
+
+_FEW = 8
+"""As many elements as are printed; of more the shape tells more."""
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing to know about a failure.
+
+    Attributes:
+        name: what it is, such as ``allowed``.
+        lines: the fact itself, a line or more.
+    """
+
+    name: str
+    lines: tuple[str, ...]
+
+
+def describe(report: Report, result: Result) -> tuple[Fact, ...]:
+    """Everything that is known about a result, in the order in which one asks; lines are `visible`.
+
+    Facts that there are none of are left out: a refusal that did not come has no step.
+
+    >>> from adamax_conformance import check
+    >>> from adamax_core import CANONICAL
+    >>> from adamax_core.conformance import backend
+    >>> idle = backend(CANONICAL._replace(first_moment=lambda m, g, b1: m), "idle")
+    >>> report = check(idle, cases=["A-4/defaults[float32]"])
+    >>> [fact.name for fact in describe(report, report.results[0])][:5]
+    ['clause', 'case', 'why', 'step', 'element']
+    """
+    return tuple(Fact(name, lines) for name, lines in _facts(report, result))
+
+
+def telling(results: Iterable[Result]) -> list[Result]:
+    """Of each clause the result that tells most: the first with a smallest example, or the first.
+
+    Args:
+        results: those of one backend, in the order of the specification.
+    """
+    chosen: dict[str, Result] = {}
+    for result in results:
+        known = chosen.setdefault(result.clause, result)
+        if result.minimal and not known.minimal:
+            chosen[result.clause] = result
+    return list(chosen.values())
+
+
+def in_full(report: Report, results: Iterable[Result]) -> Iterator[tuple[Result, tuple[Fact, ...]]]:
+    """Each result, with its facts where it is the one of its clause that tells most."""
+    results = list(results)
+    told = {each.id for each in telling(each for each in results if each.status in BAD)}
+    for result in results:
+        yield result, describe(report, result) if result.id in told else ()
+
+
+def written(facts: tuple[Fact, ...], indent: str = "  ") -> list[str]:
+    """The facts as lines of text in two columns.
+
+    >>> written((Fact("step", ("2",)), Fact("minimal example", ("a", "b"))))
+    ['  step             2', '  minimal example  a', '                   b']
+    """
+    width = max((len(fact.name) for fact in facts), default=0)
+    return [
+        f"{indent}{'' if number else fact.name:<{width}}  {line}"
+        for fact in facts
+        for number, line in enumerate(fact.lines)
+    ]
+
+
+def command(report: Report, result: Result) -> str:
+    """What runs this one case again: in a shell, or in Python where the backend has no name there.
+
+    >>> result = Result("A-5/decays", "A-5", "float32", "pass")
+    >>> command(Report("mine", (result,), (), named="py:my kernel:adamax"), result)
+    "adamax-conformance check 'py:my kernel:adamax' --case 'A-5/decays[float32]' --seed 0"
+    >>> command(Report("mine", (result,), ()), result)
+    "adamax_conformance.check(backend, cases=['A-5/decays[float32]'], seed=0)"
+    """
+    if not report.named:
+        return f"adamax_conformance.check(backend, cases=[{result.id!r}], seed={report.seed})"
+    arguments = ["check", report.named, "--case", result.id, "--seed", str(report.seed)]
+    return visible(f"adamax-conformance {shlex.join(arguments)}")
+
+
+def note_of(case_id: str) -> str:
+    """Why a case exists, in the words of its docstring; empty for a case that there is not."""
+    case = _cases().get(case_id)
+    return case.note if case else ""
+
+
+def got(divergence: Divergence) -> str:
+    """What the backend gave, with its bits where it is one number."""
+    text = visible(" ".join(divergence.got.split()))
+    return f"{text} ({divergence.bits})" if divergence.bits else text
+
+
+def _facts(report: Report, result: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
+    yield "clause", (f"{result.clause} {_titles().get(result.clause, '')}".rstrip(),)
+    yield "case", (f"{result.id}, {result.status}",)
+    if note := note_of(result.case):
+        yield "why", (visible(note),)
+    if found := result.divergence:
+        at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
+        yield "step", (str(found.step),)
+        yield "element", (visible(found.parameter) + at,)
+        yield "quantity", (found.quantity,)
+        yield "got", (got(found),)
+        yield "allowed", (visible(" ".join(found.allowed.split())),)
+        if found.exact:
+            yield "exactly", (found.exact,)
+        yield "distance", (distance(found),)
+        if result.expected:
+            yield "known", (visible(result.expected),)
+    elif result.message:
+        yield "found", (visible(result.message),)
+    if report.diagnosis:
+        yield "diagnosis", (visible(report.diagnosis),)
+    if result.minimal:
+        yield "minimal example", tuple(_example(result.minimal))
+    yield "reproduce", (command(report, result),)
+
+
+def distance(divergence: Divergence) -> str:
+    """How far off, in words."""
+    if np.isinf(divergence.distance):
+        return "no number of bounds: it cannot be right"
+    return f"{divergence.distance:.3g} times the bound"
+
+
+def _example(trial: Trial) -> Iterator[str]:
+    """The numbers of a run, a line for each thing that it begins with, and one a step."""
+    run = trial.run
+    hps = [run.at(index) for index in range(len(run.grads))]
+    same = len(set(hps)) <= 1
+    if hps and same:
+        yield _hyperparameters(hps[0])
+    yield f"params {_arrays(run.params)}"
+    if run.saved is not None:
+        for name, slot in run.saved.items():
+            parts = _arrays({"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf})
+            yield f"state of {visible(name)}: step = {slot.step}, {parts}"
+    if run.state_dtype is not None:
+        yield f"state in {run.state_dtype}"
+    if run.undecayed:
+        yield f"exempt from decay: {', '.join(map(visible, run.undecayed))}"
+    for number, (hp, grads) in enumerate(zip(hps, run.grads, strict=True), 1):
+        own = "" if same else f"; {_hyperparameters(hp)}"
+        yield f"step {number}: grads {_arrays(grads) if grads else 'none'}{own}"
+
+
+def _hyperparameters(hp: Hyperparameters) -> str:
+    given = {"lr": hp.lr, "betas": hp.betas, "eps": hp.eps}
+    given |= {"weight_decay": hp.weight_decay} if hp.weight_decay else {}
+    flags = ("maximize", "decoupled_weight_decay")
+    given |= {flag: True for flag in flags if getattr(hp, flag)}
+    return ", ".join(f"{name}={value}" for name, value in given.items())
+
+
+def _arrays(arrays: Any) -> str:
+    return ", ".join(f"{visible(name)} = {_numbers(array)}" for name, array in arrays.items())
+
+
+def _numbers(array: Any) -> str:
+    """The elements where they are few, in digits that give them back, and the dtype."""
+    array = np.asarray(array)
+    if array.size > _FEW:
+        return f"{array.dtype.name} of shape {array.shape}"
+    return f"{_nested(array)} {array.dtype.name}"
+
+
+def _nested(array: Any) -> str:
+    if array.ndim:
+        return f"[{', '.join(map(_nested, array))}]"
+    return str(array[()])
+
+
+@cache
+def _cases() -> dict[str, Case]:
+    return {case.id: case for case in CASES}
+
+
+@cache
+def _titles() -> dict[str, str]:
+    return {clause.id: clause.title for clause in CLAUSES}

@@ -1,0 +1,84 @@
+"""The report for continuous integration: JUnit XML, a suite a backend and a test case a result.
+
+What was not run is skipped there, and a reader of JUnit takes that for success. So a backend of
+which too little ran has one test case more, ``verdict``, an error.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TextIO
+from xml.etree import ElementTree as ET
+
+from adamax_conformance.report import NOT_RUN, Report, Result, Status, Verdict
+from adamax_conformance.reports.failure import describe, written
+from adamax_conformance.reports.text import after_verdict, visible
+
+_TAGS: Mapping[Status, str] = {
+    Status.FAIL: "failure",
+    Status.XPASS: "failure",
+    Status.ERROR: "error",
+    Status.XFAIL: "skipped",
+    **dict.fromkeys(NOT_RUN, "skipped"),
+}
+
+
+def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
+    """Everything that JUnit has a place for; there is no more to say."""
+    del verbose
+    root = ET.Element("testsuites", name="Adamax conformance")
+    for report in reports:
+        root.append(_suite(report))
+    _total(root)
+    ET.indent(root)
+    # In ASCII, with references for the rest, it is right whatever the stream makes of its text.
+    stream.write(ET.tostring(root, "us-ascii", xml_declaration=True).decode("ascii") + "\n")
+
+
+def _suite(report: Report) -> ET.Element:
+    name = visible(report.backend)
+    suite = ET.Element("testsuite", name=name)
+    about = {
+        "verdict": report.verdict,
+        "suspect": report.suspect or "",
+        "diagnosis": report.diagnosis,
+        "seed": report.seed,
+        "elements": report.elements,
+    }
+    suite.append(_properties(about))
+    suite.extend(_case(report, result, name) for result in report.results)
+    if report.verdict in (Verdict.BROKEN, Verdict.INCOMPLETE):
+        case = ET.SubElement(suite, "testcase", classname=name, name="verdict")
+        ET.SubElement(case, "error", message=f"{report.verdict}{after_verdict(report)}")
+    _total(suite)
+    return suite
+
+
+def _case(report: Report, result: Result, suite: str) -> ET.Element:
+    case = ET.Element("testcase", classname=f"{suite}.{result.clause}", name=result.id)
+    about = {
+        "clause": result.clause,
+        "dtype": result.dtype,
+        "status": result.status,
+        "elements": result.elements,
+        "bound_used": result.bound_used,
+    }
+    case.append(_properties(about))
+    if tag := _TAGS.get(result.status):
+        message = visible(f"{result.status}: {result.message}")
+        found = ET.SubElement(case, tag, message=message)
+        if tag != "skipped":
+            found.set("type", result.status)
+            found.text = "\n".join(["", *written(describe(report, result)), ""])
+    return case
+
+
+def _properties(values: Mapping[str, object]) -> ET.Element:
+    properties = ET.Element("properties")
+    for name, value in values.items():
+        ET.SubElement(properties, "property", name=name, value=visible(value))
+    return properties
+
+
+def _total(element: ET.Element) -> None:
+    counts = {"tests": "testcase", "failures": "failure", "errors": "error", "skipped": "skipped"}
+    for name, tag in counts.items():
+        element.set(name, str(len(element.findall(f".//{tag}"))))

@@ -1,0 +1,119 @@
+"""The report for a pull request or a wiki: GitHub's Markdown, what failed folded under the table.
+
+Text from a backend is escaped where it stands in a sentence, and fenced where it stands by itself.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TextIO
+
+from adamax_conformance.report import BAD, Report, Result, Status, Verdict
+from adamax_conformance.reports.failure import in_full, written
+from adamax_conformance.reports.text import (
+    SIGNS,
+    after_verdict,
+    bound_used,
+    by_clause,
+    clauses_of,
+    counted,
+    occurring,
+    visible,
+)
+
+_ACTIVE = re.compile(r"([\\`*_\[\]#!|~$@])")
+_VERDICT_SIGNS = {
+    Verdict.CONFORMANT: SIGNS[Status.PASS],
+    Verdict.DEVIATES: SIGNS[Status.XFAIL],
+    Verdict.NOT_CONFORMANT: SIGNS[Status.FAIL],
+    Verdict.INCOMPLETE: SIGNS[Status.BLOCKED],
+    Verdict.BROKEN: SIGNS[Status.ERROR],
+}
+
+
+def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
+    """Verdicts, table, and what is wrong; ``verbose`` adds what is known and what did not run."""
+    lines = [
+        "# Adamax conformance",
+        "",
+        *(f"- {_sentence(report)}" for report in reports),
+        "",
+        *_table(reports),
+        "",
+        _legend(reports),
+    ]
+    for report in reports:
+        lines += _details(report, verbose=verbose)
+    text = "\n".join(lines) + "\n"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(text.encode(encoding, "xmlcharrefreplace").decode(encoding))
+
+
+def escaped(text: object) -> str:
+    r"""The text as Markdown shows it, and nothing in it as Markdown or HTML takes it.
+
+    >>> print(escaped("a|b <i> `c`"))
+    a\|b &lt;i&gt; \`c\`
+    """
+    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # Not the semicolon and the ampersand of what has just been written.
+    return _ACTIVE.sub(r"\\\1", plain)
+
+
+def _sentence(report: Report) -> str:
+    verdict = f"{_VERDICT_SIGNS[report.verdict]} **{report.verdict}**"
+    diagnosis = f" {escaped(report.diagnosis)}" if report.diagnosis else ""
+    return f"**{escaped(report.backend)}**: {verdict}{escaped(after_verdict(report))}.{diagnosis}"
+
+
+def _table(reports: Sequence[Report]) -> Iterator[str]:
+    names = [escaped(report.backend) for report in reports]
+    # As in the terminal: bounds of several backends side by side are not to be compared.
+    alone = len(reports) == 1
+    yield _row("clause", *names, *(["bound used"] if alone else []))
+    yield _row("---", *("---" for _ in names), *(["---:"] if alone else []))
+    found = [by_clause(report) for report in reports]
+    for clause in clauses_of(reports):
+        title = f"{clause.id} {clause.title}"
+        results = [each.get(clause.id, []) for each in found]
+        used = [bound_used(results[0])] if alone else []
+        yield _row(title if clause.required else f"_{title}_", *map(_cell, results), *used)
+    for status in occurring(reports):
+        yield _row(f"{SIGNS[status]} {status}", *(str(report.counts[status]) for report in reports))
+    yield _row("cases, all", *(str(len(report.results)) for report in reports))
+    yield _row("numbers compared", *(f"{report.elements:,}" for report in reports))
+
+
+def _row(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(results: Sequence[Result]) -> str:
+    return " ".join(f"{SIGNS[status]}&nbsp;{count}" for status, count in counted(results))
+
+
+def _legend(reports: Sequence[Report]) -> str:
+    signs = ", ".join(f"{SIGNS[status]} {status}" for status in occurring(reports))
+    return (
+        f"{signs}. A number counts the cases of a clause, each in each dtype; _italic_ clauses "
+        "bind a backend that offers what they are about."
+    )
+
+
+def _details(report: Report, *, verbose: bool) -> Iterator[str]:
+    known = (Status.XFAIL, Status.UNSUPPORTED, Status.SKIPPED) if verbose else ()
+    shown = [result for result in report.results if result.status in (*BAD, *known)]
+    if not shown:
+        return
+    yield from ("", f"## {escaped(report.backend)}")
+    told = in_full(report, shown)
+    for clause, group in groupby(told, key=lambda each: each[0].clause):
+        text = []
+        for result, facts in group:
+            text += [f"{result.id} {result.status}: {visible(result.message)}", *written(facts)]
+        counts = ", ".join(
+            f"{count} {status}" for status, count in counted(r for r in shown if r.clause == clause)
+        )
+        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(text))), default=0))
+        yield from ("", f"<details><summary>{clause}: {counts}</summary>", "")
+        yield from (f"{fence}text", *text, fence, "", "</details>")

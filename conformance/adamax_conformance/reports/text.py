@@ -1,0 +1,104 @@
+"""Words and signs that the reports for people share: a sentence a verdict, a sign a status.
+
+What a backend says may hold anything; `visible` makes of it one line in which nothing acts.
+Escaping for a format is that format's business.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from adamax_conformance.clauses import CLAUSES, Clause
+from adamax_conformance.report import Report, Result, Status, Verdict
+
+SIGNS: Mapping[Status, str] = {
+    Status.PASS: "✓",
+    Status.FAIL: "✗",
+    Status.XFAIL: "≠",
+    Status.XPASS: "?",
+    Status.UNSUPPORTED: "·",
+    Status.SKIPPED: "»",
+    Status.ERROR: "!",
+    Status.BLOCKED: "□",
+}
+"""So that a status is never told by its colour alone."""
+
+GROUPS: Mapping[str, str] = {
+    "A": "arithmetic",
+    "S": "state",
+    "N": "special values and precision",
+    "H": "hyperparameters",
+    "D": "derivatives",
+}
+"""What the clauses with this letter are about, as in the headings of docs/spec.md."""
+
+
+def visible(text: object) -> str:
+    r"""The text in one line, with everything in it that would act instead of show written out.
+
+    Line ends, escape sequences of terminals, marks that turn the direction of writing and halves of
+    surrogate pairs are not printable; they become what Python writes for them.
+
+    >>> print(visible("red\x1b[31m, next\nline, tab\t, café"))
+    red\x1b[31m, next\nline, tab\t, café
+    """
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
+    )
+
+
+def clauses_of(reports: Iterable[Report]) -> list[Clause]:
+    """The clauses that any of the reports is about, in the order of the specification."""
+    shown = {result.clause for report in reports for result in report.results}
+    return [clause for clause in CLAUSES if clause.id in shown]
+
+
+def by_clause(report: Report) -> Mapping[str, list[Result]]:
+    """The results under the clause that they cite."""
+    found: dict[str, list[Result]] = {}
+    for result in report.results:
+        found.setdefault(result.clause, []).append(result)
+    return found
+
+
+def counted(results: Iterable[Result]) -> list[tuple[Status, int]]:
+    """How many results have each status; those that none has are left out."""
+    counts = Counter(result.status for result in results)
+    return [(status, counts[status]) for status in Status if counts[status]]
+
+
+def occurring(reports: Iterable[Report]) -> list[Status]:
+    """The statuses that a legend needs: pass and fail, and what else there is."""
+    seen = {result.status for report in reports for result in report.results}
+    return [status for status in Status if status in seen | {Status.PASS, Status.FAIL}]
+
+
+def bound_used(results: Sequence[Result]) -> str:
+    """The largest error of these results in bounds, in two digits; empty where none has a bound.
+
+    >>> bound_used([Result("A-5/x", "A-5", "float32", Status.PASS, bound_used=0.3149)])
+    '0.31'
+    """
+    used = [result.bound_used for result in results if result.trace or result.bound_used]
+    return f"{max(used):.2g}" if used else ""
+
+
+def advice(report: Report) -> str:
+    """What to do about a verdict, or what is behind it; empty where there is nothing to do."""
+    if report.verdict is Verdict.BROKEN:
+        return visible(report.broken)
+    if report.verdict is Verdict.INCOMPLETE:
+        missing = ", ".join(report.missing)
+        return f"required, but not run: {missing}" if missing else "no case applies"
+    if report.verdict is not Verdict.NOT_CONFORMANT:
+        return ""
+    if not report.failed_clauses:
+        return "what is known to deviate no longer does"
+    if not report.visible:
+        return "the state is not shown: `moments` would tell which line it is"
+    return f"look at {report.suspect} first"
+
+
+def after_verdict(report: Report) -> str:
+    """What follows the verdict in a sentence about it; empty where it says everything."""
+    failed = f" in {', '.join(report.failed_clauses)}" if report.failed_clauses else ""
+    return failed + (f"; {advice(report)}" if advice(report) else "")
