@@ -7,6 +7,7 @@ backend is fast is not this package's business.
 
 from adamax_conformance.backend import Backend, FunctionalBackend, Moments, SparseGradient
 from adamax_conformance.check import check
+from adamax_conformance.diagnose import Diagnosis, diagnose
 from adamax_conformance.formats import DTYPES
 from adamax_conformance.parametrize import parametrize
 from adamax_conformance.report import ConformanceError, Report, Result, Status, Verdict
@@ -15,6 +16,7 @@ __all__ = [
     "DTYPES",
     "Backend",
     "ConformanceError",
+    "Diagnosis",
     "FunctionalBackend",
     "Moments",
     "Report",
@@ -23,5 +25,6 @@ __all__ = [
     "Status",
     "Verdict",
     "check",
+    "diagnose",
     "parametrize",
 ]

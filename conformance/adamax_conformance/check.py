@@ -10,6 +10,7 @@ from adamax_conformance.backend import Backend
 from adamax_conformance.case import PLAIN, Case, Data
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.diagnose import diagnose
 from adamax_conformance.expectations import Expectation, Expectations, load
 from adamax_conformance.finding import Violation
 from adamax_conformance.formats import COMPLEX, DTYPES, FLOATS, dtype_of
@@ -152,7 +153,7 @@ class Subject:
         )
 
     def investigated(self, report: Report) -> Report:
-        """With the smallest run that shows it, for the first failure of each clause."""
+        """With the dialect, and for the first failure of each clause the smallest run of it."""
         results, seen = [], set[str]()
         for result in report.results:
             minimal = None
@@ -160,7 +161,9 @@ class Subject:
                 seen.add(result.clause)
                 minimal = smallest(self._backend, result.minimal)
             results.append(replace(result, minimal=minimal))
-        return replace(report, results=tuple(results))
+        # A run that goes astray may be that of a dialect; a refusal that is missing is none.
+        diagnosis = diagnose(self._backend.backend).sentence if seen else ""
+        return replace(report, results=tuple(results), diagnosis=diagnosis)
 
 
 def _smoke(backend: Watched) -> str:

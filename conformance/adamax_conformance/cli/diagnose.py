@@ -1,0 +1,175 @@
+"""``adamax-conformance diagnose``: which dialect a backend computes, and what that costs."""
+
+import json
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from adamax_conformance.cli.app import Exit, Name, app, found, stop
+from adamax_core import Hyperparameters
+
+if TYPE_CHECKING:
+    from adamax_conformance.cost import Cost
+    from adamax_conformance.diagnose import Diagnosis
+    from adamax_conformance.dialects import Dialect
+
+
+class Form(StrEnum):
+    """How a diagnosis is written."""
+
+    PRETTY = "pretty"
+    JSON = "json"
+
+
+_DEFAULT = Hyperparameters()
+_SCALES = tuple(10.0**exponent for exponent in range(-12, 1))
+
+
+@app.command()
+def diagnose(
+    name: Name,
+    dtype: Annotated[
+        str | None, typer.Option(help="Probe in this dtype; by default the widest that it takes.")
+    ] = None,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Tell what the dialect costs for gradients of this size, such as 1e-6."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Over so many steps.")] = 100,
+    beta1: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[0],
+    beta2: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[1],
+    eps: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.eps,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a picture of the cost at every scale from 1e-12 to 1: of this dialect, or, "
+            "if it is canonical, of all that are in use."
+        ),
+    ] = None,
+    output: Annotated[Form, typer.Option("--format", help="How to write it.")] = Form.PRETTY,
+) -> None:
+    """Name the dialect of Adamax that a backend computes, axis by axis.
+
+    Exit codes:
+
+    - 0 canonical
+    - 1 another dialect, or not Adamax
+    - 2 usage: an unknown name, a framework that is not installed
+    - 3 adapter broken: it cannot be imported, or cannot take one step
+
+    Example: adamax-conformance diagnose optax --scale 1e-6
+    """
+    from adamax_conformance.cost import cost  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.diagnose import diagnose as look  # noqa: PLC0415 - keeps --help fast
+
+    backend = found(name)
+    try:
+        hp = Hyperparameters(betas=(beta1, beta2), eps=eps)
+        diagnosis = look(backend, dtype=dtype)
+        costs: list[Cost] = []
+        if scale is not None and diagnosis.dialect is not None:
+            costs = cost(diagnosis.dialect, scale, steps, hp)
+        if plot is not None:
+            _plot(diagnosis, steps, hp, plot)
+    except (ValueError, OSError) as error:
+        raise stop(str(error), Exit.USAGE) from None
+    if output is Form.JSON:
+        document = diagnosis.as_dict() | {
+            "cost": [{"step": c.step, "here": float(c.here), "path": float(c.path)} for c in costs]
+        }
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _show(diagnosis, Console())
+        if scale is not None:
+            _show_costs(diagnosis, scale, hp, costs, Console())
+    if diagnosis.broken:
+        raise typer.Exit(Exit.BROKEN)
+    raise typer.Exit(Exit.CONFORMANT if diagnosis.canonical else Exit.NOT_CONFORMANT)
+
+
+def _show(diagnosis: "Diagnosis", console: Console) -> None:
+    if diagnosis.axes:
+        table = Table(title=f"Dialect of {diagnosis.backend}, probed in {diagnosis.dtype}")
+        for heading in ("", "axis", "found", "specification", "what it does"):
+            table.add_column(heading)
+        for axis in diagnosis.axes:
+            mark, style = ("≠", "red") if axis.deviates else ("✓", "green")
+            if axis.found != axis.specified and not axis.deviates:
+                mark, style = "·", "dim"
+            cells = (mark, f"{axis.clause}  {axis.axis}", axis.found, axis.specified, axis.note)
+            table.add_row(*map(Text, cells), style=style)
+        console.print(table)
+    console.print(Text(str(diagnosis)), soft_wrap=True)
+
+
+def _show_costs(
+    diagnosis: "Diagnosis",
+    scale: float,
+    hp: Hyperparameters,
+    costs: Sequence["Cost"],
+    console: Console,
+) -> None:
+    if diagnosis.dialect is None:
+        console.print("What it costs cannot be told: its rule is not known.")
+        return
+    if all(each.here == each.path == 1 for each in costs):
+        console.print("Its steps are the specification's, whatever the size of the gradients.")
+        return
+    beta1, beta2 = hp.betas
+    table = Table(
+        title=f"Step size over the specification's: normal gradients of {scale:g}, "
+        f"betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}"
+    )
+    for heading in ("step", "this step", "less one", "all so far", "less one"):
+        table.add_column(heading, justify="right")
+    for each in costs:
+        ratios = [text for r in each[1:] for text in (f"{float(r):.6g}", f"{float(r - 1):+.1e}")]
+        table.add_row(str(each.step), *ratios)
+    console.print(table)
+
+
+def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -> None:
+    """The path of a dialect over the specification's, by the scale of the gradients.
+
+    Raises:
+        ValueError: matplotlib is not installed, or the rule of the backend is not known.
+    """
+    from adamax_conformance.cost import cost  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects import KNOWN_AS, Dialect  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        from matplotlib.figure import Figure  # noqa: PLC0415 - only a plot needs it
+    except ModuleNotFoundError:
+        raise ValueError(
+            "--plot needs matplotlib, which is not installed: pip install matplotlib"
+        ) from None
+    if diagnosis.dialect is None:
+        raise ValueError(f"nothing to plot: {diagnosis}")
+    dialects = {_label(diagnosis.dialect): diagnosis.dialect}
+    if diagnosis.dialect == Dialect():
+        dialects = {_label(Dialect(*known)): Dialect(*known) for known in KNOWN_AS}
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for label, dialect in dialects.items():
+        ratios = [float(cost(dialect, scale, steps, hp)[-1].path) for scale in _SCALES]
+        axes.plot(_SCALES, ratios, marker=".", label=label)
+    axes.set(
+        xscale="log",
+        yscale="log",
+        xlabel="size of the gradients",
+        ylabel=f"path of {steps} steps over the specification's",
+    )
+    axes.legend()
+    figure.savefig(path)
+
+
+def _label(dialect: "Dialect") -> str:
+    """``eps outside, bias correction yes (Keras, ...)``."""
+    who = ", ".join([*dialect.known_as[:1], *(["..."] if dialect.known_as[1:] else [])])
+    return f"eps {dialect.eps}, bias correction {dialect.correction}" + (f" ({who})" if who else "")

@@ -1,0 +1,557 @@
+"""`diagnose`: which dialect of Adamax a backend computes, axis by axis.
+
+A black box is probed with extreme hyperparameters, under which the dialects are far apart. Each
+alternative of `adamax_conformance.dialects` is run on numbers that carry their rounding error, from
+the parameters that the backend itself returned; the one whose every interval holds what came next
+is named. The intervals of no two overlap everywhere, so at most one can fit: a test computes that
+for every pair (in bfloat16 one pair, of which neither is known to exist, comes too close).
+
+Where no eps and bias correction fit, the probe is repeated with eps = 0, with beta1 = 0 and with
+both, which takes the one, the other and both out of the rule: what then fits is Adamax with
+something else in that place, and the other axes are probed with those values.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Arrays, Backend, Moments
+from adamax_conformance.carried import Carried
+from adamax_conformance.dialects import (
+    COMPLEX,
+    CORRECTION,
+    DECAY,
+    DECOUPLED,
+    EPS,
+    MISSING,
+    NAN,
+    SCOPE,
+    SIGN,
+    START,
+    Axis,
+    Dialect,
+)
+from adamax_conformance.formats import COMPLEX as COMPLEX_DTYPES
+from adamax_conformance.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.judge import Run
+from adamax_conformance.memory import copies
+from adamax_conformance.oracle import Allowed, admitted, pairs, with_numbers
+from adamax_conformance.registry import find, require_backend
+from adamax_conformance.watched import BackendError, Watched
+from adamax_core import Hyperparameters
+
+PROBE = Hyperparameters(lr=4.0, betas=(0.75, 0.5), eps=0.1875)
+"""Far from each other and from one, and exact in every format."""
+
+WEIGHT_DECAY = 0.125
+
+OTHER = "other"
+NOT_OFFERED = "not offered"
+NOT_SEEN = "not seen"
+UNKNOWN = "too little is known of the rest of the rule"
+
+# A row a step, a column an element. No first gradient is zero, later ones are: there it is seen
+# what is left of the norm.
+GRADS = (
+    (0.5, 0.125, 0.03125, -1.0, 32.0, 0.25),
+    (0.0, 0.0, 0.0, 0.25, 0.0, 0.25),
+    (0.0, 0.0, 0.0, 0.125, -0.125, 0.25),
+    (0.0, 0.5, 0.0, 0.0, 0.0, -0.25),
+    (0.125, 0.0, 0.0, 0.0, 0.0, 0.125),
+    (0.0, 0.0, 0.0625, 0.03125, 0.0, 0.0),
+)
+PARAMS = (0.0, 8.0, -4.0, 16.0, 2.0, -32.0)
+
+# Of 3 + 4i, 5 + 12i and the like the modulus is a whole number.
+COMPLEX_GRADS = ((3 + 4j, 5 - 12j, 1j, -8), (0, 0, 0, 6j), (0, 3 + 4j, 0, 0), (-4 + 3j, 0, 1, 0))
+
+# Which of a, b and c has a gradient in which step; b and c are a group of their own where there
+# are groups. Each has its first one at another step, and a misses a later one.
+PRESENT = ("a", "ab", "abc", "bc", "abc")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a backend does on one axis.
+
+    Attributes:
+        axis: its name.
+        clause: the clause of docs/spec.md that decides it.
+        found: the name of an alternative, or ``other``, ``not offered``, ``not seen``.
+        specified: the name of what the specification says.
+        phrase: what was found, in a sentence about the backend.
+        note: what it computes, or why it cannot be seen.
+        who: implementations that were seen to do so.
+    """
+
+    axis: str
+    clause: str
+    found: str
+    specified: str
+    phrase: str = ""
+    note: str = ""
+    who: str = ""
+
+    @property
+    def deviates(self) -> bool:
+        """Whether it was seen, and is not what the specification says."""
+        return self.found not in (self.specified, NOT_OFFERED, NOT_SEEN)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Which dialect a backend computes.
+
+    Attributes:
+        backend: its name.
+        dtype: the dtype that it was probed in.
+        axes: what was found, in the order of `adamax_conformance.dialects.AXES`.
+        dialect: the dialect, to run; None where an axis of the rule is not known.
+        adamax: whether it is an Adamax at all; None where it could not be probed.
+        broken: why it could not be probed, or nothing.
+    """
+
+    backend: str
+    dtype: str
+    axes: tuple[Found, ...] = ()
+    dialect: Dialect | None = None
+    adamax: bool | None = None
+    broken: str = ""
+
+    @property
+    def canonical(self) -> bool:
+        """Whether all that was seen is what the specification says."""
+        return bool(self.adamax) and not self.deviating
+
+    @property
+    def deviating(self) -> tuple[Found, ...]:
+        """The axes on which it deviates."""
+        return tuple(found for found in self.axes if found.deviates)
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """Implementations with this eps and this bias correction."""
+        return () if self.dialect is None else self.dialect.known_as
+
+    @property
+    def sentence(self) -> str:
+        """One line: ``eps outside the maximum, no bias correction (as MLX)``."""
+        if self.broken:
+            return f"cannot be diagnosed: {self.broken}"
+        if not self.adamax:
+            return "not Adamax: no eps with any bias correction takes these steps"
+        if self.canonical:
+            return "canonical Adamax"
+        text = ", ".join(found.phrase for found in self.deviating)
+        rule = {EPS.name, CORRECTION.name} & {found.axis for found in self.deviating}
+        return f"{text} (as {', '.join(self.known_as)})" if rule and self.known_as else text
+
+    def __str__(self) -> str:
+        return f"{self.backend}: {self.sentence}"
+
+    def __getitem__(self, axis: str) -> Found:
+        return next(found for found in self.axes if found.axis == axis)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as what JSON can hold."""
+        return {
+            "backend": self.backend,
+            "dtype": self.dtype,
+            "canonical": self.canonical,
+            "adamax": self.adamax,
+            "sentence": self.sentence,
+            "known_as": list(self.known_as),
+            "axes": [asdict(found) | {"deviates": found.deviates} for found in self.axes],
+        }
+
+
+def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
+    """Name the dialect that a backend computes; never raises for what the backend does.
+
+    Args:
+        backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows. Parameters
+            alone are enough; where the state is shown, its start, its counts and what a NaN does
+            to it are read there.
+        dtype: of real parameters to probe in; by default the widest that the backend takes.
+
+    Raises:
+        ValueError: the backend does not take this dtype, or it is not a real one.
+        TypeError: what is no backend.
+        BackendNotFoundError: a name that is not a backend.
+        BackendBrokenError: a name whose backend cannot be imported.
+
+    >>> diagnose("numpy").sentence
+    'canonical Adamax'
+    >>> from adamax_conformance.dialects import Dialect
+    >>> from adamax_core.conformance import backend
+    >>> diagnose(backend(rule=Dialect("outside", "none"), name="mlx")).sentence
+    'eps outside the maximum, no bias correction (as MLX)'
+    """
+    subject = find(backend) if isinstance(backend, str) else require_backend(backend)
+    taken = [name for name in FLOATS[::-1] if name in subject.dtypes]
+    if dtype is not None and dtype not in taken:
+        raise ValueError(f"dtype = {dtype!r} is none of the real dtypes of {subject.name}: {taken}")
+    if not taken:
+        return Diagnosis(subject.name, "", broken=f"it takes none of {', '.join(FLOATS)}")
+    # The probe meets infinities and NaN on purpose.
+    with np.errstate(all="ignore"):
+        return _Probe(Watched(subject), dtype or taken[0]).diagnosis()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A run, and what a backend made of it: the parameters before each step and after the last."""
+
+    run: Run
+    params: Sequence[Arrays]
+    moments: Sequence[Mapping[str, Moments] | None]
+
+
+Count = Callable[[str, int], int]
+"""The count of a parameter before the step of an index."""
+
+
+def fits(dialect: Dialect, seen: _Seen, count: Count | None = None) -> bool:
+    """Whether every step of a run is one that this dialect takes, up to rounding.
+
+    Args:
+        dialect: what might have taken them.
+        seen: the run.
+        count: the count of a parameter before a step; by default that of its own gradients.
+    """
+    own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
+    # One element is enough to turn most down, and rationals take their time.
+    return all(
+        _fits(dialect, seen, name, own, elements)
+        for elements in (slice(1), slice(1, None))
+        for name in seen.run.params
+    )
+
+
+def _fits(dialect: Dialect, seen: _Seen, name: str, count: Count, elements: slice) -> bool:
+    before = seen.params[0][name][elements]
+    format_ = format_of(before.dtype)
+    base = admitted(format_, accurate_correction=False)
+    shown = seen.moments[0]
+    zero = np.zeros(pairs(before).shape)
+    start = [zero, zero]
+    if shown is not None:
+        start = [pairs(moment[elements]).astype(float) for moment in shown[name][1:]]
+    exp_avg, exp_inf = (Carried.of(np.where(np.isfinite(m), m, 0), format_) for m in start)
+    for index, grads in enumerate(seen.run.grads):
+        before, after = (pairs(seen.params[index + i][name][elements]) for i in (0, 1))
+        if name not in grads:
+            if before.tobytes() != after.tobytes():
+                return False
+            continue
+        known = np.isfinite(before)
+        param = Carried.of(np.where(known, before, 0), format_)
+        grad = Carried.of(pairs(grads[name][elements]), format_)
+        hp = with_numbers(seen.run.at(index), Fraction)
+        step = dialect(param, grad, exp_avg, exp_inf, count(name, index), hp, base)
+        exp_avg, exp_inf = step.exp_avg, step.exp_inf
+        allowed = Allowed(
+            param + step.update.stored(format_),
+            np.where(known, 0.0, before.astype(np.float64)),
+            either_special=True,
+        )
+        if np.any(allowed.excess(after) > 1):
+            return False
+    return True
+
+
+def observe(backend: Watched, run: Run) -> _Seen:
+    """Take the steps, each from the parameters that the last one gave.
+
+    Raises:
+        BackendError: the backend raised, or returned what has no form.
+    """
+    state = run.start(backend)
+    params, moments = [copies(run.params)], [backend.moments(run.params, state)]
+    for index, grads in enumerate(run.grads):
+        stepped, state = backend.step(params[-1], copies(grads), state, run.at(index))
+        params.append(stepped)
+        moments.append(backend.moments(stepped, state))
+    return _Seen(run, params, moments)
+
+
+def _count(scope: str, run: Run) -> Count:
+    """The count of a parameter before the step of an index, by who shares it."""
+
+    def sharing(name: str) -> set[str]:
+        if scope == "group":
+            return {
+                each for each in run.params if (each in run.undecayed) == (name in run.undecayed)
+            }
+        return set(run.params) if scope == "global" else {name}
+
+    return lambda name, index: sum(bool(sharing(name) & set(grads)) for grads in run.grads[:index])
+
+
+class _Probe:
+    """The questions to one backend, in one dtype.
+
+    Attributes:
+        dialect: what is known of it so far.
+        hp: hyperparameters under which that is all there is to know of the rule.
+        scale: of the gradients, for the same reason.
+        known: whether `hp` and `scale` did not have to take anything out of the rule.
+    """
+
+    def __init__(self, backend: Watched, dtype: str) -> None:
+        self.backend = backend
+        self.dtype = dtype
+        self.dialect = Dialect()
+        self.hp = PROBE
+        self.scale = 1.0
+        self.known = True
+
+    def diagnosis(self) -> Diagnosis:
+        name = self.backend.backend.name
+        try:
+            rule = self._rule()
+        except BackendError as error:
+            return Diagnosis(name, self.dtype, broken=str(error))
+        if rule is None:
+            return Diagnosis(name, self.dtype, adamax=False)
+        sign = self._axis(SIGN, self._sign, "maximize")
+        turned = sign.found == SIGN.specified
+        missing, scope = self._missing_and_scope()
+        axes = (
+            *rule,
+            sign,
+            self._axis(DECAY, lambda: self._decay(DECAY, turned), "weight_decay"),
+            self._axis(DECOUPLED, lambda: self._decay(DECOUPLED, turned), "decoupled_weight_decay"),
+            scope,
+            missing,
+            self._axis(COMPLEX, self._complex),
+            self._axis(NAN, self._nan),
+        )
+        runs = not any(found.found == OTHER for found in rule)
+        dialect = replace(self.dialect, start=rule[-1].found) if runs else None
+        return Diagnosis(name, self.dtype, axes, dialect, adamax=True)
+
+    def _axis(self, axis: Axis, look: Callable[[], Found], feature: str = "") -> Found:
+        """What a look finds, where there is something to look at and it does not raise."""
+        if feature and feature not in self.backend.features:
+            return _unseen(axis, NOT_OFFERED, f"the backend has no feature {feature}")
+        try:
+            return look()
+        except BackendError as error:
+            return _raises(axis, error)
+
+    def _run(self, grads: Iterable[Any], hp: Hyperparameters, dtype: str = "") -> Run:
+        """A run of one parameter from zero, with gradients of the scale."""
+        kind = dtype_of(dtype or self.dtype)
+        rows = [(np.asarray(row) * self.scale).astype(kind) for row in grads]
+        return Run({"w": np.zeros(rows[0].shape, kind)}, [{"w": row} for row in rows], hp)
+
+    def _rule(self) -> tuple[Found, Found, Found] | None:
+        """Eps, bias correction and initial state, which show together; None if it is no Adamax."""
+        for with_eps, with_correction in ((True, True), (False, True), (True, False), (False,) * 2):
+            self.known = with_eps and with_correction
+            # Large gradients, to make an eps vanish that is not the one that was asked for.
+            self.scale = 1.0 if with_eps else 2.0 ** (8 if self.dtype == "float16" else 60)
+            self.hp = replace(
+                PROBE,
+                eps=PROBE.eps if with_eps else 0.0,
+                betas=(PROBE.betas[0] if with_correction else 0.0, PROBE.betas[1]),
+            )
+            try:
+                seen = observe(self.backend, self._run(GRADS, self.hp))
+            except BackendError:
+                if self.known:
+                    raise
+                continue
+            for eps, correction, start in product(
+                EPS.alternatives if with_eps else [EPS.specified],
+                # With beta1 = 0 all the others are one.
+                CORRECTION.alternatives if with_correction else ["yes", "extra square root"],
+                START.alternatives,
+            ):
+                self.dialect = Dialect(eps, correction, start)
+                if fits(self.dialect, seen):
+                    return (
+                        _found(EPS, eps if with_eps else OTHER),
+                        _found(CORRECTION, correction if with_correction else OTHER),
+                        self._start(seen),
+                    )
+        return None
+
+    def _start(self, seen: _Seen) -> Found:
+        """What the state shows before the first step, or what the first step shows of it."""
+        shown = seen.moments[0]
+        if shown is None:
+            return _found(START, self.dialect.start, "the state is hidden, the first step shows it")
+        step, exp_avg, exp_inf = shown["w"]
+        exp_avg, exp_inf = np.asarray(exp_avg, float), np.asarray(exp_inf, float)
+        if step != 0:
+            return _found(START, OTHER, f"the count starts at {step}")
+        if not (exp_avg.any() or exp_inf.any()):
+            return _found(START, self.dialect.start)
+        norms = {"norm of eps": self.hp.eps, "norm of one": 1.0}
+        for name, value in norms.items():
+            if not exp_avg.any() and np.all(exp_inf == value):
+                return _found(START, name)
+        return _found(START, OTHER, f"m = {exp_avg[0]:g}, u = {exp_inf[0]:g}")
+
+    def _choice(self, axis: Axis, seen: _Seen, options: Mapping[str, Dialect]) -> Found:
+        """The option that fits; no two of an axis do."""
+        fitting = [name for name, dialect in options.items() if fits(dialect, seen)]
+        if fitting:
+            return _found(axis, fitting[0])
+        if not self.known:
+            return _unseen(axis, NOT_SEEN, UNKNOWN)
+        return _found(axis, OTHER)
+
+    def _sign(self) -> Found:
+        seen = observe(self.backend, self._run(GRADS[:3], replace(self.hp, maximize=True)))
+        options = {name: replace(self.dialect, sign=name) for name in SIGN.alternatives}
+        return self._choice(SIGN, seen, options)
+
+    def _decay(self, axis: Axis, turned: bool) -> Found:
+        """With maximize where that works, to see which of decay and sign comes first."""
+        hp = replace(
+            self.hp,
+            weight_decay=WEIGHT_DECAY,
+            decoupled_weight_decay=axis is DECOUPLED,
+            maximize=turned,
+        )
+        kind = dtype_of(self.dtype)
+        grads = [{"w": np.asarray(row, kind)} for row in GRADS[:4]]
+        seen = observe(self.backend, Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
+        names = [name for name in axis.alternatives if turned or name != "coupled before the sign"]
+        found = self._choice(
+            axis, seen, {name: replace(self.dialect, decay=name) for name in names}
+        )
+        if found.found == "coupled" and not turned:
+            return replace(found, note=f"{found.note}; or before: there is no sign to see it by")
+        return found
+
+    def _missing_and_scope(self) -> tuple[Found, Found]:
+        """Parameters whose first gradients come at different steps, and one that misses a later."""
+        kind = dtype_of(self.dtype)
+        rows = {
+            name: [(np.asarray(row) * self.scale).astype(kind) for row in np.roll(GRADS, i, axis=1)]
+            for i, name in enumerate("abc")
+        }
+        taken = {name: iter(each) for name, each in rows.items()}
+        grads = [{name: next(taken[name]) for name in names} for names in PRESENT]
+        groups = ("b", "c") if "undecayed" in self.backend.features else ()
+        params = {name: np.zeros(len(GRADS[0]), kind) for name in "abc"}
+        run = Run(params, grads, self.hp, undecayed=groups)
+        try:
+            seen = observe(self.backend, run)
+        except BackendError as error:
+            found = _found(MISSING, "raises", str(error))
+            return found, self._axis(SCOPE, lambda: self._loaded_scope(kind), "load")
+        scopes = [name for name in SCOPE.alternatives if groups or name != "group"]
+        fitting = [name for name in scopes if fits(self.dialect, seen, _count(name, run))]
+        if len(fitting) > 1:
+            fitting = [name for name in fitting if _shows(seen, _count(name, run))] or fitting
+        if len(fitting) == 1:
+            note = "" if groups else "or for each group: only one was offered"
+            note = note if fitting[0] == "global" else ""
+            return _found(MISSING, "untouched"), _found(SCOPE, fitting[0], note)
+        if fitting:
+            why = "nothing that is shown depends on the count"
+            return _found(MISSING, "untouched"), _unseen(SCOPE, NOT_SEEN, why)
+        why = "parameters without a gradient are not left alone"
+        zeros = {name: np.zeros_like(param) for name, param in params.items()}
+        filled = replace(seen, run=replace(run, grads=[zeros | dict(each) for each in grads]))
+        if fits(self.dialect, filled):
+            return _found(MISSING, "as zero"), _unseen(SCOPE, NOT_SEEN, why)
+        if not self.known:
+            return _unseen(MISSING, NOT_SEEN, UNKNOWN), _unseen(SCOPE, NOT_SEEN, UNKNOWN)
+        return _found(MISSING, OTHER), _unseen(SCOPE, NOT_SEEN, why)
+
+    def _loaded_scope(self, kind: Any) -> Found:
+        """Two parameters whose counts differ when they are loaded."""
+        row = np.asarray(GRADS[0], kind)
+        zeros = np.zeros_like(row)
+        counts = {"a": 4, "b": 0}
+        saved = {name: Moments(count, zeros, zeros) for name, count in counts.items()}
+        grads = {name: (row * self.scale).astype(kind) for name in counts}
+        run = Run(dict.fromkeys(counts, zeros), [grads], self.hp, saved=saved)
+        seen = observe(self.backend, run)
+        options: dict[str, Count] = {
+            "parameter": lambda name, index: counts[name] + index,
+            "global": lambda _name, index: max(counts.values()) + index,
+        }
+        dialect = replace(self.dialect, start=START.specified)
+        fitting = [name for name, count in options.items() if fits(dialect, seen, count)]
+        if len(fitting) > 1:
+            fitting = [name for name in fitting if _shows(seen, options[name])]
+        if len(fitting) != 1:
+            return _unseen(SCOPE, NOT_SEEN, "a missing gradient raises, and loading shows no count")
+        return _found(SCOPE, fitting[0], "seen by loading counts that differ")
+
+    def _complex(self) -> Found:
+        taken = [name for name in COMPLEX_DTYPES[::-1] if name in self.backend.backend.dtypes]
+        if not taken:
+            return _unseen(COMPLEX, NOT_OFFERED, "the backend takes no complex dtype")
+        seen = observe(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
+        options = {name: replace(self.dialect, complex=name) for name in COMPLEX.alternatives}
+        return self._choice(COMPLEX, seen, options)
+
+    def _nan(self) -> Found:
+        """A NaN that comes first, one that comes later, and elements that have none."""
+        grads = np.array(GRADS[:4])
+        comes = {0: 0, 1: 1}
+        for element, step in comes.items():
+            grads[step, element] = np.nan
+        seen = observe(self.backend, self._run(grads, self.hp))
+        params = np.array([each["w"].astype(float) for each in seen.params])
+        if not np.isfinite(params[:, len(comes) :]).all():
+            return _found(NAN, OTHER, "it spreads to elements that have none")
+        policies = {_policy(seen, params[:, e], e, step) for e, step in comes.items()}
+        if len(policies) > 1:
+            return _found(
+                NAN, OTHER, f"{' or '.join(sorted(policies))}, as it comes first or later"
+            )
+        hidden = "in the parameter; the norm is hidden" if seen.moments[0] is None else ""
+        return _found(NAN, policies.pop(), hidden)
+
+
+def _policy(seen: _Seen, params: Any, element: int, step: int) -> str:
+    """What became of a NaN that came to an element in a step, counted from zero."""
+    if not np.isnan(params[step + 1 :]).all():
+        return "skipped" if params[step + 1] == params[step] else OTHER
+    norms = [m["w"].exp_inf[element] for m in seen.moments[step + 1 :] if m is not None]
+    if not norms or np.isnan(norms).all():
+        return "sticks"
+    return "washes out" if np.isnan(norms[0]) else "dropped"
+
+
+def _shows(seen: _Seen, count: Count) -> bool:
+    """Whether the state shows these counts after each step."""
+    return all(
+        shown is not None and shown[name].step == count(name, index)
+        for index, shown in enumerate(seen.moments)
+        for name in seen.run.params
+        if index
+    )
+
+
+def _found(axis: Axis, name: str, note: str = "") -> Found:
+    if name == OTHER:
+        phrase = f"{axis.name} of another kind"
+        return Found(axis.name, axis.clause, OTHER, axis.specified, phrase, note)
+    found = axis.alternatives[name]
+    note = "; ".join(filter(None, (found.formula, note)))
+    return Found(axis.name, axis.clause, name, axis.specified, found.phrase, note, found.who)
+
+
+def _unseen(axis: Axis, name: str, why: str) -> Found:
+    return Found(axis.name, axis.clause, name, axis.specified, note=why)
+
+
+def _raises(axis: Axis, error: BackendError) -> Found:
+    if "raises" in axis.alternatives:
+        return _found(axis, "raises", str(error))
+    phrase = f"{axis.name} raises {type(error.cause).__name__}"
+    return Found(axis.name, axis.clause, "raises", axis.specified, phrase, str(error))

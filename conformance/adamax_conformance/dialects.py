@@ -1,0 +1,423 @@
+"""The dialects that go by the name of Adamax: the axes on which they differ, and what is on each.
+
+An alternative is the canonical rule with a line replaced, or run with other hyperparameters. It is
+written like the rule: the same source runs on floats, on decimals, and on numbers that carry their
+rounding error. Finding out which one a backend computes is `adamax_conformance.diagnose`'s
+business, what that costs `adamax_conformance.cost`'s.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamax_conformance.carried import Carried, K
+from adamax_core import CANONICAL, Hyperparameters, Rule
+from adamax_core.rule import Array, Step, maximum
+
+Change = Callable[[Rule, Hyperparameters], tuple[Rule, Hyperparameters]]
+"""What an alternative makes of a rule and of the hyperparameters that it is run with."""
+
+_ROOT_DIGITS = 256
+
+
+def _same(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule, hp
+
+
+class Alternative(NamedTuple):
+    """One way of doing things on an axis.
+
+    Attributes:
+        name: short, unique on its axis.
+        phrase: the name in a sentence about a backend.
+        formula: what it computes.
+        who: implementations that were seen to do so; empty where none is known.
+        change: the rule made to do so; the rule as it is, where nothing has to be changed.
+    """
+
+    name: str
+    phrase: str
+    formula: str
+    who: str
+    change: Change = _same
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Something that implementations do in several ways.
+
+    Attributes:
+        name: how reports call it.
+        clause: the clause of docs/spec.md that decides it.
+        specified: the name of what it decides.
+        alternatives: by name.
+    """
+
+    name: str
+    clause: str
+    specified: str
+    alternatives: dict[str, Alternative] = field(default_factory=dict)
+
+    def add(self, name: str, phrase: str, formula: str, who: str = "") -> None:
+        """An alternative that changes nothing in the rule."""
+        self.alternatives[name] = Alternative(name, phrase, formula, who)
+
+    def alternative(
+        self, name: str, phrase: str, formula: str, who: str = ""
+    ) -> Callable[[Change], Change]:
+        """A decorator: the function is the change."""
+
+        def register(change: Change) -> Change:
+            self.alternatives[name] = Alternative(name, phrase, formula, who, change)
+            return change
+
+        return register
+
+
+EPS = Axis("eps", "A-5", "inside")
+CORRECTION = Axis("bias correction", "A-6", "yes")
+START = Axis("initial state", "S-1", "zero")
+SIGN = Axis("maximize", "A-1", "honoured")
+DECAY = Axis("weight decay", "A-2", "coupled")
+DECOUPLED = Axis("decoupled weight decay", "A-8", "decoupled", DECAY.alternatives)
+SCOPE = Axis("step scope", "S-3", "parameter")
+MISSING = Axis("missing gradient", "S-2", "untouched")
+COMPLEX = Axis("complex", "A-9", "pairs")
+NAN = Axis("NaN gradient", "N-5", "sticks")
+
+AXES = (EPS, CORRECTION, START, SIGN, DECAY, DECOUPLED, SCOPE, MISSING, COMPLEX, NAN)
+"""All of them, in the order of reports."""
+
+
+def square_root(x: Any) -> Any:
+    """The root of a float, a decimal, an array of either, or a number that carries its error.
+
+    >>> square_root(2.25), square_root(Decimal("2.25"))
+    (1.5, Decimal('1.5'))
+    """
+    if isinstance(x, Carried):
+        root = np.asarray(np.frompyfunc(_rational_root, 1, 1)(x.value), dtype=object)
+        # |sqrt(a) - sqrt(b)| <= |a - b| / sqrt(b)
+        error = x.error / np.where(root == 0, 1, root)
+        return Carried(root, error, x.format).rounded(K)
+    if isinstance(x, Decimal):
+        return x.sqrt()
+    return np.sqrt(x) if isinstance(x, np.ndarray | np.generic) else math.sqrt(x)
+
+
+def _rational_root(value: Fraction) -> Fraction:
+    """To 256 binary digits, and exact for the square of a rational of fewer."""
+    return Fraction(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
+                    1 << _ROOT_DIGITS)  # fmt: skip
+
+
+def modulus(grad: Array) -> Array:
+    """The modulus of complex numbers that are pairs on the last axis, twice, for both parts."""
+    if isinstance(grad, Carried):
+        other = Carried(grad.value[..., ::-1], grad.error[..., ::-1], grad.format)
+    else:
+        other = grad[..., ::-1]
+    return square_root(grad * grad + other * other)
+
+
+EPS.add(
+    "inside",
+    "eps inside the maximum",
+    "u = max(b2 u, |g| + eps), divides by u",
+    "torch.optim, optax, TorchOpt, pytorch_optimizer",
+)
+
+
+@EPS.alternative(
+    "outside",
+    "eps outside the maximum",
+    "u = max(b2 u, |g|), divides by u + eps",
+    "Keras, tf.raw_ops, tfjs, ensmallen, MindSpore, pymc, jax.example_libraries, MLX",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, _eps: maximum(b2 * u, abs(g)),
+        displacement=lambda m, u, lr, c: rule.displacement(m, u + hp.eps, lr, c),
+    ), hp
+
+
+@EPS.alternative(
+    "in the decay", "eps in the decay", "u = max(b2 u + eps, |g|), divides by u", "Paddle"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(infinity_norm=lambda u, g, b2, eps: maximum(b2 * u + eps, abs(g))), hp
+
+
+@EPS.alternative("floor", "eps as a floor", "u = max(b2 u, |g|, eps), divides by u")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    def norm(u: Array, g: Array, b2: Any, eps: Any) -> Array:
+        larger = maximum(b2 * u, abs(g))
+        return maximum(larger, g * 0 + eps)
+
+    return rule._replace(infinity_norm=norm), hp
+
+
+@EPS.alternative(
+    "on the maximum", "eps added to the maximum", "u = max(b2 u, |g|) + eps, divides by u"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(infinity_norm=lambda u, g, b2, eps: maximum(b2 * u, abs(g)) + eps), hp
+
+
+@EPS.alternative(
+    "twice",
+    "eps both inside and outside the maximum",
+    "u = max(b2 u, |g| + eps), divides by u + eps",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        displacement=lambda m, u, lr, c: rule.displacement(m, u + hp.eps, lr, c)
+    ), hp
+
+
+@EPS.alternative("none", "no eps", "u = max(b2 u, |g|), divides by u", "MXNet, the paper")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(infinity_norm=lambda u, g, b2, _eps: maximum(b2 * u, abs(g))), hp
+
+
+CORRECTION.add("yes", "bias correction", "lr / (1 - b1^t)", "all but MLX")
+
+
+@CORRECTION.alternative("none", "no bias correction", "lr", "MLX")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(bias_correction=lambda _b1, _step: 1), hp
+
+
+@CORRECTION.alternative(
+    "extra square root",
+    "an extra square root in the bias correction",
+    "lr sqrt(1 - b2^t) / (1 - b1^t), as in Adam",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        bias_correction=lambda b1, step: (
+            rule.bias_correction(b1, step)
+            / square_root(rule.bias_correction(hp.betas[1], step))
+        )
+    ), hp  # fmt: skip
+
+
+@CORRECTION.alternative(
+    "square root", "the square root of the bias correction", "lr / sqrt(1 - b1^t)"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        bias_correction=lambda b1, step: square_root(rule.bias_correction(b1, step))
+    ), hp
+
+
+@CORRECTION.alternative(
+    "one early",
+    "a bias correction that is one step behind",
+    "lr / (1 - b1^(t-1)) from the second step on",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        bias_correction=lambda b1, step: rule.bias_correction(b1, max(step - 1, 1))
+    ), hp
+
+
+@CORRECTION.alternative(
+    "one late", "a bias correction that is one step ahead", "lr / (1 - b1^(t+1))"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(bias_correction=lambda b1, step: rule.bias_correction(b1, step + 1)), hp
+
+
+@DECAY.alternative("coupled", "coupled weight decay", "g + wd p, after the sign", "torch.optim")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule, replace(hp, decoupled_weight_decay=False)
+
+
+@DECAY.alternative(
+    "coupled before the sign", "weight decay before the sign", "-(g + wd p) when maximizing"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    turned = -hp.weight_decay if hp.maximize else hp.weight_decay
+    return rule._replace(coupled_decay=lambda g, p, _wd: rule.coupled_decay(g, p, turned)), replace(
+        hp, decoupled_weight_decay=False
+    )
+
+
+@DECAY.alternative("none", "weight decay ignored", "g")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule, replace(hp, weight_decay=hp.weight_decay * 0)
+
+
+@DECAY.alternative(
+    "decoupled", "decoupled weight decay", "p - lr wd p_old - step", "optax.adamaxw, Keras"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule, replace(hp, decoupled_weight_decay=True)
+
+
+@DECAY.alternative(
+    "decoupled without lr",
+    "decoupled weight decay that lr does not multiply",
+    "p - wd p_old - step",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(decoupled_decay=lambda p, _lr, wd: wd * p), replace(
+        hp, decoupled_weight_decay=True
+    )
+
+
+@DECAY.alternative(
+    "decoupled after the step",
+    "decoupled weight decay of the new parameter",
+    "(p - step) (1 - lr wd), that is p - lr wd p_old - (1 - lr wd) step",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    kept = 1 - hp.lr * hp.weight_decay
+    return rule._replace(
+        displacement=lambda m, u, lr, c: kept * rule.displacement(m, u, lr, c)
+    ), replace(hp, decoupled_weight_decay=True)
+
+
+COMPLEX.add(
+    "pairs",
+    "complex numbers as pairs of reals",
+    "|re g| and |im g|, each with its own u",
+    "torch.optim",
+)
+
+
+@COMPLEX.alternative(
+    "modulus",
+    "the modulus of complex gradients",
+    "|g| = sqrt((re g)^2 + (im g)^2), one u for both parts",
+    "optax",
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(u, modulus(g), b2, eps)
+    ), hp
+
+
+START.add("zero", "a state of zeros", "m = 0, u = 0")
+
+
+@START.alternative("norm of eps", "a norm that starts at eps", "m = 0, u = eps")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(u * 0 + hp.eps, g, b2, eps)
+    ), hp
+
+
+@START.alternative("norm of one", "a norm that starts at one", "m = 0, u = 1")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(u * 0 + 1, g, b2, eps)
+    ), hp
+
+
+@START.alternative(
+    "first gradient", "a first moment that starts at the first gradient", "m = g, u = 0"
+)
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule._replace(first_moment=lambda _m, g, _b1: g), hp
+
+
+SIGN.add("honoured", "maximize honoured", "-g when maximizing", "torch.optim")
+
+
+@SIGN.alternative("ignored", "maximize ignored", "g, whatever is asked", "OneFlow")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
+    return rule, replace(hp, maximize=False)
+
+
+SCOPE.add("parameter", "a count for each parameter", "t counts its own steps", "torch.optim")
+SCOPE.add("group", "one count for each group", "t counts the steps of its group")
+SCOPE.add("global", "one count for all parameters", "t counts all steps", "optax, Keras")
+
+MISSING.add("untouched", "untouched without a gradient", "p, m, u and t stay", "torch.optim")
+MISSING.add("as zero", "missing gradients taken for zero", "a step with g = 0")
+MISSING.add("raises", "missing gradients not taken", "an error", "optax")
+
+NAN.add("sticks", "NaN that sticks", "m, u and p are NaN from then on", "torch.optim, optax")
+NAN.add(
+    "dropped", "NaN dropped by the norm", "the maximum takes the number", "tf.raw_ops, MindSpore"
+)
+NAN.add("washes out", "NaN that washes out of the norm", "u is NaN for a step", "Paddle")
+NAN.add("skipped", "NaN gradients skipped", "no step is taken")
+NAN.add("raises", "NaN gradients not taken", "an error")
+
+KNOWN_AS = {
+    ("inside", "yes"): ("torch.optim", "optax", "TorchOpt", "pytorch_optimizer"),
+    ("outside", "yes"): (
+        "Keras", "tf.raw_ops", "tfjs", "ensmallen", "MindSpore", "pymc", "jax.example_libraries",
+    ),
+    ("in the decay", "yes"): ("Paddle",),
+    ("none", "yes"): ("MXNet", "the paper"),
+    ("outside", "none"): ("MLX",),
+}  # fmt: skip
+"""Who computes an eps with a bias correction."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One alternative on each axis that the rule has; called as `adamax_core.Rule` is.
+
+    Attributes:
+        eps: of `EPS`.
+        correction: of `CORRECTION`.
+        start: of `START`; what it sets is set in the first step, whatever the state shows before.
+        sign: of `SIGN`.
+        decay: of `DECAY`; None for what the hyperparameters ask for.
+        complex: of `COMPLEX`; the modulus is that of pairs on the last axis.
+
+    >>> from adamax_core import step, init
+    >>> import numpy as np
+    >>> hp = Hyperparameters(lr=1.0, betas=(0.75, 0.5), eps=1.0)
+    >>> p, g = np.zeros(1), np.ones(1)
+    >>> for dialect in (Dialect(), Dialect(eps="none"), Dialect("outside", "none")):
+    ...     print(step(p, g, init(p), hp, rule=dialect)[0])
+    [-0.5]
+    [-1.]
+    [-0.125]
+    """
+
+    eps: str = EPS.specified
+    correction: str = CORRECTION.specified
+    start: str = START.specified
+    sign: str = SIGN.specified
+    decay: str | None = None
+    complex: str = COMPLEX.specified
+
+    def __call__(
+        self,
+        param: Array,
+        grad: Array,
+        exp_avg: Array,
+        exp_inf: Array,
+        step: int,
+        hyperparameters: Hyperparameters,
+        base: Rule = CANONICAL,
+    ) -> Step:
+        """One step; `base` is the canonical rule in the numbers that it is run on."""
+        rule, hp = base, hyperparameters
+        for axis, name in (
+            (EPS, self.eps),
+            (COMPLEX, self.complex),
+            (CORRECTION, self.correction),
+            (SIGN, self.sign),
+            *([(DECAY, self.decay)] if self.decay else []),
+            *([(START, self.start)] if step == 0 else []),
+        ):
+            rule, hp = axis.alternatives[name].change(rule, hp)
+        return rule(param, grad, exp_avg, exp_inf, step, hp)
+
+    @property
+    def known_as(self) -> tuple[str, ...]:
+        """Implementations with this eps and this bias correction."""
+        return KNOWN_AS.get((self.eps, self.correction), ())

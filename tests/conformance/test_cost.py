@@ -1,0 +1,60 @@
+"""What a dialect costs: against numbers that are known in closed form."""
+
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from adamax_conformance.cost import ELEMENTS, cost
+from adamax_conformance.dialects import Dialect
+from adamax_core import Hyperparameters
+
+LAST = Fraction(1, 10**40)
+"""Of fifty digits, more than a few operations can lose."""
+
+
+def test_the_specification_costs_nothing() -> None:
+    assert {each[1:] for each in cost(Dialect(), 1e-6, steps=7)} == {(Decimal(1), Decimal(1))}
+
+
+def test_without_eps_the_first_step_is_that_of_the_sign() -> None:
+    eps = 2.0**-3
+    (only,) = cost(Dialect("none"), 0.5, 1, Hyperparameters(eps=eps), seed=3)
+    grads = [Fraction(g) for g in np.random.default_rng(3).normal(size=ELEMENTS) * 0.5]
+    exact = ELEMENTS / sum((abs(g) / (abs(g) + Fraction(eps)) for g in grads), Fraction(0))
+    assert only.here == only.path
+    assert abs(Fraction(only.here) - exact) < LAST
+
+
+def test_without_bias_correction_a_step_is_smaller_by_the_correction() -> None:
+    costs = cost(Dialect(correction="none"), 1.0, steps=20)
+    assert [each.step for each in costs] == [1, 2, 5, 10, 20]
+    for each in costs:
+        assert abs(Fraction(each.here) - (1 - Fraction(0.9) ** each.step)) < LAST
+    # What is behind it is smaller still.
+    assert all(each.path < each.here for each in costs[1:])
+
+
+def test_the_extra_root_of_decimals() -> None:
+    costs = cost(Dialect(correction="extra square root"), 1.0, steps=2)
+    assert abs(Fraction(costs[-1].here) ** 2 - (1 - Fraction(0.999) ** 2)) < LAST
+
+
+def test_eps_in_the_decay_piles_up() -> None:
+    """For gradients far below eps the norm is eps (1 - b2^t) / (1 - b2), and should be eps."""
+    tiny = 1e-30
+    last = cost(Dialect("in the decay"), tiny, steps=100)[-1]
+    beta2 = Fraction(0.999)
+    # Both norms are off by less than the largest gradient, of which none is above 10 here.
+    off = 2 * 10 * Fraction(tiny) / Fraction(1e-8)
+    assert abs(Fraction(last.here) * (1 - beta2**100) / (1 - beta2) - 1) < off
+
+
+@pytest.mark.parametrize(
+    ("scale", "steps", "text"),
+    [(0.0, 1, "scale = 0.0"), (float("nan"), 1, "scale = nan"), (1.0, 0, "steps = 0")],
+)
+def test_domains(scale: float, steps: int, text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        cost(Dialect(), scale, steps)
