@@ -7,8 +7,8 @@ itself. Its id is ``CLAUSE/name``; its docstring is the note that says why it ex
 
 import inspect
 import zlib
-from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -99,6 +99,7 @@ class Case:
         features: what a backend must offer for it (`adamax_conformance.backend.FEATURES`).
         body: judges a backend; raises `Violation` or `BackendError`.
         trial: makes the run that the case is, where it is one that is judged step by step.
+        beside: the other dtype that it has parameters of, by the dtype of the first.
     """
 
     id: str
@@ -107,6 +108,7 @@ class Case:
     features: frozenset[str]
     body: Callable[[Watched, Data], Finding]
     trial: Callable[[Data], Trial] | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def clause(self) -> str:
@@ -142,6 +144,7 @@ class Cases:
         judged: Collection[str] = EVERYTHING,
         accurate_correction: bool = False,
         also: Callable[[Run, Arrays, Any], Finding] | None = None,
+        beside: Mapping[str, str] | None = None,
     ) -> Callable[[Callable[[Data], Run]], Callable[[Data], Run]]:
         """A case that is a run of steps, judged by `adamax_conformance.judge.judge`."""
 
@@ -152,7 +155,8 @@ class Cases:
             def body(backend: Watched, data: Data) -> Finding:
                 return judge(backend, trial(data), also=also)
 
-            self.all.append(Case(case_id, _note(make), dtypes, frozenset(features), body, trial))
+            needs = frozenset(features)
+            self.all.append(Case(case_id, _note(make), dtypes, needs, body, trial, beside or {}))
             return make
 
         return register

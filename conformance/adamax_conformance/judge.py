@@ -182,7 +182,7 @@ def judge(
         believed = initial(run)
     tally = _Tally()
     if run.saved is not None:
-        _judge_loaded(tally, run.saved, believed)
+        _judge_loaded(tally, judged, run.saved, believed)
         if tally.wrong:
             raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=trial)
     for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
@@ -217,12 +217,16 @@ def judge(
 
 
 def _judge_loaded(
-    tally: _Tally, saved: Mapping[str, Moments], loaded: Mapping[str, Moments]
+    tally: _Tally,
+    judged: Collection[str],
+    saved: Mapping[str, Moments],
+    loaded: Mapping[str, Moments],
 ) -> None:
     """A state that has been loaded is what was saved, before the first step."""
     for name, slot in saved.items():
-        tally.count(0, name, loaded[name].step, slot.step)
-        for part in ("exp_avg", "exp_inf"):
+        if "step" in judged:
+            tally.count(0, name, loaded[name].step, slot.step)
+        for part in (part for part in ("exp_avg", "exp_inf") if part in judged):
             tally.same(0, name, part, getattr(loaded[name], part), getattr(slot, part), "saved")
 
 

@@ -1,7 +1,8 @@
-"""Backends by name: an entry point of the group ``adamax.backends``, or ``py:module:attribute``.
+"""Backends by name: an entry point of the group ``adamax.backends``, or one of your own.
 
-A name may end in options, ``torch?foreach=true&capturable=false``, which become keyword arguments
-of the entry point's function: true, false, numbers, or text.
+Yours is ``py:module:attribute`` or ``cmd:./program arguments``. All but the last may end in
+options, ``torch?foreach=true&capturable=false``, which become keyword arguments of the entry
+point's function: true, false, numbers, or text.
 """
 
 import importlib
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from adamax_conformance.backend import Backend
+from adamax_conformance.protocol import TIMEOUT
 
 GROUP = "adamax.backends"
 
@@ -40,8 +42,12 @@ def available() -> tuple[str, ...]:
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
 
 
-def find(name: str) -> Backend:
+def find(name: str, *, timeout: float = TIMEOUT) -> Backend:
     """The backend of this name, made with its options.
+
+    Args:
+        name: one of the three kinds.
+        timeout: seconds that a program has for each answer.
 
     Raises:
         BackendNotFoundError: unknown, or its framework is not installed.
@@ -50,6 +56,8 @@ def find(name: str) -> Backend:
     >>> find("numpy").name
     'numpy'
     """
+    if name.startswith("cmd:"):
+        return _from_command(name, timeout)
     base, _, query = name.partition("?")
     options = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
     if blank := [key for key, value in options.items() if value == ""]:
@@ -62,11 +70,20 @@ def find(name: str) -> Backend:
     if not points:
         raise BackendNotFoundError(
             f"unknown backend {base!r}: there are {', '.join(available())}, and "
-            "py:module:attribute for your own"
+            "py:module:attribute or 'cmd:./program arguments' for your own"
         )
     with _importing(name):
         target = next(iter(points)).load()
     return _made(name, target, options)
+
+
+def _from_command(name: str, timeout: float) -> Backend:
+    from adamax_conformance.protocol.client import CommandError, ProgramBackend  # noqa: PLC0415 - imports the judge, which the registry serves
+
+    try:
+        return ProgramBackend.of(name, timeout)
+    except CommandError as error:
+        raise BackendNotFoundError(f"backend {name!r}: {error}") from error
 
 
 def _value(text: str) -> Any:

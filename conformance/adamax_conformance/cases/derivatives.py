@@ -267,7 +267,7 @@ def _(backend: Watched, data: Data) -> Finding:
     )
 
 
-@CASES.case("D-4/zero-gradient", dtypes=["float32"], features=["vjp"])
+@CASES.case("D-4/zero-gradient", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """At |0| any slope in [-1, 1] is a subgradient; NaN is none."""
     steps = _smooth(data, EXTREME, 2)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import unvalidated
+from adamax_conformance.backend import LostError, unvalidated
 from adamax_conformance.case import PLAIN, Cases, Data
 from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.judge import Run
@@ -22,10 +22,12 @@ def _refuses(backend: Watched, data: Data, hp: Hyperparameters, what: str) -> Fi
     try:
         backend.init(params, hp)
     except BackendError as error:
+        if isinstance(error.cause, LostError):
+            raise
         if not isinstance(error.cause, ValueError):
             raise Violation(f"{what}: {error}, must be a ValueError") from error
         value = what.rpartition(" ")[2]
-        if value not in str(error.cause):
+        if value not in str(error.cause).lower():
             raise Violation(f"{what}: {error}, which does not show the value") from error
         return Finding(1)
     raise Violation(f"{what} was accepted")
@@ -52,13 +54,13 @@ for _name, _value in BAD_NUMBERS.items():
     _add("H-4", _name, "weight_decay", _value, f"weight_decay = {_value}")
 
 
-@CASES.run("H-5/lr-zero", dtypes=["float32"])
+@CASES.run("H-5/lr-zero")
 def _(data: Data) -> Run:
     """A warm-up starts at zero: the moments move, the parameters do not."""
     return data.run(replace(PLAIN, lr=0.0), steps=2)
 
 
-@CASES.run("H-5/betas-zero", dtypes=["float32"])
+@CASES.run("H-5/betas-zero")
 def _(data: Data) -> Run:
     """beta1 = 0 has no momentum, beta2 = 0 no memory; neither has a logarithm."""
     return data.run(replace(PLAIN, betas=(0.0, 0.0)), steps=3)
@@ -72,7 +74,6 @@ def _(data: Data) -> Run:
 
 @CASES.run(
     "H-6/modes",
-    dtypes=["float32"],
     features=["maximize", "weight_decay", "decoupled_weight_decay"],
 )
 def _(data: Data) -> Run:

@@ -1,6 +1,8 @@
 """What the commands share: the application, exit codes, how they stop, names, the progress bar."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
@@ -11,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adamax_conformance.backend import Backend
+from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.registry import (
     BackendBrokenError,
     BackendNotFoundError,
@@ -59,8 +62,8 @@ Names = Annotated[
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_HELP, autocompletion=complete_name)]
 
 
-def found(name: str) -> Backend:
-    """The backend of this name.
+def found(name: str, timeout: float = TIMEOUT) -> Backend:
+    """The backend of this name; a program has so many seconds for each answer.
 
     Raises:
         typer.Exit: there is none (2), or it cannot be made (3).
@@ -68,8 +71,11 @@ def found(name: str) -> Backend:
     # As for `python -m`: your own backend may be in the folder that you are in.
     if "" not in sys.path:
         sys.path.insert(0, "")
+    # Programs that were started are stopped at the end, also where that is asked for by a signal.
+    if name.startswith("cmd:") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return find(name)
+        return find(name, timeout=timeout)
     except BackendNotFoundError as error:
         raise stop(str(error), Exit.USAGE) from None
     except BackendBrokenError as error:
@@ -83,7 +89,7 @@ def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
     It is drawn where somebody may be looking: when the standard error is a terminal.
     """
     columns = (
-        TextColumn("{task.description:<32}"), BarColumn(), MofNCompleteColumn(),
+        TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:

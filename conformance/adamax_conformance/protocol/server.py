@@ -1,0 +1,142 @@
+"""A program's side of the protocol, with any backend behind it: what `serve` runs.
+
+It is as strict as the judge's side, and says what is wrong with a message, so that whoever writes a
+judge of their own can try it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+from adamax_conformance.backend import Backend
+from adamax_conformance.formats import DTYPES
+from adamax_conformance.judge import stepwise
+from adamax_conformance.protocol import VERSION
+from adamax_conformance.protocol.lines import LineError, from_line, to_line
+from adamax_conformance.schemas import SchemaError, require, schema
+from adamax_conformance.watched import BackendError, MalformedError, Watched
+from adamax_conformance.wire import (
+    Document,
+    WireError,
+    decode_array,
+    decode_hyperparameters,
+    decode_run,
+    encode_arrays,
+    encode_moments,
+)
+
+
+class _Failure(Exception):  # noqa: N818 - an answer, not an error of the server
+    """What is answered where there is nothing else to answer."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def serve(backend: Backend, requests: BinaryIO, answers: BinaryIO) -> None:
+    """Answer the requests, a line each, until ``stop`` or their end."""
+    watched, greeted = Watched(backend), False
+    for line in requests:
+        number = None
+        try:
+            message = from_line(line)
+            number = message["id"] if type(message.get("id")) is int else None
+            command = _command(message)
+            if command == "stop":
+                return
+            if command == "run" and not greeted:
+                raise _Failure("message", "run before hello")  # noqa: TRY301 - answered below
+            answer = _hello(backend, message) if command == "hello" else _run(watched, message)
+            greeted = True
+        except (LineError, SchemaError, WireError) as error:
+            answer = _error("message", str(error))
+        except _Failure as failure:
+            answer = _error(failure.kind, str(failure))
+        answers.write(to_line({"id": number, **answer}))
+        answers.flush()
+
+
+def _error(kind: str, message: str) -> Document:
+    return {"error": {"kind": kind, "message": message}}
+
+
+def _command(message: Document) -> str:
+    command = message.get("command")
+    if command not in ("hello", "run", "stop"):
+        raise _Failure("message", f"command is {command!r}, must be hello, run or stop")
+    require("protocol", message, command)
+    return str(command)
+
+
+def offered() -> tuple[str, ...]:
+    """The features that the protocol has words for."""
+    return tuple(schema("protocol")["$defs"]["offer"]["properties"]["features"]["items"]["enum"])
+
+
+def _hello(backend: Backend, message: Document) -> Document:
+    if message["version"] != VERSION:
+        raise _Failure(
+            "unsupported", f"version {message['version']} of the protocol; this is {VERSION}"
+        )
+    return {
+        "version": VERSION,
+        "name": backend.name,
+        "dtypes": [name for name in DTYPES if name in backend.dtypes],
+        "features": [name for name in offered() if name in backend.features],
+    }
+
+
+def _run(backend: Watched, message: Document) -> Document:
+    hyperparameters, steps = message["hyperparameters"], len(message["grads"])
+    if len(hyperparameters) != max(steps, 1):
+        raise _Failure("message", f"{len(hyperparameters)} hyperparameters for {steps} steps")
+    run = decode_run({**message, "state": None, "hyperparameters": hyperparameters[:steps]})
+    first = decode_hyperparameters(hyperparameters[0])
+    _require_offered(backend, message)
+    try:
+        state = (
+            replace(run, hp=first).start(backend)
+            if message["state"] is None
+            else backend.load(run.params, first, _saved(message["state"]))
+        )
+        before, *after = _encoded(stepwise(backend, run, state))
+    except MalformedError as error:
+        raise _Failure("internal", str(error)) from error
+    except BackendError as error:
+        refused = isinstance(error.cause, ValueError | TypeError)
+        text = str(error.cause) or type(error.cause).__name__
+        raise _Failure("value" if refused else "internal", text) from error
+    return {"initial": before["state"], "records": after}
+
+
+def _saved(state: Document) -> Mapping[str, Mapping[str, Any]]:
+    """A state to be loaded, whatever its arrays are called."""
+    return {
+        name: {key: part if key == "step" else decode_array(part) for key, part in slot.items()}
+        for name, slot in state.items()
+    }
+
+
+def _encoded(steps: Iterator[Any]) -> Iterator[Document]:
+    for params, moments, _ in steps:
+        state = None if moments is None else encode_moments(moments)
+        yield {"params": encode_arrays(params), "state": state}
+
+
+def _require_offered(backend: Watched, message: Document) -> None:
+    """Raise where a run asks for what the answer to hello did not name."""
+    hyperparameters = message["hyperparameters"]
+    asked = {
+        "undecayed": bool(message["undecayed"]),
+        "state_dtype": message["state_dtype"] is not None,
+        "load": message["state"] is not None,
+        "maximize": any(hp["maximize"] for hp in hyperparameters),
+        "decoupled_weight_decay": any(hp["decoupled_weight_decay"] for hp in hyperparameters),
+    }
+    for dtype in sorted({array["dtype"] for array in message["params"].values()}):
+        if dtype not in backend.backend.dtypes:
+            raise _Failure("unsupported", f"{dtype} was not offered in answer to hello")
+    for feature, wanted in asked.items():
+        if wanted and feature not in backend.features:
+            raise _Failure("unsupported", f"{feature} was not offered in answer to hello")

@@ -1,0 +1,198 @@
+"""A harness for an Adamax kernel: adamax-conformance check 'cmd:python3 adamax_harness.py'.
+
+It reads a request a line from the standard input and answers with a line on the standard output, as
+docs/protocol.md of adamax-spec says. The standard error is free: print there. Put your kernel where
+`kernel` is; what is there now is a right one, in plain Python.
+"""
+
+import json
+import math
+import struct
+import sys
+from array import array
+from typing import Any, NamedTuple
+
+OFFER = {
+    "version": 1,
+    "name": "adamax in Python",
+    "dtypes": ["float32", "float64"],
+    "features": ["maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "load"],
+}
+CODES = {"float32": "f", "float64": "d"}
+DOMAINS = {"lr": math.inf, "beta1": 1, "beta2": 1, "eps": math.inf, "weight_decay": math.inf}
+
+
+class Refused(ValueError):  # noqa: N818 - named for what it does
+    """An argument is not accepted; the message shows it, and what would be."""
+
+
+class Tensor(NamedTuple):
+    """An array, row by row, as floats of Python."""
+
+    dtype: str
+    shape: list[int]
+    values: list[float]
+
+
+class Slot(NamedTuple):
+    """What the optimizer remembers of one parameter."""
+
+    step: int
+    exp_avg: Tensor
+    exp_inf: Tensor
+
+
+# ---- your kernel here ---------------------------------------------------------------------------
+
+
+def kernel(
+    param: list[float], grad: list[float], slot: Slot, hp: dict[str, Any]
+) -> tuple[list[float], list[float], list[float]]:
+    """One step of one parameter: the new parameter, first moment and infinity norm.
+
+    They are computed in float64 and rounded once to their dtypes by whoever calls this.
+    """
+    lr, beta1, beta2, eps, decay = (hp[name] for name in DOMAINS)
+    decoupled, t = hp["decoupled_weight_decay"], slot.step + 1
+    # 1 - beta1^t, which would cancel for a beta1 near one
+    correction = -math.expm1(t * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**t  # noqa: PLR2004 - from here on it cancels
+    new_param, new_avg, new_inf = [], [], []
+    for p, grad_, m, u in zip(param, grad, slot.exp_avg.values, slot.exp_inf.values, strict=True):
+        g = -grad_ if hp["maximize"] else grad_
+        if decay != 0 and not decoupled:
+            g += decay * p
+        m_ = beta1 * m + (1 - beta1) * g
+        decayed, size = beta2 * u, abs(g) + eps
+        u_ = decayed if decayed >= size or math.isnan(decayed) else size
+        update = lr / correction * divide(m_, u_)
+        if decay != 0 and decoupled:
+            update += lr * decay * p
+        new_param.append(p - update)
+        new_avg.append(m_)
+        new_inf.append(u_)
+    return new_param, new_avg, new_inf
+
+
+def divide(x: float, y: float) -> float:
+    """A quotient as IEEE 754 has it; Python raises where the divisor is zero."""
+    if y == 0:
+        return math.nan if x == 0 or math.isnan(x) else math.copysign(math.inf, x)
+    return x / y
+
+
+# ---- the harness --------------------------------------------------------------------------------
+
+
+def decode_number(bits: str) -> float:
+    """A float64 of its bits."""
+    return float(struct.unpack(">d", bytes.fromhex(bits))[0])
+
+
+def decode(document: dict[str, Any]) -> Tensor:
+    """An array of its bits; a gradient may be narrower than its parameter."""
+    dtype, shape, raw = document["dtype"], document["shape"], bytes.fromhex(document["bits"])
+    if dtype == "bfloat16":  # the upper half of a float32
+        raw = b"".join(raw[i : i + 2] + b"\0\0" for i in range(0, len(raw), 2))
+    code = {"float16": "e", "bfloat16": "f", **CODES}.get(dtype)
+    if code is None:
+        raise Refused(f"an array of dtype {dtype}: must be float32 or float64")
+    return Tensor(dtype, shape, [x for (x,) in struct.iter_unpack(">" + code, raw)])
+
+
+def encode(tensor: Tensor) -> dict[str, Any]:
+    """The bits of an array."""
+    values = array(CODES[tensor.dtype], tensor.values)
+    if sys.byteorder == "little":
+        values.byteswap()
+    return {"dtype": tensor.dtype, "shape": tensor.shape, "bits": values.tobytes().hex()}
+
+
+def rounded(like: Tensor, values: list[float]) -> Tensor:
+    """The values rounded to the dtype of an array, with its shape."""
+    return Tensor(like.dtype, like.shape, list(array(CODES[like.dtype], values)))
+
+
+def hyperparameters(document: dict[str, Any]) -> dict[str, Any]:
+    """The hyperparameters of a step, inside their domains."""
+    decoded = {**document, **{name: decode_number(document[name]) for name in DOMAINS}}
+    for name, limit in DOMAINS.items():
+        if not 0 <= decoded[name] < limit:
+            raise Refused(f"{name} = {decoded[name]} is outside its domain 0 <= {name} < {limit}")
+    return decoded
+
+
+def require_fit(what: str, tensor: Tensor, param: Tensor) -> None:
+    """Refuse what would have to be broadcast."""
+    if tensor.shape != param.shape:
+        raise Refused(f"{what} has shape {tensor.shape}, its parameter {param.shape}")
+
+
+def begin(params: dict[str, Tensor], saved: dict[str, Any] | None) -> dict[str, Slot]:
+    """The state before the first step: zero, or what is to be loaded."""
+    slots = {}
+    for name, param in params.items():
+        zero = Tensor(param.dtype, param.shape, [0.0] * len(param.values))
+        slots[name] = Slot(0, zero, zero)
+        if saved is not None:
+            slot = saved[name]
+            if set(slot) != {"step", "exp_avg", "exp_inf"}:
+                raise Refused(f"the state of {name} has {sorted(slot)}: not that of Adamax")
+            slots[name] = Slot(slot["step"], decode(slot["exp_avg"]), decode(slot["exp_inf"]))
+            for part in ("exp_avg", "exp_inf"):
+                require_fit(f"{part} of {name}", getattr(slots[name], part), param)
+    return slots
+
+
+def shown(slots: dict[str, Slot]) -> dict[str, Any]:
+    """The state, to be sent."""
+    return {
+        name: {"step": s.step, "exp_avg": encode(s.exp_avg), "exp_inf": encode(s.exp_inf)}
+        for name, s in slots.items()
+    }
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """All the steps of a request."""
+    params = {name: decode(document) for name, document in request["params"].items()}
+    for name, param in params.items():
+        if param.dtype not in CODES:
+            raise Refused(f"{name} has dtype {param.dtype}: must be float32 or float64")
+    hps = [hyperparameters(document) for document in request["hyperparameters"]]
+    slots = begin(params, request["state"])
+    initial, records = shown(slots), []
+    for hp, documents in zip(hps, request["grads"], strict=False):  # without a step, one hp
+        grads = {name: decode(document) for name, document in documents.items()}
+        for name, grad in grads.items():
+            require_fit(f"the gradient of {name}", grad, params[name])
+        for name, grad in grads.items():  # a parameter without a gradient stays as it is
+            param, slot = params[name], slots[name]
+            own = {**hp, "weight_decay": 0.0} if name in request["undecayed"] else hp
+            p, m, u = kernel(param.values, grad.values, slot, own)
+            params[name] = rounded(param, p)
+            slots[name] = Slot(slot.step + 1, rounded(slot.exp_avg, m), rounded(slot.exp_inf, u))
+        sent = {name: encode(param) for name, param in params.items()}
+        records.append({"params": sent, "state": shown(slots)})
+    return {"initial": initial, "records": records}
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request, but for its id."""
+    try:
+        return OFFER if request["command"] == "hello" else run(request)
+    except Refused as error:
+        return {"error": {"kind": "value", "message": str(error)}}
+    except Exception as error:  # noqa: BLE001 - whatever it is, the judge is to hear of it
+        return {"error": {"kind": "internal", "message": f"{type(error).__name__}: {error}"}}
+
+
+def main() -> None:
+    """Answer until ``stop`` or the end of the input."""
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["command"] == "stop":
+            return
+        print(json.dumps({"id": request["id"], **answer(request)}), flush=True)  # noqa: T201 - the answer
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The program that misbehaves, as a backend and as a name on the command line."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from adamax_conformance import skeletons
+from adamax_conformance.protocol.client import ProgramBackend
+
+SKELETONS = Path(skeletons.__file__).parent
+PROGRAM = Path(__file__).with_name("misbehaving.py")
+
+
+@pytest.fixture
+def notes(tmp_path: Path) -> Path:
+    """Where the program writes the numbers of its processes."""
+    return tmp_path / "notes"
+
+
+@pytest.fixture
+def command(notes: Path) -> Callable[[str], str]:
+    """The name of a backend that misbehaves in this way."""
+    return lambda how: (
+        "cmd:" + shlex.join([sys.executable, str(PROGRAM), how, str(notes), str(SKELETONS)])
+    )
+
+
+@pytest.fixture
+def program(command: Callable[[str], str]) -> Iterator[Callable[..., Any]]:
+    """A backend that misbehaves in this way, closed after the test."""
+    made: list[ProgramBackend] = []
+
+    def make(how: str, timeout: float = 60.0) -> ProgramBackend:
+        made.append(ProgramBackend.of(command(how), timeout))
+        return made[-1]
+
+    yield make
+    for backend in made:
+        backend.close()
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and is no zombie."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+@pytest.fixture
+def survivors(notes: Path) -> Callable[[], list[int]]:
+    """Processes of the notes that are still there; a killed one has a moment to go."""
+
+    def still() -> list[int]:
+        pids = [int(word) for word in notes.read_text().split()]
+        assert pids
+        for _ in range(500):
+            if not any(map(_runs, pids)):
+                break
+            time.sleep(0.01)
+        return [pid for pid in pids if _runs(pid)]
+
+    return still

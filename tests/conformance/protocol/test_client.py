@@ -1,0 +1,140 @@
+"""A program as a backend: names, states, what can be sent, and its end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from adamax_conformance.backend import Moments
+from adamax_conformance.case import PLAIN
+from adamax_conformance.judge import Run
+from adamax_conformance.protocol.client import ProgramBackend, RefusedError
+from adamax_conformance.protocol.printable import printable
+from adamax_conformance.registry import BackendNotFoundError, find
+from adamax_core.conformance import backend as reference
+
+ONES = {"w": np.ones(3, np.float32)}
+MAIN = [sys.executable, "-c", "from adamax_conformance.cli import app; app()"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("cmd:", "there is no command: write cmd:./program arguments"),
+        ("cmd:''", "there is no command"),
+        ("cmd:no-such-program --fast", "there is no program 'no-such-program' here"),
+        ("cmd:./a 'b", "the command cannot be read: No closing quotation"),
+        ("cmd:/etc/passwd", "there is no program '/etc/passwd' here"),
+    ],
+)
+def test_command_that_cannot_be_run_is_no_backend(name: str, message: str) -> None:
+    with pytest.raises(BackendNotFoundError, match=message):
+        find(name)
+
+
+def test_file_that_is_no_program_is_broken(tmp_path: Path) -> None:
+    file = tmp_path / "program"
+    file.write_bytes(b"\x7fnothing")
+    file.chmod(0o755)
+    backend = find(f"cmd:{file}")
+    with pytest.raises(Exception, match=r"hello: the program cannot be started: .*Exec format"):
+        backend.init(ONES, PLAIN)
+
+
+def test_steps_one_by_one_give_what_the_whole_run_gives(program: Callable[..., Any]) -> None:
+    backend = program("right")
+    grads = [ONES, {}, {"w": -ONES["w"]}]
+    shown = backend.trajectory(Run(ONES, grads, PLAIN))
+    params, state = ONES, backend.init(ONES, PLAIN)
+    for grad, (expected, moments) in zip(grads, shown[1:], strict=True):
+        params, state = backend.step(params, grad, state, PLAIN)
+        assert params["w"].tobytes() == expected["w"].tobytes()
+        for name, slot in backend.moments(state).items():
+            assert all(map(np.array_equal, slot, moments[name]))
+    assert state.moments["w"].step == 2
+
+
+def test_loaded_state_is_gone_on_from(program: Callable[..., Any]) -> None:
+    saved = {"w": Moments(6, ONES["w"], ONES["w"])._asdict()}
+    mine, right = program("right"), reference()
+    _, state = mine.step(ONES, ONES, mine.load(ONES, PLAIN, saved), PLAIN)
+    _, expected = right.step(ONES, ONES, right.load(ONES, PLAIN, saved), PLAIN)
+    assert state.moments["w"].step == expected.step["w"] == 7
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.bool_])
+def test_gradient_that_the_protocol_has_no_dtype_for_is_refused(
+    dtype: Any, program: Callable[..., Any]
+) -> None:
+    backend = program("right")
+    with pytest.raises(TypeError, match=r"one of float16, .* can be sent"):
+        backend.step(ONES, {"w": np.ones(3, dtype)}, backend.init(ONES, PLAIN), PLAIN)
+
+
+def test_parameters_are_those_of_the_state(program: Callable[..., Any]) -> None:
+    backend = program("right")
+    with pytest.raises(ValueError, match="changed between two steps"):
+        backend.step({"w": 2 * ONES["w"]}, ONES, backend.init(ONES, PLAIN), PLAIN)
+
+
+def test_refusal_is_a_value_error_and_the_process_goes_on(program: Callable[..., Any]) -> None:
+    backend = program("right")
+    state = backend.init(ONES, PLAIN)
+    pid = backend._process.pid
+    with pytest.raises(RefusedError, match=r"gradient of w has shape \[1\]"):
+        backend.step(ONES, {"w": np.ones(1, np.float32)}, state, PLAIN)
+    backend.step(ONES, ONES, state, PLAIN)
+    assert backend._process.pid == pid
+
+
+def test_what_the_protocol_does_not_have_says_so(program: Callable[..., Any]) -> None:
+    backend: ProgramBackend = program("right")
+    with pytest.raises(NotImplementedError, match="no derivatives"):
+        backend.vjp("lr", None)  # type: ignore[arg-type]  # nothing is looked at
+    with pytest.raises(NotImplementedError, match="no devices"):
+        backend.placement()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain [bold] text", "plain [bold] text"),
+        ("\x1b[31m\x07\u202e\ud800\n", "\\x1b[31m\\x07\\u202e\\ud800\\n"),
+        ("x" * 400, "x" * 148 + "..." + "x" * 148),
+        ("\0" * 250, "\\x00" * 37 + "..." + "\\x00" * 37),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text) == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_nothing_outlives_a_judge_that_is_interrupted(
+    number: int, command: Callable[[str], str], notes: Path, survivors: Callable[[], list[int]]
+) -> None:
+    arguments = ["check", command("deaf"), "--clause", "A-4", "--timeout", "600"]
+    judge = subprocess.Popen([*MAIN, *arguments], stdout=subprocess.DEVNULL)
+    for _ in range(6000):
+        if notes.exists() and notes.read_text().endswith("\n"):
+            break
+        time.sleep(0.01)
+    os.kill(judge.pid, number)
+    assert judge.wait(60) != 0
+    assert survivors() == []
+
+
+@pytest.mark.slow
+def test_nothing_outlives_a_judge_that_is_done(
+    command: Callable[[str], str], survivors: Callable[[], list[int]]
+) -> None:
+    arguments = ["check", command("does-not-stop"), "--clause", "A-4", "--dtype", "float32"]
+    subprocess.run([*MAIN, *arguments], check=True, timeout=120, stdout=subprocess.DEVNULL)
+    assert survivors() == []
