@@ -1,0 +1,232 @@
+"""What a whole trajectory may give: each step goes on from all that the one before it allowed.
+
+Whoever runs a vector goes on from numbers of their own, which nobody looks at on the way. So the
+intervals are those along the trajectory, as in the judge where a backend shows no state; at the few
+steps of a vector they are still narrow.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.backend import Moments
+from adamax_conformance.carried import NOTHING_SAID
+from adamax_conformance.formats import Format, computed_in, dtype_of, format_of
+from adamax_conformance.judge import Run, Trial
+from adamax_conformance.oracle import QUANTITIES, Allowed, allowed, pairs
+from adamax_conformance.wire import decode_number, encode_number
+
+LONGEST = 600
+"""Characters of a rational; a longer one is left out, and the interval says what is needed."""
+
+_DIGITS_A_BIT = math.log10(2)
+
+NOT_FINITE = "not finite"
+SPECIAL = ("nan", "inf", "-inf", NOT_FINITE)
+"""What stands for an interval where the rule gives no number."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """What one real number may be.
+
+    Attributes:
+        low: the least; above a format's largest number there is infinity.
+        high: the greatest.
+        exact: what the rule gives, as ``p/q``; None where that is too long.
+        special: one of `SPECIAL` where it is no number, which then decides.
+        free: nothing is said: a divisor that may be zero.
+    """
+
+    low: float = -math.inf
+    high: float = math.inf
+    exact: str | None = None
+    special: str | None = None
+    free: bool = False
+
+    def document(self) -> Any:
+        """As JSON; null where nothing is said."""
+        if self.free:
+            return None
+        if self.special is not None:
+            return {"special": self.special}
+        return {
+            "exact": self.exact,
+            "low": encode_number(self.low),
+            "high": encode_number(self.high),
+        }
+
+    @classmethod
+    def of(cls, document: Any) -> "Element":
+        """The element of a document that `document` made."""
+        if document is None:
+            return cls(free=True)
+        if "special" in document:
+            return cls(special=document["special"])
+        low, high = decode_number(document["low"]), decode_number(document["high"])
+        return cls(low, high, document["exact"])
+
+
+@dataclass(frozen=True)
+class Elements:
+    """What each real of an array may be: row by row, of a complex number the real part first."""
+
+    all: tuple[Element, ...]
+
+    @cached_property
+    def _bounds(self) -> tuple[Any, Any, Mapping[str, Any], Any]:
+        special = np.array([each.special or "" for each in self.all], dtype=object)
+        return (
+            np.array([each.low for each in self.all], dtype=np.float64),
+            np.array([each.high for each in self.all], dtype=np.float64),
+            {each: special == each for each in SPECIAL},
+            np.array([each.free for each in self.all], dtype=bool),
+        )
+
+    def outside(self, array: Any) -> list[int]:
+        """The indices of the reals of an array that are not what they may be."""
+        got = np.asarray(pairs(array)).astype(np.float64).reshape(-1)
+        low, high, special, free = self._bounds
+        right = (low <= got) & (got <= high)
+        for text, what in {
+            "nan": np.isnan(got),
+            "inf": got == np.inf,
+            "-inf": got == -np.inf,
+            NOT_FINITE: ~np.isfinite(got),
+        }.items():
+            right = np.where(special[text], what, right)
+        return [int(index) for index in np.flatnonzero(~(right | free))]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What one parameter may be after a step.
+
+    Attributes:
+        step: how many steps it has taken.
+        kept: it had no gradient: every bit is as before the step.
+        quantities: of ``exp_avg``, ``exp_inf`` and ``param``, those that are compared.
+    """
+
+    step: int
+    kept: bool
+    quantities: Mapping[str, Elements]
+
+
+def expected(trial: Trial) -> list[dict[str, Expected]]:
+    """What each parameter may be after each step of a run.
+
+    The parameters themselves are always among it, for those who cannot show more.
+    """
+    run = trial.run
+    wanted = [each for each in QUANTITIES if each == "param" or each in trial.judged]
+    params: dict[str, Any] = dict(run.params)
+    moments = {name: _initial(run, name) for name in params}
+    steps = []
+    for index, grads in enumerate(run.grads):
+        hp = run.at(index)
+        for name, grad in grads.items():
+            bounds = allowed(
+                params[name],
+                grad,
+                moments[name],
+                replace(hp, weight_decay=0.0) if name in run.undecayed else hp,
+                accurate_correction=trial.accurate_correction,
+            )
+            params[name] = bounds["param"]
+            moments[name] = Moments(moments[name].step + 1, bounds["exp_avg"], bounds["exp_inf"])
+            if _moves_nothing(run, name, index):
+                params[name] = run.params[name]
+        steps.append(
+            {
+                name: Expected(slot.step, name not in grads, _shown(params[name], slot, wanted))
+                for name, slot in moments.items()
+            }
+        )
+    return steps
+
+
+def _moves_nothing(run: Run, name: str, index: int) -> bool:
+    """Whether N-1 says that a parameter is where it began: no gradient so far was other than zero.
+
+    The interval cannot: a norm that is stored in half precision may be zero.
+    """
+    normal = computed_in(format_of(run.params[name].dtype)).normal
+    hps = [run.at(step) for step in range(index + 1)]
+    return (
+        run.saved is None
+        and all(hp.eps >= normal and hp.weight_decay == 0 for hp in hps)
+        and not any(np.any(grads[name]) for grads in run.grads[: index + 1] if name in grads)
+    )
+
+
+def _initial(run: Run, name: str) -> Moments:
+    if run.saved is not None:
+        return run.saved[name]
+    dtype = None if run.state_dtype is None else dtype_of(run.state_dtype)
+    zero = np.zeros_like(run.params[name], dtype=dtype)
+    return Moments(0, zero, zero)
+
+
+def _shown(param: Any, moments: Moments, wanted: Collection[str]) -> dict[str, Elements]:
+    held = {"exp_avg": moments.exp_avg, "exp_inf": moments.exp_inf, "param": param}
+    return {
+        quantity: _bounded(held[quantity])
+        if isinstance(held[quantity], Allowed)
+        else _given(held[quantity])
+        for quantity in wanted
+    }
+
+
+def _given(array: Any) -> Elements:
+    """Before its first step an array is what was given."""
+    return Elements(
+        tuple(
+            Element(x, x, str(Fraction(x))) if math.isfinite(x) else Element(special=str(x))
+            for x in map(float, pairs(array).reshape(-1))
+        )
+    )
+
+
+def _bounded(bound: Allowed) -> Elements:
+    value, error = bound.carried.value.reshape(-1), bound.carried.error.reshape(-1)
+    special = np.asarray(bound.special).reshape(-1)
+    return Elements(
+        tuple(
+            _element(value[i], error[i], float(special[i]), bound.carried.format, bound)
+            for i in range(value.size)
+        )
+    )
+
+
+def _element(
+    value: Fraction, error: Fraction, special: float, format_: Format, bound: Allowed
+) -> Element:
+    if not math.isfinite(special):
+        return Element(special=NOT_FINITE if bound.either_special else str(special))
+    if error >= NOTHING_SAID:
+        return Element(free=True)
+    # No negative zero, which is equal to zero and looks like another bound.
+    low = 0.0 - _rounded_up(error - value, format_)
+    return Element(low, _rounded_up(value + error, format_), _text(value))
+
+
+def _rounded_up(value: Fraction, format_: Format) -> float:
+    """The least float64 that is not below the value; infinity beyond the format."""
+    if value > format_.largest:
+        return math.inf
+    try:
+        near = float(value)
+    except OverflowError:
+        return -float(np.finfo(np.float64).max)
+    return near if near >= value else math.nextafter(near, math.inf)
+
+
+def _text(value: Fraction) -> str | None:
+    bits = value.numerator.bit_length() + value.denominator.bit_length()
+    return None if bits * _DIGITS_A_BIT > LONGEST else str(value)

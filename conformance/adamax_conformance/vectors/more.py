@@ -1,0 +1,173 @@
+"""Where the vectors come from: the cases of the judge on little data, and some of their own.
+
+A case draws its data from a `Data`; here that is one of small shapes. A few cases are too long for
+a file that people read; what they show is shown here by shorter ones. Cases that look at something
+else than a run of steps (memory, dtypes, derivatives) have no vector.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamax_conformance.backend import unvalidated
+from adamax_conformance.case import EXTREME, PLAIN, Case, Cases, Data
+from adamax_conformance.cases import CASES
+from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_NUMBERS
+from adamax_conformance.formats import WITH_COMPLEX
+from adamax_conformance.judge import Run, Trial
+from adamax_core import Hyperparameters
+
+MORE = Cases()
+
+LEFT_OUT = {
+    "A-2/coupled": "a hundred numbers; A-2/without-eps is the short one",
+    "A-6/many-steps": "300 steps; A-6/ten-steps is the short one",
+    "S-9/long": "1037 elements; S-9/tail is the short one",
+    "S-9/many": "20 parameters; S-9/several is the short one",
+}
+"""Cases that are a run, and are no vector all the same, with the reason."""
+
+
+class Small(Data):
+    """Data of a size that people can read."""
+
+    def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
+        """Of two small parameters, unless told otherwise."""
+        return super().params(shapes or {"w": (2, 2), "b": (3,)})
+
+
+class Source(NamedTuple):
+    """A vector without what is computed of it; its id may still get a number."""
+
+    id: str
+    note: str
+    dtype: str
+    flags: tuple[str, ...]
+    trial: Trial
+    refused: bool = False
+
+
+@MORE.run("A-2/without-eps", features=["weight_decay"], judged=["exp_avg", "exp_inf"])
+def _(data: Data) -> Run:
+    """Coupled decay goes through both moments; without eps nothing else is in the norm."""
+    params = {"w": data.normal((6,))}
+    grads = [{"w": data.normal((6,))} for _ in range(3)]
+    return Run(params, grads, replace(EXTREME, weight_decay=0.3, eps=0.0))
+
+
+@MORE.run("A-6/ten-steps", judged=["param"])
+def _(data: Data) -> Run:
+    """Ten steps: a correction that is dropped after some, or counts wrongly later, shows."""
+    params = {"w": data.array(np.zeros(1))}
+    grads = [{"w": data.array([1.0])} for _ in range(10)]
+    return Run(params, grads, Hyperparameters(lr=0.5, betas=(0.875, 0.5), eps=2.0**-10))
+
+
+@MORE.run("S-1/zero", dtypes=WITH_COMPLEX)
+def _(data: Data) -> Run:
+    """From any other state than zero the first step comes out otherwise."""
+    return data.run(PLAIN, steps=1)
+
+
+@MORE.run("S-5/float32-gradients", dtypes=["float16", "bfloat16"])
+def _(data: Data) -> Run:
+    """Gradients that were accumulated in float32 for half precision parameters."""
+    return _with_gradients(data, np.float32)
+
+
+@MORE.run("S-5/float16-gradients", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """Gradients of a model that runs in half precision, for the float32 copy of its weights."""
+    return _with_gradients(data, np.float16)
+
+
+def _with_gradients(data: Data, dtype: Any) -> Run:
+    run = data.run(PLAIN, steps=2)
+    return replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
+
+
+@MORE.run("S-9/tail", judged=["param"])
+def _(data: Data) -> Run:
+    """Longer than a vector register, and no multiple of one: the tail is stepped as the rest."""
+    params = {"w": data.array(np.zeros(43))}
+    grads = [{"w": data.normal((43,)) * data.array(scale)} for scale in (1.0, 2.0**-6)]
+    return Run(params, grads, PLAIN)
+
+
+@MORE.run("S-9/several", dtypes=["float32"], judged=["param"])
+def _(data: Data) -> Run:
+    """Several parameters, none of which gets what is another's."""
+    params = {f"w{i}": data.normal((2,)) for i in range(6)}
+    return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
+
+
+def _bad(field: str, value: Any) -> Callable[[Data], Run]:
+    def make(data: Data) -> Run:
+        params = {"w": data.array([1.0, 0.5])}
+        return Run(params, [params], unvalidated(PLAIN, **{field: value}))
+
+    return make
+
+
+def _misfit(make: Callable[[Data], Any]) -> Callable[[Data], Run]:
+    """A run whose first step is right, and whose second has a gradient that does not fit."""
+
+    def run(data: Data) -> Run:
+        params = {"a": data.normal((3,)), "w": data.normal((4,))}
+        return Run(params, [data.grads(params), {"a": data.normal((3,)), "w": make(data)}], PLAIN)
+
+    return run
+
+
+_REFUSED: dict[str, Callable[[Data], Run]] = {
+    **{f"H-1/{name}": _bad("lr", value) for name, value in BAD_NUMBERS.items()},
+    **{f"H-2/{name}": _bad("eps", value) for name, value in BAD_NUMBERS.items()},
+    **{f"H-3/beta1-{k}": _bad("betas", (value, 0.875)) for k, value in BAD_BETAS.items()},
+    **{f"H-3/beta2-{k}": _bad("betas", (0.75, value)) for k, value in BAD_BETAS.items()},
+    **{f"H-4/{name}": _bad("weight_decay", value) for name, value in BAD_NUMBERS.items()},
+    "S-10/shape": _misfit(lambda data: data.normal((3,))),
+    "S-10/one-for-many": _misfit(lambda data: data.normal((1,))),
+    "S-10/scalar": _misfit(lambda data: data.normal(())),
+    "S-10/column": _misfit(lambda data: data.normal((4, 1))),
+    "S-10/kind": _misfit(lambda data: data.normal((4,)).astype(np.complex64)),
+    "S-10/real-for-complex": _misfit(lambda _data: np.ones(4, np.float32)),
+}
+_OWN_NOTES = {
+    "S-10/one-for-many": "A gradient of one number for all would broadcast.",
+    "S-10/scalar": "And so would a number without a shape.",
+    "S-10/column": "A column for a row broadcasts to a square.",
+    "S-10/kind": "A complex gradient for a real parameter would lose its imaginary part.",
+}
+
+
+def sources() -> Iterator[Source]:
+    """Every vector that there is a definition of."""
+    for case in (*CASES, *MORE.all):
+        if case.trial is not None and case.id not in LEFT_OUT:
+            yield from _of(case)
+    cases = {case.id: case for case in CASES}
+    for name, make in _REFUSED.items():
+        known = cases.get(name)
+        dtype = "complex64" if name == "S-10/real-for-complex" else "float32"
+        yield Source(
+            id=f"{name}[{dtype}]",
+            note=_OWN_NOTES[name] if known is None or name in _OWN_NOTES else known.note,
+            dtype=dtype,
+            flags=tuple(sorted(known.features)) if known else (),
+            trial=Trial(make(_data(dtype, name)), judged=()),
+            refused=True,
+        )
+
+
+def _of(case: Case) -> Iterator[Source]:
+    for dtype in case.dtypes:
+        if case.trial is not None:
+            trial = case.trial(_data(dtype, case.id))
+            flags = tuple(sorted(case.features))
+            yield Source(f"{case.id}[{dtype}]", case.note, dtype, flags, trial)
+
+
+def _data(dtype: str, name: str) -> Data:
+    return Small(dtype, 0, name)
