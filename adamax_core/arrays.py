@@ -4,6 +4,7 @@ Half precision is computed in float32 and stored once (N-1); a complex array is 
 reals (A-9). Arrays are NumPy's, object arrays included, or real ones of the array API standard.
 """
 
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -65,7 +66,8 @@ def require_real_dtype(dtype: Any) -> None:
 def widen(*arrays: Array) -> tuple[Array, ...]:
     """Real arrays in one dtype of at least float32; complex ones as pairs on a new last axis."""
     xp = arrays[0].__array_namespace__()
-    dtype = xp.result_type(*(array.dtype for array in arrays), xp.float32)
+    # Two at a time, from float32: float16 and bfloat16 have no dtype in common by themselves.
+    dtype = reduce(xp.result_type, (array.dtype for array in arrays), xp.float32)
     widened = (xp.astype(xp.asarray(array), dtype, copy=False) for array in arrays)
     if kind(arrays[0]) != "complex":
         return tuple(widened)

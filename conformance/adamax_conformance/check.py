@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -52,9 +53,8 @@ def selected(
 def _known(wanted: Iterable[str] | None, known: Collection[str], what: str) -> Collection[str]:
     chosen = [wanted] if isinstance(wanted, str) else list(wanted or known)
     for unknown in (each for each in chosen if each not in known):
-        there_are = (
-            "`adamax-conformance list cases` has them" if what == "case" else ", ".join(known)
-        )
+        near = ", ".join(get_close_matches(unknown, known)) or "those that `list cases` shows"
+        there_are = near if what == "case" else ", ".join(known)
         raise ValueError(f"unknown {what} {unknown!r}: there are {there_are}")
     return chosen
 
@@ -90,8 +90,8 @@ def check(
         BackendBrokenError: a name whose backend cannot be imported.
 
     >>> report = check("numpy", clauses=["A-5"], dtypes=["float32"])
-    >>> report.conformant, len(report.results)
-    (True, 3)
+    >>> str(report.verdict), len(report.results)
+    ('passes in part', 3)
     """
     chosen = selected(clauses, dtypes, cases)
     subject = Subject(backend, seed=seed, expect=expect)
@@ -150,6 +150,7 @@ class Subject:
             visible=self._backend.visible,
             seed=self._seed,
             named=self._named,
+            partial=len(results) < len(selected()),
         )
 
     def investigated(self, report: Report) -> Report:
@@ -162,7 +163,11 @@ class Subject:
                 minimal = smallest(self._backend, result.minimal)
             results.append(replace(result, minimal=minimal))
         # A run that goes astray may be that of a dialect; a refusal that is missing is none.
-        diagnosis = diagnose(self._backend.backend).sentence if seen else ""
+        diagnosis = ""
+        if seen:
+            dialect = diagnose(self._backend.backend)
+            elsewhere = "the dialect is the canonical one: the fault is elsewhere"
+            diagnosis = elsewhere if dialect.canonical else dialect.sentence
         return replace(report, results=tuple(results), diagnosis=diagnosis)
 
 

@@ -245,6 +245,11 @@ class Enclosed:
         part = np.where(self.low >= NOTHING_SAID, 0, part)
         return np.where(part <= _DOWN, part, np.nan).astype(np.float64)
 
+    def about(self, got: Any) -> Any:
+        """About how many errors off each of these floats is; infinity where that cannot be said."""
+        off = abs(np.asarray(got, _FLOAT) - self.value) / self.low
+        return np.where(np.isnan(off), np.inf, off)
+
 
 def looser(
     one: Callable[..., Enclosed], other: Callable[..., Enclosed]

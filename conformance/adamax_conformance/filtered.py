@@ -29,10 +29,14 @@ from adamax_conformance.oracle import (
     special_values,
     with_numbers,
 )
+from adamax_conformance.remembered import remembered
 from adamax_core import CANONICAL, Hyperparameters
 
 FEW = 8
 """So many elements are as fast on exact numbers."""
+
+
+_AT_ONCE = 64
 
 
 class Bound(Protocol):
@@ -71,15 +75,27 @@ class Filtered:
     exact: Callable[[Any], Allowed]
 
     def excess(self, got: Any) -> Any:
-        """As that of `Allowed`; where an element is surely right, at least what it is there."""
+        """As that of `Allowed`; where an element is surely right, at least what it is there.
+
+        What is not sure is asked of the exact numbers, the furthest off first, until one is wrong;
+        the rest are not looked at then, and zero.
+        """
         got = np.asarray(got).astype(np.float64)
         with np.errstate(all="ignore"):
             excess = np.broadcast_to(self.known.used(got), got.shape).copy()
+            off = np.broadcast_to(self.known.about(got), got.shape)
         special = ~np.isfinite(self.special.value)
         excess[special] = self.special.excess(got)[special]
-        unsure = np.isnan(excess)
-        if np.any(unsure):
-            excess[unsure] = self.exact(unsure).excess(got[unsure])
+        unsure = np.flatnonzero(np.isnan(excess))
+        excess[np.isnan(excess)] = 0
+        furthest = unsure[np.argsort(-off.reshape(-1)[unsure], kind="stable")]
+        for few in np.array_split(furthest, -(-len(furthest) // _AT_ONCE) or 1):
+            flat = np.zeros(got.size, bool)
+            flat[few] = True
+            mask = flat.reshape(got.shape)
+            excess[mask] = self.exact(mask).excess(got[mask])
+            if np.any(excess[mask] > 1):
+                break
         return excess
 
     def interval(self, index: tuple[int, ...]) -> str:
@@ -102,6 +118,7 @@ class Filtered:
         return np.broadcast_to(says, self.special.value.shape) | ~np.isfinite(self.special.value)
 
 
+@remembered
 def bounds(
     param: Any,
     grad: Any,
@@ -156,7 +173,7 @@ def _enclosed(
     hp = with_numbers(hp, Fraction)
     special = special_values(given, step, hp, computed_in(state_format))
     correct = admitted(state_format, accurate_correction=accurate_correction).bias_correction
-    first = Observed(looser(CANONICAL.first_moment, interpolated), after[0])
+    first = Observed(_at_least(looser(CANONICAL.first_moment, interpolated)), after[0])
     norm = Observed(CANONICAL.infinity_norm, after[1])
     rule = CANONICAL._replace(
         first_moment=first,

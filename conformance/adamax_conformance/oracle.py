@@ -15,7 +15,6 @@ import numpy as np
 from adamax_conformance.backend import Moments, unvalidated
 from adamax_conformance.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
 from adamax_conformance.formats import Format, coarser, computed_in, format_of
-from adamax_conformance.remembered import remembered
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
 BEYOND = Fraction(2) ** 5000
@@ -45,6 +44,11 @@ def with_numbers(hp: Hyperparameters, number: Callable[[Any], Any]) -> Hyperpara
 def interpolated(exp_avg: Any, grad: Any, beta1: Any) -> Any:
     """A-4 as one interpolation, the other common way to write it."""
     return exp_avg + (1 - beta1) * (grad - exp_avg)
+
+
+def factored(exp_avg: Any, grad: Any, beta1: Any) -> Any:
+    """A-4 for equal weights, as XLA compiles it: the sum first, which may overflow."""
+    return beta1 * (exp_avg + grad)
 
 
 def shrunk(param: Any, lr: Any, weight_decay: Any) -> Any:
@@ -100,6 +104,12 @@ def _in_any_association(
     return any_association
 
 
+def _average(scalars: Format) -> Callable[..., Carried]:
+    either = _either(CANONICAL.first_moment, interpolated)
+    equal = _in_any_association(either, (factored,), scalars)
+    return lambda m, g, beta1: (equal if beta1 == 1 - beta1 else either)(m, g, beta1)
+
+
 def _corners(numbers: Sequence[Any]) -> list[Any]:
     """Of each array its smallest and its largest magnitude but zero, on an axis of its own."""
     arrays = [index for index, each in enumerate(numbers) if isinstance(each, Carried)]
@@ -132,7 +142,7 @@ def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
     scalars = computed_in(format_)
     accurate, subtracted = _accurate_correction(scalars), _subtracted_correction(scalars)
     return CANONICAL._replace(
-        first_moment=_either(CANONICAL.first_moment, interpolated),
+        first_moment=_average(scalars),
         bias_correction=accurate if accurate_correction else _either(accurate, subtracted),
         displacement=_in_any_association(CANONICAL.displacement, _DISPLACEMENTS, scalars),
         decoupled_decay=_in_any_association(
@@ -237,7 +247,6 @@ class Observed:
         return self.gave if self.reported is None else self.gave.around(self.reported)
 
 
-@remembered
 def allowed(
     param: Any,
     grad: Any,
@@ -308,15 +317,18 @@ def special_values(
     """The rule on floats: only infinities and NaN matter of it.
 
     It is run in the widest range that the platform has, so that what is finite stays finite, and in
-    that of the format. Where the two differ in being NaN, or a hyperparameter is lost in the format,
-    the way of computing decides which it is: an infinity times what was flushed to zero is NaN.
+    that of the format. Where the two differ in being NaN, or a hyperparameter or the moment is lost
+    in the format, the way of computing decides which it is: what was flushed to zero, times an
+    infinity or divided by zero, is NaN.
     """
     wide = _on_floats(arrays, step, hp, np.dtype(np.longdouble))
     narrow = _on_floats(arrays, step, hp, format_.dtype)
     lost = _loses_scalars(hp, format_)
+    vanishing = (wide[0] != 0) & (abs(wide[0]) < 2 * float(format_.normal))
     found = {}
     for quantity, one, other in zip(QUANTITIES, wide, narrow, strict=True):
-        differ = ~np.isfinite(one) & (np.isnan(one) != np.isnan(other))
+        differ = np.isnan(one) != np.isnan(other)
+        differ = (differ | vanishing if quantity == "param" else differ) & ~np.isfinite(one)
         either = quantity == "exp_avg" or lost or bool(np.any(differ))
         found[quantity] = Special(_as_float64(one), either)
     return found

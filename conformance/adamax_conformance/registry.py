@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from adamax_conformance.backend import Backend
+from adamax_conformance.blame import blamed
 from adamax_conformance.protocol import TIMEOUT
 
 GROUP = "adamax.backends"
@@ -110,10 +111,12 @@ def _importing(name: str) -> Iterator[None]:
                 f"backend {name!r} needs {missing}, which is not installed; from a checkout: "
                 f"pip install -c constraints.txt '.[{FRAMEWORKS[missing]}]'"
             ) from error
-        raise BackendBrokenError(f"backend {name!r} cannot be imported: {error}") from error
+        raise BackendBrokenError(
+            f"backend {name!r} cannot be imported: {error}{blamed(error)}"
+        ) from error
     except (Exception, SystemExit) as error:
         raise BackendBrokenError(
-            f"backend {name!r} cannot be imported: {type(error).__name__}: {error}"
+            f"backend {name!r} cannot be imported: {type(error).__name__}: {error}{blamed(error)}"
         ) from error
 
 
@@ -176,7 +179,7 @@ def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
             backend = target(**options)
         except (Exception, SystemExit) as error:
             raise BackendBrokenError(
-                f"backend {name!r} cannot be made: {type(error).__name__}: {error}"
+                f"backend {name!r} cannot be made: {type(error).__name__}: {error}{blamed(error)}"
             ) from error
     try:
         return require_backend(backend)

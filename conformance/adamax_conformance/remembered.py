@@ -15,8 +15,8 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIMIT = 40_000
-"""How many elements of arrays are remembered: about as many as two dtypes of all cases have."""
+LIMIT = 400_000
+"""How many elements of argument arrays are remembered: some dtypes of all cases have as many."""
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:

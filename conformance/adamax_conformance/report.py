@@ -45,6 +45,7 @@ class Verdict(StrEnum):
     """What a report says as a whole."""
 
     CONFORMANT = "conformant"
+    PARTIAL = "passes in part"
     DEVIATES = "deviates as documented"
     NOT_CONFORMANT = "not conformant"
     INCOMPLETE = "incomplete"
@@ -117,7 +118,7 @@ class ConformanceError(AssertionError):
 
 # Judged by the quantity of their own line, without any mode; the step before its correction, since
 # with beta1 = 0 it is judged without one.
-_PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
+PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
 
 _DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.XFAIL)
 
@@ -135,6 +136,7 @@ class Report:
         seed: of the data.
         diagnosis: which dialect it computes, in a sentence, where something fails.
         named: how the command line names it; empty where it has no name there.
+        partial: whether only some clauses, dtypes or cases were asked for.
     """
 
     backend: str
@@ -145,6 +147,7 @@ class Report:
     seed: int = 0
     diagnosis: str = ""
     named: str = ""
+    partial: bool = False
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -177,7 +180,7 @@ class Report:
         if not self.visible:
             return None
         failed = self.failed_clauses
-        return next((clause for clause in (*_PLAIN_LINES, *failed) if clause in failed), None)
+        return next((clause for clause in (*PLAIN_LINES, *failed) if clause in failed), None)
 
     @property
     def verdict(self) -> Verdict:
@@ -189,15 +192,17 @@ class Report:
             return Verdict.NOT_CONFORMANT
         if self.missing or sum(counts[status] for status in NOT_RUN) == len(self.results):
             return Verdict.INCOMPLETE
-        return Verdict.DEVIATES if counts[Status.XFAIL] else Verdict.CONFORMANT
+        if counts[Status.XFAIL]:
+            return Verdict.DEVIATES
+        return Verdict.PARTIAL if self.partial else Verdict.CONFORMANT
 
     @property
     def conformant(self) -> bool:
-        """Whether every case that applies passed and every required clause ran."""
+        """Whether every case that there is passed if it applies, and every required clause ran."""
         return self.verdict is Verdict.CONFORMANT
 
     def raise_for_status(self) -> None:
-        """Return if conformant.
+        """Return if conformant, or, where only a part was asked for, if that passes.
 
         Raises:
             ConformanceError: lists the failures, or the required clauses that did not run.
@@ -207,7 +212,7 @@ class Report:
             written,
         )
 
-        if self.conformant:
+        if self.verdict in (Verdict.CONFORMANT, Verdict.PARTIAL):
             return
         lines = [f"{self.backend}: {self.verdict}"]
         lines += [self.broken] if self.broken else []
@@ -227,6 +232,7 @@ class Report:
             "named": self.named,
             "verdict": self.verdict,
             "conformant": self.conformant,
+            "partial": self.partial,
             "counts": self.counts,
             "cases": len(self.results),
             "elements": self.elements,

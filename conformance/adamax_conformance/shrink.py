@@ -7,7 +7,7 @@ forgotten, a parameter that is skipped), the size is what is wrong, and it stays
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,82 +19,102 @@ from adamax_conformance.watched import BackendError, Watched
 _Each = Callable[[str, Any], Any]
 
 
+class _Fault(NamedTuple):
+    """What is wrong in a run.
+
+    Attributes:
+        kind: the quantity that is wrong, or what was raised by which operation.
+        divergence: where; None where something was raised.
+    """
+
+    kind: tuple[str, ...]
+    divergence: Divergence | None
+
+
 def smallest(backend: Watched, trial: Trial) -> Trial:
-    """A run that is wrong in the same quantity, and none of whose simplifications is.
+    """A run that is wrong in the same way, and none of whose simplifications is.
 
     Args:
         backend: the backend, watched.
-        trial: a run that is wrong.
+        trial: a run that is wrong, or in which the backend raises.
     """
-    found = _divergence(backend, trial)
+    found = _fault(backend, trial)
     if found is None:
         return trial
     simpler = True
     while simpler:
         simpler = False
-        for run in _simplifications(trial.run, found):
+        for run in _simplifications(trial.run, found.divergence):
             candidate = replace(trial, run=run)
-            still = _divergence(backend, candidate)
-            if still is not None and still.quantity == found.quantity:
+            still = _fault(backend, candidate)
+            if still is not None and still.kind == found.kind:
                 trial, found, simpler = candidate, still, True
                 break
     return trial
 
 
-def _divergence(backend: Watched, trial: Trial) -> Divergence | None:
-    """What is wrong in a run; a run that raises is not simpler, but another one."""
+def _fault(backend: Watched, trial: Trial) -> _Fault | None:
     try:
         with np.errstate(all="ignore"):
             judge(backend, trial)
     except Violation as violation:
-        return violation.divergence
-    except BackendError:
-        pass
+        found = violation.divergence
+        return _Fault((found.quantity,), found) if found else None
+    except BackendError as error:
+        return _Fault((error.operation, type(error.cause).__name__), None)
     return None
 
 
-def _simplifications(run: Run, found: Divergence) -> Iterator[Run]:
+def _simplifications(run: Run, found: Divergence | None) -> Iterator[Run]:
     """Runs with less in them, the boldest first."""
     yield from _with_fewer_steps(run, found)
     yield from _with_fewer_elements(run, found)
     yield from _with_plainer_numbers(run)
 
 
-def _with_fewer_steps(run: Run, found: Divergence) -> Iterator[Run]:
-    if found.step < len(run.grads):
-        yield _with_steps(run, range(found.step))
+def _with_fewer_steps(run: Run, found: Divergence | None) -> Iterator[Run]:
+    # What is wrong before the first step still needs one, to be a run.
+    last = max(found.step, 1) if found else len(run.grads)
+    if last < len(run.grads):
+        yield _with_steps(run, range(last))
     elif len(run.grads) > 1:
         for dropped in range(len(run.grads)):
             yield _with_steps(run, [i for i in range(len(run.grads)) if i != dropped])
 
 
-def _with_fewer_elements(run: Run, found: Divergence) -> Iterator[Run]:
-    name, index = found.parameter, found.index
+def _with_fewer_elements(run: Run, found: Divergence | None) -> Iterator[Run]:
     if len(run.params) > 1:
-        yield _with_arrays(run, lambda key, array: array if key == name else None)
-    size = run.params[name].size
-    if size > 1 and index:
-        yield _with_arrays(run, lambda _key, array: _element(array, index))
-    for count in (2**k for k in range(1, 17) if 2**k < size):
+        for name in [found.parameter] if found else run.params:
+            yield _with_arrays(run, partial(_only, name))
+    if found and found.index and run.params[found.parameter].size > 1:
+        yield _with_arrays(run, partial(_element, found.index))
+    size = max(param.size for param in run.params.values())
+    for count in (2**k for k in range(17) if 2**k < size):
         yield _with_arrays(run, partial(_first, count))
 
 
 def _with_plainer_numbers(run: Run) -> Iterator[Run]:
     if any(np.any(param != 0) for param in run.params.values()):
-        yield replace(run, params={key: param * 0 for key, param in run.params.items()})
+        yield replace(run, params={k: np.zeros_like(param) for k, param in run.params.items()})
     for step, grads in enumerate(run.grads):
         if any(np.any(grad != 1) for grad in grads.values()):
             ones = {key: np.ones_like(grad) for key, grad in grads.items()}
             yield replace(run, grads=[*run.grads[:step], ones, *run.grads[step + 1 :]])
 
 
+def _only(name: str, key: str, array: Any) -> Any:
+    return array if key == name else None
+
+
 def _first(count: int, _key: str, array: Any) -> Any:
     return array.reshape(-1)[:count]
 
 
-def _element(array: Any, index: tuple[int, ...]) -> Any:
-    """One element as an array of one; of a complex number both parts."""
-    return array[index[: array.ndim]].reshape(1)
+def _element(index: tuple[int, ...], _key: str, array: Any) -> Any:
+    """One element as an array of one; of a complex number both parts; the first of other arrays."""
+    at = index[: array.ndim]
+    inside = len(at) == array.ndim and all(i < n for i, n in zip(at, array.shape, strict=True))
+    return array[at].reshape(1) if inside else _first(1, _key, array)
 
 
 def _with_steps(run: Run, steps: Any) -> Run:

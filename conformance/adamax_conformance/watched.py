@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Backend, LostError, Moments, Steps, slots
+from adamax_conformance.blame import blamed
 from adamax_conformance.memory import copies
 from adamax_core import Hyperparameters
 
@@ -26,7 +27,7 @@ class BackendError(Exception):
         # One that was lost raised nothing itself, and its message is a sentence.
         lost = isinstance(cause, LostError)
         raised = "" if lost else f"{operation} raised {type(cause).__name__}: "
-        super().__init__(f"{raised}{first_line}")
+        super().__init__(f"{raised}{first_line}{'' if lost else blamed(cause)}")
         self.operation = operation
         self.cause = cause
 

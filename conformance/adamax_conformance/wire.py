@@ -75,7 +75,8 @@ def _word(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _words(array: Any) -> Any:
-    return np.ascontiguousarray(array).reshape(-1).view(_word(array.dtype))
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
+    return np.ascontiguousarray(native).reshape(-1).view(_word(array.dtype))
 
 
 def decode_array(document: Any) -> Any:
@@ -198,6 +199,12 @@ def decode_run(document: Any) -> Run:
     hps, params, state, state_dtype, undecayed, grads = _fields(document, "a run", *names)
     if not isinstance(grads, list) or not isinstance(hps, list) or len(grads) != len(hps):
         raise WireError("grads and hyperparameters must be lists of one entry a step")
+    if state_dtype is not None and state_dtype not in DTYPES:
+        raise WireError(
+            f"state_dtype is {state_dtype!r}, must be null or one of {', '.join(DTYPES)}"
+        )
+    if not isinstance(undecayed, list) or not all(isinstance(name, str) for name in undecayed):
+        raise WireError(f"undecayed is {undecayed!r}, must be a list of names")
     return Run(
         params=decode_arrays(params),
         grads=[decode_arrays(each) for each in grads],
@@ -220,6 +227,8 @@ def encode_trial(trial: Trial) -> Document:
 def decode_trial(document: Any) -> Trial:
     """The trial of a document; see `decode_run`."""
     run, judged, accurate = _fields(document, "a trial", "run", "judged", "accurate_correction")
-    if not set(judged) <= set(EVERYTHING):
+    if not isinstance(judged, list) or not all(each in EVERYTHING for each in judged):
         raise WireError(f"judged is {judged!r}, must be among {', '.join(EVERYTHING)}")
-    return Trial(decode_run(run), tuple(judged), bool(accurate))
+    if type(accurate) is not bool:
+        raise WireError(f"accurate_correction is {accurate!r}, must be true or false")
+    return Trial(decode_run(run), tuple(judged), accurate)

@@ -28,8 +28,8 @@ def exiting(*_args: Any, **_kwargs: Any) -> Any:
 
 def test_reference_is_conformant_and_the_totals_add_up() -> None:
     report = check("numpy", dtypes=["float32"])
-    assert report.conformant
-    assert report.verdict is Verdict.CONFORMANT
+    assert report.verdict is Verdict.PARTIAL
+    assert not report.conformant
     assert sum(report.counts.values()) == len(report.results)
     assert report.counts[Status.PASS] + report.counts[Status.UNSUPPORTED] == len(report.results)
     assert report.elements == sum(result.elements for result in report.results) > 5000
@@ -156,7 +156,9 @@ def test_error_in_one_case_leaves_the_others() -> None:
 
     report = check(replace(BASE, step=step), clauses=["A-1", "A-4"], dtypes=["float32"])
     assert [r.status for r in report.results] == [Status.ERROR] * 2 + [Status.PASS] * 2
-    assert report.results[0].message == "step raised RuntimeError: the kernel said no"
+    here = raising.__code__.co_firstlineno + 1
+    message = f"step raised RuntimeError: the kernel said no (test_check.py:{here})"
+    assert report.results[0].message == message
     assert report.verdict is Verdict.NOT_CONFORMANT
 
 

@@ -356,7 +356,7 @@ def test_what_is_adopted_stays_through_generating(tmp_path: Path) -> None:
     hp = replace(PLAIN, maximize=True, weight_decay=0.5)
     vector = adopted(Trial(run_of([0.125], hp)), "A-5/found", "The fuzzer found it.")
     ignored = [each for each in WRONG if each.id == "maximize-ignored"]
-    files = adopt(vector, tmp_path, variants=ignored)
+    vector, files = adopt(vector, tmp_path, variants=ignored)
     assert set(files) == {"A-5.json", FILE}
     for name, text in files.items():
         (tmp_path / name).write_text(text)

@@ -3,9 +3,10 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import IntEnum
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -13,6 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from adamax_conformance.backend import Backend
+from adamax_conformance.cases import CASES
+from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.formats import DTYPES
 from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.registry import (
     BackendBrokenError,
@@ -36,9 +40,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Says whether an implementation of Adamax computes the specification, and where not.",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 errors = Console(stderr=True)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"adamax-conformance {version('adamax-spec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Says whether an implementation of Adamax computes the specification, and where not."""
 
 
 def stop(message: str, code: Exit) -> typer.Exit:
@@ -47,9 +66,15 @@ def stop(message: str, code: Exit) -> typer.Exit:
     return typer.Exit(code)
 
 
-def complete_name(incomplete: str) -> list[str]:
-    """Names of backends that begin like this, for the shell."""
-    return [name for name in available() if name.startswith(incomplete)]
+def completing(choices: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """What completes a word for the shell, by those of the choices that begin like it."""
+    return lambda incomplete: [each for each in choices() if each.startswith(incomplete)]
+
+
+complete_name = completing(available)
+complete_clause = completing(lambda: (clause.id for clause in CLAUSES))
+complete_dtype = completing(lambda: DTYPES)
+complete_case = completing(lambda: (case.id for case in CASES))
 
 
 _HELP = (

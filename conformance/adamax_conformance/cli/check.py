@@ -1,5 +1,7 @@
 """``adamax-conformance check``: judge backends side by side, and print the report."""
 
+import os
+import sys
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -9,7 +11,18 @@ import typer
 
 from adamax_conformance.check import check as judge_backend
 from adamax_conformance.check import selected
-from adamax_conformance.cli.app import Exit, Names, app, found, progress, stop
+from adamax_conformance.cli.app import (
+    Exit,
+    Names,
+    app,
+    complete_case,
+    complete_clause,
+    complete_dtype,
+    errors,
+    found,
+    progress,
+    stop,
+)
 from adamax_conformance.expectations import Expectation, Expectations, dump, load
 from adamax_conformance.formats import DTYPES
 from adamax_conformance.protocol import TIMEOUT
@@ -18,6 +31,7 @@ from adamax_conformance.reports import FORMATS, write
 
 _CODES = {
     Verdict.CONFORMANT: Exit.CONFORMANT,
+    Verdict.PARTIAL: Exit.CONFORMANT,
     Verdict.DEVIATES: Exit.CONFORMANT,
     Verdict.NOT_CONFORMANT: Exit.NOT_CONFORMANT,
     Verdict.INCOMPLETE: Exit.INCOMPLETE,
@@ -37,15 +51,24 @@ _EXPECT = (
 def check(
     names: Names,
     clause: Annotated[
-        list[str] | None, typer.Option(help="Only this clause, such as A-5; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Only this clause, such as A-5; may be repeated.", autocompletion=complete_clause
+        ),
     ] = None,
     dtype: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only this dtype of {', '.join(DTYPES)}; may be repeated."),
+        typer.Option(
+            help=f"Only this dtype of {', '.join(DTYPES)}; may be repeated.",
+            autocompletion=complete_dtype,
+        ),
     ] = None,
     case: Annotated[
         list[str] | None,
-        typer.Option(help="Only this case, such as 'A-5/decays[float32]'; may be repeated."),
+        typer.Option(
+            help="Only this case, such as 'A-5/decays[float32]'; may be repeated.",
+            autocompletion=complete_case,
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the data.")] = 0,
     output: Annotated[Format, typer.Option("--format", help="How to write the report.")] = _PRETTY,
@@ -67,7 +90,7 @@ def check(
 
     Exit codes:
 
-    - 0 conformant, or deviating exactly as documented
+    - 0 conformant, or deviating exactly as documented; all that was asked for passes
     - 1 not conformant
     - 2 usage: an unknown name, a framework that is not installed
     - 3 adapter broken: it cannot be imported, or cannot take one step
@@ -84,6 +107,8 @@ def check(
         raise stop("no case of these clauses has these dtypes", Exit.USAGE)
     if (expect or write_expect) and len(set(names)) > 1:
         raise stop("a file of expectations is about one backend: give one NAME", Exit.USAGE)
+    if write_expect is not None and write_expect.exists():
+        raise stop(f"{write_expect} is there already: remove it, or name another", Exit.USAGE)
     backends = {name: found(name, timeout) for name in names}
     with progress() as task:
         reports = [
@@ -103,8 +128,13 @@ def check(
         ]
     try:
         if write_expect is not None:
-            dump(_expectations(reports[0]), write_expect)
+            expectations = _expectations(reports[0])
+            dump(expectations, write_expect)
+            errors.print(f"{write_expect}: {len(expectations)} expectations", markup=False)
         write(reports, output.value, verbose=verbose)
+    except BrokenPipeError:
+        # Whoever read it has seen enough; nothing is to be flushed to it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         raise stop(f"the report cannot be written: {error}", Exit.USAGE) from None
     codes = {_code(report, strict=strict) for report in reports}

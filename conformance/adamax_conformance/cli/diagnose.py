@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.cli.app import Exit, Name, app, found, stop
+from adamax_conformance.cli.app import Exit, Name, app, errors, found, stop
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
@@ -75,9 +75,7 @@ def diagnose(
         costs: list[Cost] = []
         if scale is not None and diagnosis.dialect is not None:
             costs = cost(diagnosis.dialect, scale, steps, hp)
-        if plot is not None:
-            _plot(diagnosis, steps, hp, plot)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         raise stop(str(error), Exit.USAGE) from None
     if output is Form.JSON:
         document = diagnosis.as_dict() | {
@@ -88,6 +86,12 @@ def diagnose(
         _show(diagnosis, Console())
         if scale is not None:
             _show_costs(diagnosis, scale, hp, costs, Console())
+    if plot is not None:
+        try:
+            _plot(diagnosis, steps, hp, plot)
+        except (ValueError, OSError) as error:
+            raise stop(f"the picture cannot be written: {error}", Exit.USAGE) from None
+        errors.print(f"the picture is in {plot}", markup=False)
     if diagnosis.broken:
         raise typer.Exit(Exit.BROKEN)
     raise typer.Exit(Exit.CONFORMANT if diagnosis.canonical else Exit.NOT_CONFORMANT)
@@ -119,7 +123,10 @@ def _show_costs(
         console.print("What it costs cannot be told: its rule is not known.")
         return
     if all(each.here == each.path == 1 for each in costs):
-        console.print("Its steps are the specification's, whatever the size of the gradients.")
+        console.print(
+            "Minimizing without decay, its steps are the specification's, whatever the size of the "
+            "gradients."
+        )
         return
     beta1, beta2 = hp.betas
     table = Table(

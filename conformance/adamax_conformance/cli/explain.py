@@ -11,13 +11,8 @@ from rich.table import Table
 from adamax_conformance.case import Case
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES, Clause
-from adamax_conformance.cli.app import Exit, app, stop
+from adamax_conformance.cli.app import Exit, app, complete_case, complete_clause, stop
 from adamax_conformance.oracle import decimal
-
-
-def _complete(incomplete: str) -> list[str]:
-    names = [clause.id for clause in CLAUSES] + [case.id for case in CASES]
-    return [name for name in names if name.startswith(incomplete)]
 
 
 @app.command()
@@ -27,7 +22,9 @@ def explain(
         typer.Argument(
             metavar="CASE|CLAUSE",
             help="A clause such as A-5, or a case such as A-5/decays or 'A-5/decays[float32]'.",
-            autocompletion=_complete,
+            autocompletion=lambda incomplete: (
+                complete_clause(incomplete) + complete_case(incomplete)
+            ),
         ),
     ],
 ) -> None:

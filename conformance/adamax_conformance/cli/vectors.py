@@ -133,8 +133,15 @@ def adopt(
         str, typer.Option("--id", help="CLAUSE/name, such as A-5/eps-of-a-tail; ids are for ever.")
     ],
     note: Annotated[str, typer.Option(help="Why the vector exists.")],
+    into: Annotated[
+        Path | None,
+        typer.Option(help="A folder of vectors; that of the package, for a commit, if left out."),
+    ] = None,
 ) -> None:
     """Make a vector of a failure that the fuzzer found, so that nobody makes the mistake again.
+
+    It is added to the file of its clause, and its id to ids.lock, from where it never goes again.
+    Exit codes: 0 added, 2 the id is taken, the run too long, or a file cannot be used.
 
     Example: adamax-conformance vectors adopt repro.json --id A-5/found --note "A tail of three."
     """
@@ -146,10 +153,12 @@ def adopt(
 
     try:
         vector = adopted(load(repro).trial, name, note)
+        folder = into or FOLDER
         with progress() as task:
-            files = taken(vector, FOLDER, variants=WRONG, advance=task(_TASK, len(WRONG)))
+            advance = task(_TASK, len(WRONG))
+            vector, files = taken(vector, folder, variants=WRONG, advance=advance)
+        for changed, text in files.items():
+            (folder / changed).write_text(text, encoding="utf-8")
     except (OSError, ValueError) as error:
         raise stop(str(error), Exit.USAGE) from None
-    for changed, text in files.items():
-        (FOLDER / changed).write_text(text, encoding="utf-8")
-    typer.echo(f"{vector.id} is in {FOLDER}; it kills {len(vector.kills)} variants")
+    typer.echo(f"{vector.id} is in {folder}; it kills {len(vector.kills)} variants")

@@ -202,8 +202,8 @@ def _set_grad(tensor: Tensor, grad: Any) -> None:
         )
         return
     value = to_torch(grad)
-    # PyTorch refuses a gradient of another dtype unless it is told to expect one.
-    if value.dtype != tensor.dtype and value.is_floating_point():
+    # PyTorch refuses a gradient of another dtype unless it is told to expect one, and then the own.
+    if value.dtype != tensor.grad_dtype and value.is_floating_point():
         tensor.grad_dtype = value.dtype
     tensor.grad = value
 

@@ -31,6 +31,7 @@ from adamax_conformance.reports.text import (
 
 _TONES = {
     Verdict.CONFORMANT: "pass",
+    Verdict.PARTIAL: "pass",
     Verdict.DEVIATES: "xfail",
     Verdict.NOT_CONFORMANT: "fail",
     Verdict.INCOMPLETE: "blocked",

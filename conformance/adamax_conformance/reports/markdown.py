@@ -24,6 +24,7 @@ from adamax_conformance.reports.text import (
 _ACTIVE = re.compile(r"([\\`*_\[\]#!|~$@])")
 _VERDICT_SIGNS = {
     Verdict.CONFORMANT: SIGNS[Status.PASS],
+    Verdict.PARTIAL: SIGNS[Status.PASS],
     Verdict.DEVIATES: SIGNS[Status.XFAIL],
     Verdict.NOT_CONFORMANT: SIGNS[Status.FAIL],
     Verdict.INCOMPLETE: SIGNS[Status.BLOCKED],

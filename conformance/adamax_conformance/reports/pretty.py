@@ -42,6 +42,7 @@ _STYLES = {
 }
 _VERDICT_STYLES = {
     Verdict.CONFORMANT: "bold green",
+    Verdict.PARTIAL: "green",
     Verdict.DEVIATES: "yellow",
     Verdict.NOT_CONFORMANT: "bold red",
     Verdict.INCOMPLETE: "magenta",

@@ -88,11 +88,18 @@ def advice(report: Report) -> str:
         return visible(report.broken)
     if report.verdict is Verdict.INCOMPLETE:
         missing = ", ".join(report.missing)
-        return f"required, but not run: {missing}" if missing else "no case applies"
-    if report.verdict is not Verdict.NOT_CONFORMANT:
-        return ""
+        reasons = {r.message for r in report.results if r.clause in report.missing}
+        why = f" ({'; '.join(sorted(map(visible, reasons)))})" if reasons else ""
+        return f"required, but not run: {missing}{why}" if missing else "no case applies"
+    if report.verdict is Verdict.PARTIAL:
+        clauses = len({result.clause for result in report.results})
+        return f"only {clauses} of {len(CLAUSES)} clauses and {len(report.results)} cases were run"
+    return _fault(report) if report.verdict is Verdict.NOT_CONFORMANT else ""
+
+
+def _fault(report: Report) -> str:
     if not report.failed_clauses:
-        return "what is known to deviate no longer does"
+        return "what is known to deviate no longer does: take it off the list"
     if not report.visible:
         return "the state is not shown: `moments` would tell which line it is"
     return f"look at {report.suspect} first"

@@ -28,6 +28,8 @@ _DEVIATIONS = {
     "N-3/last-places[float32]": "1 - b1**count cancels in float32",
     "N-3/last-places[float64]": "1 - b1**count cancels in float64",
     "N-3/every-beta1[float64]": "1 - b1**count cancels in float64",
+    "N-3/any-beta1[float16]": "1 - b1**count cancels in float32",
+    "N-3/any-beta1[bfloat16]": "1 - b1**count cancels in float32",
     "N-3/any-beta1[float32]": "1 - b1**count cancels in float32",
     "N-3/any-beta1[float64]": "1 - b1**count cancels in float64",
     "H-1": "no validation: a negative learning rate ascends",

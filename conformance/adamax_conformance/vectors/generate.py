@@ -124,8 +124,8 @@ def adopt(
     *,
     variants: Sequence[Wrong] = WRONG,
     advance: Callable[[], None] = _nothing,
-) -> dict[str, str]:
-    """The files that change when a vector comes into a folder.
+) -> tuple[Vector, dict[str, str]]:
+    """The vector with what it kills, and the files that change when it comes into a folder.
 
     Raises:
         LockError: its id is taken, by one that has retired perhaps.
@@ -138,7 +138,7 @@ def adopt(
         raise LockError(f"{twin} is the same run: there is nothing to adopt")
     [vector] = with_kills([vector], variants, advance)
     others = [each for each in load(folder) if each.clause == vector.clause]
-    return texts([*others, vector]) | {FILE: lock_text(locked([vector], lock))}
+    return vector, texts([*others, vector]) | {FILE: lock_text(locked([vector], lock))}
 
 
 def _needed(run: Run) -> tuple[str, ...]:
