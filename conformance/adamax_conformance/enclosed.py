@@ -6,10 +6,10 @@ that the exact error is in, thousands at a time. What is surely within a bound b
 within it; whatever is not sure is left to the exact numbers, so that nothing is decided by floats
 that they cannot know, and nothing is ever rejected by them.
 
-The floats are those of `numpy.longdouble` where that has 64 digits and the exponents of x87 or more,
-so that no product of float64 numbers leaves its range; elsewhere there is no filter. Each operation
-of theirs is right to 2^-64 of its result; what is added up of at most sixteen of them is scaled by
-1 + 2^-58 or 1 - 2^-58, which covers their roundings.
+The floats are those of `numpy.longdouble` where that has 64 digits and the exponents of x87, or
+more, so that no product of float64 numbers leaves its range; elsewhere there is no filter. Each
+operation of theirs is right to 2^-64 of its result; what is added up of at most sixteen of them is
+scaled by 1 + 2^-58 or 1 - 2^-58, which covers their roundings.
 """
 
 from collections.abc import Callable
@@ -103,18 +103,18 @@ class Enclosed:
         )
 
     @property
-    def _least(self) -> Any:
+    def least(self) -> Any:
         """At most the magnitude of the exact value."""
         return np.maximum(abs(self.value) - self.slack, 0) * _DOWN
 
     @property
-    def _most(self) -> Any:
+    def most(self) -> Any:
         """At least the magnitude of the exact value."""
         return (abs(self.value) + self.slack) * _UP
 
     def rounded(self, roundings: int = 1) -> "Enclosed":
         """As `Carried.rounded`."""
-        least, most = (self._least + self.low) * _DOWN, (self._most + self.high) * _UP
+        least, most = (self.least + self.low) * _DOWN, (self.most + self.high) * _UP
         limit, lost = _float(2 * self.format.normal), _float(self.format.underflow)
         unit = roundings * _float(self.format.unit)
         low = self.low + unit * least + np.where((most < limit) & (least > 0), lost, 0)
@@ -127,7 +127,7 @@ class Enclosed:
         """As `Carried.stored`."""
         moved = Enclosed(self.value, self.slack, self.low, self.high, format_)
         moved = moved.rounded(K) if format_.unit > self.format.unit else moved
-        return moved._beyond(moved, format_.largest)
+        return moved.beyond(moved, format_.largest)
 
     def around(self, reported: Any) -> "Enclosed":
         """As `Carried.around`."""
@@ -140,10 +140,10 @@ class Enclosed:
             self.format,
         )
 
-    def _beyond(self, operand: "Enclosed", limit: Fraction) -> "Enclosed":
+    def beyond(self, operand: "Enclosed", limit: Fraction) -> "Enclosed":
         """The same, of which nothing is said where an operand is beyond a limit."""
-        least = (operand._least + operand.low) * _DOWN
-        most = (operand._most + operand.high) * _UP
+        least = (operand.least + operand.low) * _DOWN
+        most = (operand.most + operand.high) * _UP
         return Enclosed(
             self.value,
             self.slack,
@@ -156,7 +156,7 @@ class Enclosed:
         """The same, of which nothing is said where an operand overflows."""
         result = self
         for operand in operands:
-            result = result._beyond(operand, operand.format.reach)
+            result = result.beyond(operand, operand.format.reach)
         return result
 
     def _operand(self, other: Any) -> "Enclosed":
@@ -193,8 +193,8 @@ class Enclosed:
         y = self._factor(other)
         value = self.value * y.value
         slack = abs(self.value) * y.slack + abs(y.value) * self.slack + self.slack * y.slack
-        low = self._least * y.low + y._least * self.low + self.low * y.low
-        high = self._most * y.high + y._most * self.high + self.high * y.high
+        low = self.least * y.low + y.least * self.low + self.low * y.low
+        high = self.most * y.high + y.most * self.high + self.high * y.high
         product = Enclosed(
             value,
             (slack + _ROUNDING * abs(value)) * _UP,
@@ -208,11 +208,11 @@ class Enclosed:
         y = self._factor(other)
         zero = (y.value == 0) & (y.slack == 0)
         value = self.value / np.where(zero, 1, y.value)
-        slack = (self.slack + abs(value) * y.slack) * _UP / np.where(zero, 1, y._least)
+        slack = (self.slack + abs(value) * y.slack) * _UP / np.where(zero, 1, y.least)
         slack = (slack + _ROUNDING * abs(value)) * _UP
         least, most = np.maximum(abs(value) - slack, 0) * _DOWN, (abs(value) + slack) * _UP
         # What is left of the divisor, at most and at least.
-        room, sure_room = (y._most - y.low) * _UP, (y._least - y.high) * _DOWN
+        room, sure_room = (y.most - y.low) * _UP, (y.least - y.high) * _DOWN
         low = (self.low + least * y.low) * _DOWN / room
         high = (self.high + most * y.high) * _UP / sure_room
         quotient = Enclosed(
@@ -239,8 +239,8 @@ class Enclosed:
         got = np.asarray(got, _FLOAT)
         distance = (abs(got - self.value) + self.slack) * _UP
         part = np.where(distance == 0, 0, distance / self.low)
-        overflows = (self._least + self.low) * _DOWN > _float(self.format.largest)
-        signed = (np.sign(got) == np.sign(self.value)) & (self._least > 0)
+        overflows = (self.least + self.low) * _DOWN > _float(self.format.largest)
+        signed = (np.sign(got) == np.sign(self.value)) & (self.least > 0)
         part = np.where(np.isinf(got), np.where(overflows & signed, 0, np.nan), part)
         part = np.where(self.low >= NOTHING_SAID, 0, part)
         return np.where(part <= _DOWN, part, np.nan).astype(np.float64)
@@ -251,9 +251,7 @@ class Enclosed:
         return np.where(np.isnan(off), np.inf, off)
 
 
-def looser(
-    one: Callable[..., Enclosed], other: Callable[..., Enclosed]
-) -> Callable[..., Enclosed]:
+def looser(one: Callable[..., Enclosed], other: Callable[..., Enclosed]) -> Callable[..., Enclosed]:
     """As `adamax_conformance.carried.loosest` of two formulations of a line."""
 
     def either(*args: Any) -> Enclosed:

@@ -6,7 +6,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -135,16 +135,14 @@ def bounds(
     given = [pairs(each) for each in (param, grad, before.exp_avg, before.exp_inf)]
     after = [pairs(each) for each in (reported.exp_avg, reported.exp_inf)]
 
-    def exact(mask: Any) -> dict[str, Allowed]:
+    def exact(quantity: str, mask: Any) -> Allowed:
         p, g, m, u, *new = (each[mask] for each in (*given, *after))
         state = Moments(before.step, m, u)
-        return allowed(p, g, state, hp, reported=Moments(reported.step, *new), **options)
+        return allowed(p, g, state, hp, reported=Moments(reported.step, *new), **options)[quantity]
 
     known, special = _enclosed(given, before.step, hp, after, **options)
     return {
-        quantity: Filtered(
-            known[quantity], special[quantity], lambda mask, quantity=quantity: exact(mask)[quantity]
-        )
+        quantity: Filtered(known[quantity], special[quantity], partial(exact, quantity))
         for quantity in QUANTITIES
     }
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,15 @@ from adamax_core import CANONICAL, Hyperparameters, Rule
 
 BEYOND = Fraction(2) ** 5000
 """What stands for an infinity: larger than any number of any format."""
+
+
+class _Movable(Protocol):
+    """A number with an error, which can be moved to another value."""
+
+    def around(self, reported: Any) -> Self: ...
+
+
+Number = TypeVar("Number", bound=_Movable)
 
 QUANTITIES = ("exp_avg", "exp_inf", "param")
 
@@ -68,7 +77,7 @@ _DISPLACEMENTS: tuple[Callable[..., Any], ...] = (
     lambda m, u, lr, c: lr / u * m / c,
     lambda m, u, lr, c: lr * (m / c / u),
 )
-"""A-7 in other associations; those that divide by lr are left out, which N-8 forbids to overflow."""
+"""A-7 in other associations, but none that divides by lr: N-8 forbids that to overflow."""
 
 _DECAYS: tuple[Callable[..., Any], ...] = (
     lambda p, lr, weight_decay: lr * (weight_decay * p),
@@ -119,7 +128,9 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
         sizes = sizes[sizes != 0]
         ends = [min(sizes), max(sizes)] if sizes.size else [Fraction(1)]
         shape = [-1 if other == axis else 1 for other in range(len(arrays))]
-        found[index] = Carried.read(np.array(ends, dtype=object).reshape(shape), numbers[index].format)
+        found[index] = Carried.read(
+            np.array(ends, dtype=object).reshape(shape), numbers[index].format
+        )
     return found
 
 
@@ -187,9 +198,7 @@ class Allowed:
         got = np.asarray(got).astype(np.float64)
         excess = np.asarray(Special(self.special, self.either_special).excess(got))
         number = np.isfinite(self.special)
-        each = zip(
-            got[number], self.carried.value[number], self.carried.error[number], strict=True
-        )
+        each = zip(got[number], self.carried.value[number], self.carried.error[number], strict=True)
         excess[number] = [self._excess_of(*one) for one in each]
         return excess
 
@@ -234,15 +243,16 @@ def decimal(value: Fraction, digits: int = 17) -> str:
     return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits}g}"
 
 
-class Observed:
+class Observed(Generic[Number]):
     """A line of the rule that remembers what it gave, and goes on from what a backend reports."""
 
-    def __init__(self, line: Callable[..., Carried], reported: Any) -> None:
+    def __init__(self, line: Callable[..., Number], reported: Any) -> None:
         self.line = line
         self.reported = reported
-        self.gave: Carried
+        self.gave: Number
 
-    def __call__(self, *args: Any) -> Carried:
+    def __call__(self, *args: Any) -> Number:
+        """The line, then the same error about what is reported."""
         self.gave = self.line(*args)
         return self.gave if self.reported is None else self.gave.around(self.reported)
 
@@ -275,9 +285,7 @@ def allowed(
     param_format = _format_of(param)
     state_format = coarser(map(_format_of, moments))
     hp = with_numbers(hp, Fraction)
-    special = special_values(
-        [param, grad, *moments], before.step, hp, computed_in(state_format)
-    )
+    special = special_values([param, grad, *moments], before.step, hp, computed_in(state_format))
 
     rule = admitted(state_format, accurate_correction=accurate_correction)
     first = Observed(rule.first_moment, reported and pairs(reported.exp_avg))
@@ -308,7 +316,9 @@ def _finite(array: Any, format_: Format) -> Carried:
     floats = array.astype(np.float64)
     known = np.isfinite(floats)
     read = Carried.read(np.where(known, floats, 0.0), _format_of(array))
-    return Carried(np.where(known, read.value, BEYOND), read.error, format_)
+    return Carried(
+        np.where(known, read.value, np.asarray(BEYOND, dtype=object)), read.error, format_
+    )
 
 
 def special_values(

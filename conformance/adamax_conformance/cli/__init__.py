@@ -1,6 +1,30 @@
 """The command ``adamax-conformance``: one file a command, and `app` with what they share."""
 
-from adamax_conformance.cli import check, list_
+from adamax_conformance.cli import (
+    check,
+    diagnose,
+    explain,
+    fuzz,
+    init,
+    list_,
+    mutate,
+    replay,
+    serve,
+    vectors,
+)
 from adamax_conformance.cli.app import Exit, app
 
-__all__ = ["Exit", "app", "check", "list_"]
+__all__ = [
+    "Exit",
+    "app",
+    "check",
+    "diagnose",
+    "explain",
+    "fuzz",
+    "init",
+    "list_",
+    "mutate",
+    "replay",
+    "serve",
+    "vectors",
+]

@@ -1,0 +1,121 @@
+"""``adamax-conformance fuzz``: judge a backend by examples that nobody has thought of."""
+
+import shlex
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from adamax_conformance.cli.app import Exit, Name, app, found, progress, stop
+from adamax_conformance.formats import DTYPES
+
+if TYPE_CHECKING:
+    from adamax_conformance.fuzz import Outcome
+
+
+@app.command()
+def fuzz(
+    name: Name,
+    examples: Annotated[
+        int, typer.Option(min=1, help="Judge at least so many examples in each dtype.")
+    ] = 100,
+    elements: Annotated[
+        int, typer.Option(min=0, help="Step at least so many elements in each dtype.")
+    ] = 0,
+    dtype: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Only this dtype of {', '.join(DTYPES)}; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
+    stateful: Annotated[
+        bool,
+        typer.Option(
+            "--stateful",
+            help="Draw sessions: any interleaving of steps, missing gradients, saving, loading, "
+            "and changes of hyperparameters.",
+        ),
+    ] = False,
+    out: Annotated[
+        Path, typer.Option(help="Where a failure is written, for `replay` and `vectors adopt`.")
+    ] = Path("repro.json"),
+) -> None:
+    """Judge a backend by examples that Hypothesis draws, until one fails.
+
+    Shapes, layouts, dtypes, hyperparameters, magnitudes from subnormal to the largest finite
+    number, special values, missing gradients, sequences of steps. A failure is made small, printed
+    with its exact numbers and written to a file. The same seed draws the same.
+
+    Exit codes:
+
+    - 0 no failure
+    - 1 a failure
+    - 2 usage: an unknown name, a dtype that the backend does not take
+    - 3 adapter broken: it cannot be imported, or cannot take one step
+
+    Example: adamax-conformance fuzz 'torch?foreach=true' --elements 200000
+    """
+    # Heavy imports stay out of --help.
+    from adamax_conformance.check import check  # noqa: PLC0415 - as above
+    from adamax_conformance.fuzz import fuzz as series  # noqa: PLC0415 - as above
+    from adamax_conformance.repro import Repro, save, told, versions  # noqa: PLC0415 - as above
+
+    backend = found(name)
+    if broken := check(backend, cases=["S-1/zero"]).broken:
+        raise stop(f"{name}: {broken}", Exit.BROKEN)
+    chosen = dtype or [each for each in DTYPES if each in backend.dtypes]
+    outcomes: list[Outcome] = []
+    with progress() as task:
+        for each in dict.fromkeys(chosen):
+            advance = task(f"{name} {each}", examples)
+            try:
+                outcomes += series(
+                    backend,
+                    dtypes=[each],
+                    examples=examples,
+                    elements=elements,
+                    seed=seed,
+                    stateful=stateful,
+                    advance=partial(_advance, advance),
+                )
+            except ValueError as error:
+                raise stop(str(error), Exit.USAGE) from None
+            if outcomes[-1].failure is not None:
+                break
+    Console().print(_table(name, seed, outcomes))
+    last = outcomes[-1]
+    if last.failure is None:
+        typer.echo(f"{name}: no failure (seed {seed})")
+        return
+    options = ["--dtype", last.dtype, "--examples", str(examples), "--seed", str(seed)]
+    options += ["--stateful"] * stateful
+    command = f"adamax-conformance fuzz {shlex.join([name, *options])}"
+    typer.echo(f"{name}: wrong in {last.dtype}, example {last.examples + 1} of seed {seed}")
+    if last.trial is None:
+        typer.echo(last.failure.message)
+        raise typer.Exit(Exit.NOT_CONFORMANT)
+    for line in told(last.trial, last.failure):
+        typer.echo(line)
+    try:
+        save(Repro(name, last.trial, last.failure, command, versions()), out)
+    except OSError as error:
+        raise stop(f"the run cannot be written: {error}", Exit.USAGE) from None
+    typer.echo(f"judge it again: adamax-conformance replay {shlex.quote(str(out))}")
+    raise typer.Exit(Exit.NOT_CONFORMANT)
+
+
+def _advance(by_one: Callable[[], None], _elements: int) -> None:
+    by_one()
+
+
+def _table(name: str, seed: int, outcomes: Sequence["Outcome"]) -> Table:
+    table = Table(title=f"{name}, seed {seed}")
+    table.add_column("dtype")
+    for heading in ("examples", "elements", "seconds"):
+        table.add_column(heading, justify="right")
+    for each in outcomes:
+        table.add_row(each.dtype, f"{each.examples:,}", f"{each.elements:,}", f"{each.seconds:.1f}")
+    return table

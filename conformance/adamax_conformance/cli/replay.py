@@ -1,0 +1,50 @@
+"""``adamax-conformance replay``: judge a run again that a backend got wrong."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from adamax_conformance.cli.app import Exit, app, complete_name, found, stop
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="What `fuzz` wrote.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]",
+            help="The backend; by default the one that the file names.",
+            autocompletion=complete_name,
+        ),
+    ] = None,
+) -> None:
+    """Judge again a run that a backend got wrong, as `fuzz` wrote it.
+
+    Exit codes:
+
+    - 0 it is right now
+    - 1 it is still wrong
+    - 2 usage: the file cannot be read, an unknown name
+    - 3 adapter broken: it cannot be imported
+
+    Example: adamax-conformance replay repro.json torch
+    """
+    # Heavy imports stay out of --help.
+    from adamax_conformance.repro import failure_of, load, told  # noqa: PLC0415 - as above
+    from adamax_conformance.watched import Watched  # noqa: PLC0415 - as above
+
+    try:
+        repro = load(file)
+    except (ValueError, OSError) as error:
+        raise stop(f"this run cannot be read: {error}", Exit.USAGE) from None
+    backend = found(name or repro.backend)
+    failure = failure_of(Watched(backend), repro.trial)
+    if failure is None:
+        typer.echo(f"{backend.name}: right; it was: {repro.failure.message}")
+        return
+    typer.echo(f"{backend.name}: wrong")
+    for line in told(repro.trial, failure):
+        typer.echo(line)
+    raise typer.Exit(Exit.NOT_CONFORMANT)

@@ -1,0 +1,116 @@
+"""What arrays a fuzzer draws: any shape, any layout, any magnitude that a format has.
+
+Arrays of up to `FEW` elements are drawn number by number, so that what Hypothesis shrinks them to
+is exact. Longer ones are filled from a drawn seed: there the length is what matters.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from adamax_conformance.formats import dtype_of, format_of
+from adamax_conformance.memory import LAYOUTS, laid_out
+
+FEW = 8
+LARGEST = 70_000
+KINDS = ("plain", "plain", "plain", "wide", "wide", "tiny", "huge", "special")
+"""Ordinary numbers; all exponents; about the smallest normal number; about the largest; NaN too."""
+
+_NOT_NUMBERS = (float("nan"), float("inf"), float("-inf"))
+
+
+def shapes(largest: int = LARGEST) -> st.SearchStrategy[tuple[int, ...]]:
+    """0-d, empty, short, boxes, and up to `largest` elements, whatever divides their number."""
+    side = int(largest**0.5)
+    return st.one_of(
+        st.integers(0, FEW).map(lambda n: (n,)),
+        st.just(()),
+        st.lists(st.integers(0, 3), min_size=2, max_size=3).map(tuple),
+        st.integers(FEW + 1, max(FEW + 1, largest // 64)).map(lambda n: (n,)),
+        st.integers(1, largest).map(lambda n: (n,)),
+        st.tuples(st.integers(1, side), st.integers(1, side)),
+    )
+
+
+def kinds() -> st.SearchStrategy[str]:
+    """What numbers an array has; one of `KINDS`."""
+    return st.sampled_from(KINDS)
+
+
+@st.composite
+def arrays(draw: st.DrawFn, dtype: str, shape: tuple[int, ...], kind: str | None = None) -> Any:
+    """An array of this dtype and shape.
+
+    Args:
+        draw: Hypothesis's.
+        dtype: one of `adamax_conformance.DTYPES`.
+        shape: of the array.
+        kind: what numbers it has, one of `KINDS`; drawn when None.
+    """
+    kind = draw(kinds()) if kind is None else kind
+    target = dtype_of(dtype)
+    size = int(np.prod(shape))
+    # A complex number is two reals.
+    parts = (*shape, 2) if target.kind == "c" else shape
+    if size <= FEW:
+        count = int(np.prod(parts))
+        numbers = draw(st.lists(_numbers(dtype, kind), min_size=count, max_size=count))
+        reals = np.array(numbers, np.float64)
+    else:
+        reals = _filled(draw, dtype, kind, int(np.prod(parts)))
+    stored = _rounded(reals, dtype).reshape(parts)
+    array = stored.view(target)[..., 0] if target.kind == "c" else stored
+    return laid_out(array, draw(st.sampled_from(LAYOUTS)))
+
+
+def _rounded(reals: Any, dtype: str) -> Any:
+    """In the format, and finite where they were."""
+    format_ = format_of(dtype)
+    largest = float(format_.largest)
+    clipped = np.where(np.isfinite(reals), np.clip(reals, -largest, largest), reals)
+    return clipped.astype(format_.dtype)
+
+
+def _numbers(dtype: str, kind: str) -> st.SearchStrategy[float]:
+    """One number of this kind; a bfloat16 is the float32 that it is rounded from."""
+    format_ = format_of(dtype)
+    width: Any = 32 if format_.name == "bfloat16" else 8 * format_.dtype.itemsize
+    normal, largest = float(format_.normal), float(format_.largest)
+    plain = st.floats(-8, 8, width=width)
+    match kind:
+        case "plain":
+            return plain
+        case "wide":
+            return st.floats(-largest, largest, width=width)
+        case "tiny":
+            return st.floats(-4 * normal, 4 * normal, width=width)
+        case "huge":
+            return st.floats(largest / 4, largest, width=width).flatmap(_either_sign)
+        case _:
+            return st.one_of(plain, st.sampled_from(_NOT_NUMBERS))
+
+
+def _either_sign(number: float) -> st.SearchStrategy[float]:
+    return st.sampled_from((number, -number))
+
+
+def _filled(draw: st.DrawFn, dtype: str, kind: str, size: int) -> Any:
+    """Many numbers of this kind, from a drawn seed; an eighth are zero."""
+    format_ = format_of(dtype)
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    lowest = math.frexp(float(format_.normal))[1] - 5
+    highest = math.frexp(float(format_.largest))[1] - 1
+    first, last = {
+        "wide": (lowest, highest),
+        "tiny": (lowest, lowest + 8),
+        "huge": (highest - 2, highest),
+    }.get(kind, (-4, 4))
+    mantissas = rng.uniform(1, 2, size) * rng.choice([-1, 1], size)
+    reals = np.ldexp(mantissas, rng.integers(first, last + 1, size).astype(np.int32))
+    reals[rng.random(size) < 1 / 8] = 0
+    if kind == "special":
+        for _ in range(draw(st.integers(1, 3))):
+            reals[draw(st.integers(0, size - 1))] = draw(st.sampled_from(_NOT_NUMBERS))
+    return reals

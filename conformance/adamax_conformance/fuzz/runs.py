@@ -1,0 +1,153 @@
+"""What runs a fuzzer draws: several parameters, steps with missing gradients, any hyperparameters.
+
+Everything that docs/spec.md allows may come; what a backend does not offer is left out.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from adamax_conformance.backend import Moments
+from adamax_conformance.formats import COMPLEX
+from adamax_conformance.fuzz.arrays import FEW, LARGEST, arrays, shapes
+from adamax_conformance.judge import Run
+from adamax_conformance.oracle import pairs
+from adamax_core import Hyperparameters
+
+BETWEEN_0_AND_1 = (0.9, 0.5, 0.75, 0.0, 0.99, 0.999)
+COUNTS = (1, 0, 10, 1000, 2**24 - 1, 2**31 - 10)
+"""Steps that a loaded state has taken; the runs end before 2^31 - 1 (S-7)."""
+
+_LONG = 512
+
+_GRADIENTS = {
+    "float16": ("float32", "bfloat16"),
+    "bfloat16": ("float32", "float16"),
+    "float32": ("float16", "bfloat16"),
+    "float64": ("float32", "float16"),
+}
+"""Other dtypes that gradients come in. Never wider than float32 for narrower parameters: a
+framework may have no float64 then, as JAX by default."""
+
+_STATES = {
+    "float16": ("float32", "bfloat16"),
+    "bfloat16": ("float32", "float16"),
+    "float32": ("bfloat16", "float16"),
+    "float64": ("float32",),
+}
+
+
+@dataclass(frozen=True)
+class Offers:
+    """What is asked of a backend in one series of examples.
+
+    Attributes:
+        dtype: of the parameters.
+        features: what the backend has beyond the plain step.
+        largest: how many elements an array may have.
+    """
+
+    dtype: str
+    features: Collection[str] = ()
+    largest: int = LARGEST
+
+
+def _betas() -> st.SearchStrategy[float]:
+    return st.one_of(
+        st.sampled_from(BETWEEN_0_AND_1),
+        st.integers(1, 53).map(lambda k: 1 - 2.0**-k),
+        st.floats(0, 1, exclude_max=True),
+    )
+
+
+def _sizes(*common: float) -> st.SearchStrategy[float]:
+    """A number from zero, such as users take, or any at all."""
+    return st.one_of(
+        st.sampled_from(common), st.sampled_from(common), st.floats(0, allow_infinity=False)
+    )
+
+
+@st.composite
+def hyperparameters(draw: st.DrawFn, features: Collection[str] = ()) -> Hyperparameters:
+    """Any hyperparameters in their domains, in the modes that are offered."""
+    decay, decoupled = "weight_decay" in features, "decoupled_weight_decay" in features
+    weight_decay = 0.0
+    if decay or decoupled:
+        weight_decay = draw(st.one_of(st.just(0.0), _sizes(0.5, 0.01, 1.0)))
+    apart = decoupled and (draw(st.booleans()) or not decay)
+    return Hyperparameters(
+        lr=draw(_sizes(1.0, 0.125, 2e-3, 0.0)),
+        betas=(draw(_betas()), draw(_betas())),
+        eps=draw(_sizes(1.0, 2.0**-10, 1e-8, 0.0)),
+        weight_decay=weight_decay,
+        maximize="maximize" in features and draw(st.booleans()),
+        decoupled_weight_decay=apart,
+    )
+
+
+@st.composite
+def parameters(draw: st.DrawFn, offers: Offers) -> dict[str, Any]:
+    """One to three parameters, of which one may be long."""
+    params: dict[str, Any] = {}
+    largest = offers.largest
+    for name in ("a", "b", "c")[: draw(st.integers(1, 3))]:
+        shape = draw(shapes(largest))
+        params[name] = draw(arrays(offers.dtype, shape))
+        if params[name].size > FEW:
+            largest = FEW
+    return params
+
+
+def _seldom(draw: st.DrawFn, one_in: int) -> bool:
+    """True once in so many times, and simplest when False."""
+    return draw(st.integers(0, one_in - 1)) == one_in - 1
+
+
+@st.composite
+def gradients(draw: st.DrawFn, params: dict[str, Any], dtype: str) -> dict[str, Any]:
+    """A gradient for most parameters, all of one dtype: nearly always that of the parameters."""
+    if dtype not in COMPLEX and _seldom(draw, 8):
+        dtype = draw(st.sampled_from(_GRADIENTS[dtype]))
+    return {
+        name: draw(arrays(dtype, param.shape))
+        for name, param in params.items()
+        if not _seldom(draw, 6)
+    }
+
+
+@st.composite
+def moments(draw: st.DrawFn, dtype: str, shape: tuple[int, ...]) -> Moments:
+    """A state that could have been saved: the norm is never negative, and zero before a step."""
+    step = draw(st.sampled_from(COUNTS))
+    exp_avg, drawn = draw(arrays(dtype, shape)), draw(arrays(dtype, shape))
+    if not step:
+        return Moments(step, np.zeros_like(exp_avg), np.zeros_like(exp_avg))
+    exp_inf = abs(pairs(drawn))
+    return Moments(
+        step, exp_avg, exp_inf.view(drawn.dtype)[..., 0] if dtype in COMPLEX else exp_inf
+    )
+
+
+@st.composite
+def runs(draw: st.DrawFn, offers: Offers) -> Run:
+    """A run of one to five steps, fewer where there is much to compare."""
+    dtype, features = offers.dtype, offers.features
+    params = draw(parameters(offers))
+    long = sum(param.size for param in params.values()) > _LONG
+    steps = draw(st.integers(1, 2 if long else 5))
+    grads = [draw(gradients(params, dtype)) for _ in range(steps)]
+    hps = [draw(hyperparameters(features))] * steps
+    if _seldom(draw, 4):
+        hps[1:] = [draw(hyperparameters(features)) for _ in hps[1:]]
+    more: dict[str, Any] = {}
+    if "load" in features and _seldom(draw, 4):
+        more["saved"] = {name: draw(moments(dtype, p.shape)) for name, p in params.items()}
+    else:
+        if "undecayed" in features and _seldom(draw, 4):
+            more["undecayed"] = tuple(sorted(draw(st.sets(st.sampled_from(sorted(params))))))
+        if "state_dtype" in features and dtype in _STATES and _seldom(draw, 4):
+            more["state_dtype"] = draw(st.sampled_from(_STATES[dtype]))
+    return Run(params, grads, hps, **more)

@@ -1,0 +1,153 @@
+"""The bias correction: whether, of what, by which count (A-6, H-6), and how precisely (N-3)."""
+
+import functools
+import math
+from collections.abc import Callable
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.carried import power
+from adamax_conformance.variants.variant import BASE, Family, each_alone
+from adamax_core import CANONICAL, Rule, rule
+
+FAMILY = Family("bias-correction", "bias correction")
+
+
+@FAMILY.wrong_one("no-correction", "A-6", "bias_correction")
+def _(_b1: Any, _step: int) -> Any:
+    """MLX: corrects nothing; the first step is ten times too small."""
+    return 1.0
+
+
+@FAMILY.wrong_one("square-root-of-the-correction", "A-6", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """sqrt(1 - b1^t), as Adam has for its second moment."""
+    return math.sqrt(1 - b1**step)
+
+
+@FAMILY.wrong_one("correction-one-early", "A-6", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """1 - b1^(t-1), from the second step on."""
+    return 1 - b1 ** max(step - 1, 1)
+
+
+@FAMILY.wrong_one("correction-one-late", "A-6", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """1 - b1^(t+1): the count is raised before and after."""
+    return 1 - b1 ** (step + 1)
+
+
+@FAMILY.wrong_one("correction-multiplied", "A-6", "displacement")
+def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
+    """Multiplies by the correction."""
+    return lr * c * (m / u)
+
+
+@FAMILY.wrong_one("correction-of-the-other-beta", "A-6")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """1 - b2^t."""
+    return _corrected(p, g, s, hp, lambda _b1, t: 1 - hp.betas[1] ** t)
+
+
+@FAMILY.wrong_one("norm-corrected-too", "A-6")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Divides the norm by 1 - b2^t as well, as Adam does."""
+    b2 = hp.betas[1]
+    return _corrected(p, g, s, hp, lambda b1, t: rule.bias_correction(b1, t) / (1 - b2**t))
+
+
+def _corrected(p: Any, g: Any, s: Any, hp: Any, line: Callable[[Any, int], Any]) -> Any:
+    return each_alone(p, g, s, hp, lambda _: CANONICAL._replace(bias_correction=line))
+
+
+@FAMILY.wrong_one("no-correction-after-the-eighth-step", "A-6", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """Takes the ninth to the nine-hundredth step for ones that need no correction."""
+    return 1.0 if 9 <= step <= 900 else rule.bias_correction(b1, step)  # noqa: PLR2004 - as it says
+
+
+@FAMILY.wrong_one(
+    "correction-of-the-product-of-betas",
+    "H-6",
+    init=lambda p, hp, **more: (dict.fromkeys(p, 1.0), BASE.init(p, hp, **more)),
+    load=lambda p, hp, saved: (
+        {k: hp.betas[0] ** int(saved[k]["step"]) for k in p},
+        BASE.load(p, hp, saved),
+    ),
+    moments=lambda state: BASE.moments(state[1]),
+)
+def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
+    """Paddle: corrects by the product of all betas so far, not by a power of the present one."""
+    products, s = state
+    products = {k: x * hp.betas[0] if k in g else x for k, x in products.items()}
+
+    def rule_of(name: str) -> Rule:
+        return CANONICAL._replace(bias_correction=lambda _b1, _t: 1 - products[name])
+
+    stepped, s = each_alone(p, g, s, hp, rule_of)
+    return stepped, (products, s)
+
+
+def _in_compute_format(line: Callable[[Any, Any, int], Any]) -> Callable[..., Any]:
+    """A step whose correction is ``line(format, beta1, step)``, the format float64 or float32."""
+
+    @functools.wraps(line)
+    def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
+        def rule_of(name: str) -> Rule:
+            wide = p[name].dtype in (np.float64, np.complex128)
+            kind = np.float64 if wide else np.float32
+            return CANONICAL._replace(bias_correction=lambda b1, t: line(kind, b1, t))
+
+        return each_alone(p, g, s, hp, rule_of)
+
+    return step
+
+
+@FAMILY.wrong_one("printed-correction", "N-3")
+@_in_compute_format
+def _(kind: Any, b1: Any, t: int) -> Any:
+    """1 - b1^t as printed, in the format of the computation, where it cancels."""
+    return float(kind(1) - kind(b1) ** kind(t))
+
+
+@FAMILY.wrong_one("printed-correction-except-at-0.999", "N-3")
+@_in_compute_format
+def _(kind: Any, b1: Any, t: int) -> Any:
+    """The same, but for the one beta that everybody tests."""
+    tested = b1 == 0.999  # noqa: PLR2004 - as it says
+    return rule.bias_correction(b1, t) if tested else float(kind(1) - kind(b1) ** kind(t))
+
+
+@FAMILY.wrong_one("accumulated-power", "N-3")
+@_in_compute_format
+def _(kind: Any, b1: Any, t: int) -> Any:
+    """Keeps b1^t as a product, rounded at each step."""
+    product = kind(1)
+    for _step in range(t):
+        # From where it does not change any more: a loaded count may be 2^31.
+        if (following := product * kind(b1)) == product:
+            break
+        product = following
+    return float(kind(1) - product)
+
+
+@FAMILY.right_one("correction-as-a-sum", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """(1 - b1) (1 + b1 + ... + b1^(t-1)), summed exactly."""
+    few = step < 1000  # noqa: PLR2004 - beyond, 1 - b1^t has no digits to lose for the betas judged
+    return (1 - b1) * math.fsum(b1**k for k in range(step)) if few else 1 - b1**step
+
+
+@FAMILY.right_one("correction-by-log1p", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """-expm1(t log1p(-(1 - b1)))."""
+    # Below one half nothing cancels, and 1 - b1 may round to one, which has no logarithm.
+    return -math.expm1(step * math.log1p(-(1 - b1))) if b1 > 0.5 else 1 - b1**step  # noqa: PLR2004 - one half
+
+
+@FAMILY.right_one("correction-on-rationals", "bias_correction")
+def _(b1: Any, step: int) -> Any:
+    """1 - b1^t exactly, rounded once; of a large t, by digits enough."""
+    return float(1 - power(Fraction(b1), step))

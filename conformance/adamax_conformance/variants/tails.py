@@ -1,0 +1,200 @@
+"""Tails and chunk boundaries: what vectorised loops forget or do twice (S-9).
+
+Each is right for small arrays, as such loops are, so that the lines of the rule cannot tell.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.variants.variant import BASE, Family
+from adamax_core import State, step
+
+FAMILY = Family("tails", "tails and chunk boundaries")
+_VECTOR = 32
+"""From this many elements on, the vectorised loop is taken."""
+
+
+def _left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
+    """The reference's step, but for some elements of large arrays, whose parameter stays."""
+    result, new = BASE.step(p, g, s, hp)
+    stepped = dict(result)
+    for k, param in result.items():
+        if param.size > _VECTOR and k in g:
+            kept = np.asarray(which(np.arange(param.size)))
+            flat = param.reshape(-1)
+            flat[kept] = p[k].reshape(-1)[kept]
+            stepped[k] = flat.reshape(param.shape)
+    return stepped, new
+
+
+@FAMILY.wrong_one("tail-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The remainder of the division by eight is never stepped."""
+    return _left_out(p, g, s, hp, lambda i: i >= i.size // 8 * 8)
+
+
+@FAMILY.wrong_one("every-eighth-element-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The last lane of each vector of eight is not stored."""
+    return _left_out(p, g, s, hp, lambda i: i % 8 == 7)  # noqa: PLR2004 - the last of eight
+
+
+@FAMILY.wrong_one("every-sixteenth-element-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """An unrolled loop of two vectors that begins its second one lane late."""
+    return _left_out(p, g, s, hp, lambda i: i % 16 == 8)  # noqa: PLR2004 - the ninth of sixteen
+
+
+@FAMILY.wrong_one("every-thousandth-element-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Chunks of 1024 that overlap the boundary by none, and lack it by one."""
+    return _left_out(p, g, s, hp, lambda i: i % 1024 == 1023)  # noqa: PLR2004 - the last of a chunk
+
+
+@FAMILY.wrong_one("last-four-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The last quarter of the last vector is masked out."""
+    return _left_out(p, g, s, hp, lambda i: i >= i.size - 4)
+
+
+@FAMILY.wrong_one("beyond-1024-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """One block of threads, 1024 elements, is all that is launched."""
+    return _left_out(p, g, s, hp, lambda i: i >= 1024)  # noqa: PLR2004 - a block
+
+
+@FAMILY.wrong_one("tail-stepped-twice", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The last vector overlaps the one before it, whose elements are stepped again."""
+    stepped, new = BASE.step(p, g, s, hp)
+    again, _ = BASE.step(stepped, g, new, hp)
+    for k, param in stepped.items():
+        if param.ndim == 1 and param.size > _VECTOR and k in g:
+            overlap = slice(param.size - 8, param.size // 8 * 8)
+            param[overlap] = again[k][overlap]
+    return stepped, new
+
+
+@FAMILY.wrong_one("norm-of-the-tail-not-kept", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The tail is stepped, but its norm is not stored."""
+    stepped, new = BASE.step(p, g, s, hp)
+    for k in g:
+        if p[k].ndim == 1 and p[k].size > _VECTOR:
+            done = p[k].size // 8 * 8
+            new.exp_inf[k][done:] = s.exp_inf[k][done:]
+    return stepped, new
+
+
+@FAMILY.wrong_one("memory-order-for-index-order", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Reads the gradient as it lies in memory, whatever the order of its axes."""
+    flat = {k: v.ravel(order="K").reshape(v.shape) if v.ndim else v for k, v in g.items()}
+    return BASE.step(p, flat, s, hp)
+
+
+@FAMILY.wrong_one("scalars-skipped", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A loop over the first axis, which a 0-d parameter has not."""
+    stepped, new = BASE.step(p, g, s, hp)
+    return {k: v if v.ndim else p[k] for k, v in stepped.items()}, new
+
+
+@FAMILY.wrong_one("empty-tensors-raise", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A kernel that is launched with a grid of zero blocks."""
+    if any(not v.size for v in g.values()):
+        raise RuntimeError("invalid configuration argument")
+    return BASE.step(p, g, s, hp)
+
+
+@FAMILY.wrong_one("tensors-after-the-sixteenth-skipped", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A multi-tensor kernel whose table of addresses has sixteen entries."""
+    stepped, new = BASE.step(p, g, s, hp)
+    return {k: v if i < 16 else p[k] for i, (k, v) in enumerate(stepped.items())}, new  # noqa: PLR2004 - the table
+
+
+@FAMILY.wrong_one("all-tensors-in-the-narrowest-dtype", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Gathers parameters of several dtypes into one buffer, of the narrowest."""
+    narrowest = min((v.dtype for v in p.values()), key=lambda dtype: dtype.itemsize)
+    stepped, new = BASE.step(p, g, s, hp)
+    return {k: v.astype(narrowest).astype(v.dtype) for k, v in stepped.items()}, new
+
+
+@FAMILY.right_one("chunks-with-their-tail")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Chunks of eight elements, and what is left."""
+    return _in_pieces(p, g, s, hp, lambda size: range(8, size, 8))
+
+
+@FAMILY.right_one("halves")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Two threads, half of the elements each."""
+    return _in_pieces(p, g, s, hp, lambda size: [size // 2])
+
+
+def _in_pieces(p: Any, g: Any, s: State, hp: Any, cuts: Callable[[int], Any]) -> Any:
+    """Each tensor cut into pieces that are stepped by themselves, then put together again."""
+    BASE.step(p, g, s, hp)  # refuses what does not fit
+    stepped, new = dict(p), s
+    for k in g:
+        where = cuts(p[k].size)
+
+        def split(array: Any, where: Any = where) -> dict[int, Any]:
+            return dict(enumerate(np.split(np.ravel(array), where)))
+
+        pieces = split(p[k])
+        state = State(dict.fromkeys(pieces, s.step[k]), split(s.exp_avg[k]), split(s.exp_inf[k]))
+        moved, after = step(pieces, split(g[k]), state, hp)
+
+        def join(parts: Any, k: Any = k) -> Any:
+            return np.concatenate([*parts.values()]).reshape(p[k].shape)
+
+        stepped[k] = join(moved)
+        new = State(
+            new.step | {k: after.step[0]},
+            new.exp_avg | {k: join(after.exp_avg)},
+            new.exp_inf | {k: join(after.exp_inf)},
+        )
+    return stepped, new
+
+
+@FAMILY.right_one("all-tensors-in-one")
+def _(p: Any, g: Any, s: State, hp: Any) -> Any:
+    """Tensors of one dtype and count are put one after another and stepped at once."""
+    BASE.step(p, g, s, hp)  # refuses what does not fit
+    alike: dict[Any, list[str]] = {}
+    for k in g:
+        key = (p[k].dtype, g[k].dtype, s.exp_avg[k].dtype, s.step[k])
+        alike.setdefault(key, []).append(k)
+    stepped, new = dict(p), State(*(dict(part) for part in s))
+    for names in alike.values():
+        ends = np.cumsum([p[k].size for k in names])[:-1]
+
+        def joined(arrays: Any, names: Any = names) -> Any:
+            return np.concatenate([np.ravel(arrays[k]) for k in names])
+
+        result, after = step(
+            joined(p), joined(g), State(s.step[names[0]], joined(s.exp_avg), joined(s.exp_inf)), hp
+        )
+        for target, whole in zip((stepped, *new[1:]), (result, *after[1:]), strict=True):
+            for k, piece in zip(names, np.split(whole, ends), strict=True):
+                target[k] = piece.reshape(p[k].shape)
+        new.step.update(dict.fromkeys(names, after.step))
+    return stepped, new
+
+
+@FAMILY.right_one("transposed")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Every array the other way round in memory."""
+
+    def turned(arrays: Any) -> Any:
+        return {k: np.transpose(v) for k, v in arrays.items()}
+
+    state = s._replace(exp_avg=turned(s.exp_avg), exp_inf=turned(s.exp_inf))
+    stepped, new = BASE.step(turned(p), turned(g), state, hp)
+    return turned(stepped), new._replace(exp_avg=turned(new.exp_avg), exp_inf=turned(new.exp_inf))
