@@ -65,7 +65,9 @@ class _Told:
             self.told.append(Operation(text, element, error, value.format.unit))
         return _Told(text, value, self.told, atom=atom)
 
-    def _two(self, other: Any, apply: Callable[..., Any], sign: str, *, swap: bool = False) -> "_Told":
+    def _two(
+        self, other: Any, apply: Callable[..., Any], sign: str, *, swap: bool = False
+    ) -> "_Told":
         other = other if isinstance(other, _Told) else _Told(str(other), other, self.told)
         left, right = (other, self) if swap else (self, other)
         tight = sign in ("", "/", "^")

@@ -47,7 +47,7 @@ def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
 
 @FAMILY.wrong_one("correction-of-the-other-beta", "A-6")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """1 - b2^t."""
+    """Corrects the first moment by 1 - b2^t."""
     return _corrected(p, g, s, hp, lambda _b1, t: 1 - hp.betas[1] ** t)
 
 
