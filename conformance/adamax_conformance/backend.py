@@ -200,6 +200,10 @@ def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
     return unchecked
 
 
+FARTHEST = 2**63
+"""No count of steps gets there."""
+
+
 def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Moments] | None:
     """The reported moments, checked: one for each parameter, of its shape, steps whole numbers.
 
@@ -214,6 +218,8 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
     for name, (step, exp_avg, exp_inf) in moments.items():
         if int(step) != step:
             raise ValueError(f"{name}: step {step!r} is not a whole number")
+        if abs(step) >= FARTHEST:
+            raise ValueError(f"{name}: step {step:.3g} is beyond what can be counted to")
         checked[name] = Moments(int(step), np.asarray(exp_avg), np.asarray(exp_inf))
         param = params[name]
         for field_ in ("exp_avg", "exp_inf"):

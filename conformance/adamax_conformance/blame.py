@@ -1,4 +1,4 @@
-"""Where in a stranger's code an exception was raised."""
+"""What an exception of a stranger's code says, and where it was raised."""
 
 import sysconfig
 import traceback
@@ -20,6 +20,18 @@ def location(error: BaseException) -> str:
         if not frame.filename.startswith((_OURS, _INSTALLED, "<")):
             return f"{Path(frame.filename).name}:{frame.lineno}"
     return ""
+
+
+def said(error: BaseException) -> str:
+    r"""The first line of its message, whatever else it may do when it is asked for it.
+
+    >>> said(ValueError("one\ntwo"))
+    'one'
+    """
+    try:
+        return next(iter(str(error).strip().splitlines()), "")
+    except Exception as worse:  # noqa: BLE001 - its code is a stranger's
+        return f"(and {type(worse).__name__} instead of a message)"
 
 
 def blamed(error: BaseException) -> str:

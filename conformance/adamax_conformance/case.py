@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays
+from adamax_conformance.backend import Arrays, Moments
 from adamax_conformance.finding import Finding
 from adamax_conformance.formats import FLOATS, dtype_of, format_of
 from adamax_conformance.judge import EVERYTHING, Run, Trial, judge
@@ -86,6 +86,14 @@ class Data:
     def largest(self) -> float:
         """The largest finite number of the dtype."""
         return float(format_of(self.dtype).largest)
+
+
+def late(data: Data, step: int) -> Run:
+    """Two steps after so many others, with a beta1 whose correction is not over for thousands."""
+    params = {"w": data.array(np.zeros(3))}
+    saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
+    hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
+    return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp, saved=saved)
 
 
 @dataclass(frozen=True)

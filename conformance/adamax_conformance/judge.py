@@ -107,6 +107,11 @@ class _Tally:
             exact = str(expected)
             self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
 
+    def stays(self, step: int, name: str, what: str, was: Any, now: Any) -> None:
+        """A dtype, which another bound would come with."""
+        if now != was:
+            self.wrong.append(Divergence(step, name, (), what, str(now), str(was), "", np.inf))
+
     def same(
         self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
     ) -> None:
@@ -196,6 +201,8 @@ def judge(
                 _judge_kept(tally, step, name, param, stepped[name], before, after)
                 following[name] = after or before
                 continue
+            if before.step < 0:
+                raise Violation(f"step {index}, {name}, step: got {before.step}, a count of steps")
             own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
             allowed = bounds(
                 param,
@@ -260,6 +267,9 @@ def _judge_step(
     values = {"param": stepped}
     if after is not None:
         values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
+        for moment in ("exp_avg", "exp_inf"):
+            was, now = getattr(before, moment).dtype, getattr(after, moment).dtype
+            tally.stays(step, name, f"dtype of {moment}", was, now)
         if "step" in judged:
             tally.count(step, name, after.step, steps)
     for quantity in QUANTITIES:

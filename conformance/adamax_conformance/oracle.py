@@ -6,7 +6,7 @@ and NaN are outside the rationals: there the rule, run on float64, says which of
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
+from decimal import Context
 from fractions import Fraction
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
@@ -240,7 +240,9 @@ def decimal(value: Fraction, digits: int = 17) -> str:
     >>> decimal(Fraction(2, 3), 4)
     '0.6667'
     """
-    return f"{Decimal(value.numerator) / Decimal(value.denominator):.{digits}g}"
+    context = Context(prec=28, traps=[])
+    numerator, denominator = map(context.create_decimal, value.as_integer_ratio())
+    return f"{context.divide(numerator, denominator):.{digits}g}"
 
 
 class Observed(Generic[Number]):

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from adamax_conformance.backend import Backend
-from adamax_conformance.blame import blamed
+from adamax_conformance.blame import blamed, said
 from adamax_conformance.protocol import TIMEOUT
 
 GROUP = "adamax.backends"
@@ -194,7 +194,14 @@ def require_backend(backend: Any) -> Backend:
         TypeError: names what is missing.
     """
     parts = ("name", "dtypes", "features", "deviations", "init", "step", "moments")
-    if missing := [part for part in parts if not hasattr(backend, part)]:
+    try:
+        missing = [part for part in parts if not hasattr(backend, part)]
+        if not missing:
+            # They may be computed, by a stranger's code.
+            str(backend.name), set(backend.dtypes), set(backend.features), dict(backend.deviations)
+    except Exception as error:
+        raise TypeError(f"{type(error).__name__}: {said(error)}{blamed(error)}") from error
+    if missing:
         raise TypeError(f"{backend!r} is no backend: it has no {', '.join(missing)}")
     found: Backend = backend
     return found

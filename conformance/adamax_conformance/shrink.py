@@ -16,6 +16,9 @@ from adamax_conformance.finding import Divergence, Violation
 from adamax_conformance.judge import Run, Trial, judge
 from adamax_conformance.watched import BackendError, Watched
 
+TRIES = 200
+"""How many smaller runs are tried; what is found by then will do."""
+
 _Each = Callable[[str, Any], Any]
 
 
@@ -41,10 +44,12 @@ def smallest(backend: Watched, trial: Trial) -> Trial:
     found = _fault(backend, trial)
     if found is None:
         return trial
-    simpler = True
+    simpler, tries = True, 0
     while simpler:
         simpler = False
         for run in _simplifications(trial.run, found.divergence):
+            if (tries := tries + 1) > TRIES:
+                break
             candidate = replace(trial, run=run)
             still = _fault(backend, candidate)
             if still is not None and still.kind == found.kind:
@@ -78,8 +83,14 @@ def _with_fewer_steps(run: Run, found: Divergence | None) -> Iterator[Run]:
     if last < len(run.grads):
         yield _with_steps(run, range(last))
     elif len(run.grads) > 1:
-        for dropped in range(len(run.grads)):
-            yield _with_steps(run, [i for i in range(len(run.grads)) if i != dropped])
+        # Halves, then quarters, ...: of a long run most steps go at once.
+        every, size = range(len(run.grads)), len(run.grads) // 2
+        while size:
+            for first in range(0, len(every), size):
+                kept = [*every[:first], *every[first + size :]]
+                if kept:
+                    yield _with_steps(run, kept)
+            size //= 2
 
 
 def _with_fewer_elements(run: Run, found: Divergence | None) -> Iterator[Run]:
@@ -91,6 +102,7 @@ def _with_fewer_elements(run: Run, found: Divergence | None) -> Iterator[Run]:
     size = max(param.size for param in run.params.values())
     for count in (2**k for k in range(17) if 2**k < size):
         yield _with_arrays(run, partial(_first, count))
+        yield _with_arrays(run, partial(_last, count))
 
 
 def _with_plainer_numbers(run: Run) -> Iterator[Run]:
@@ -108,6 +120,10 @@ def _only(name: str, key: str, array: Any) -> Any:
 
 def _first(count: int, _key: str, array: Any) -> Any:
     return array.reshape(-1)[:count]
+
+
+def _last(count: int, _key: str, array: Any) -> Any:
+    return array.reshape(-1)[-count:]
 
 
 def _element(index: tuple[int, ...], _key: str, array: Any) -> Any:

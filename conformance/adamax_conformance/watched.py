@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Backend, LostError, Moments, Steps, slots
-from adamax_conformance.blame import blamed
+from adamax_conformance.blame import blamed, said
 from adamax_conformance.memory import copies
 from adamax_core import Hyperparameters
 
@@ -23,11 +23,10 @@ class BackendError(Exception):
     """
 
     def __init__(self, operation: str, cause: BaseException) -> None:
-        first_line = next(iter(str(cause).strip().splitlines()), "")
         # One that was lost raised nothing itself, and its message is a sentence.
         lost = isinstance(cause, LostError)
         raised = "" if lost else f"{operation} raised {type(cause).__name__}: "
-        super().__init__(f"{raised}{first_line}{'' if lost else blamed(cause)}")
+        super().__init__(f"{raised}{said(cause)}{'' if lost else blamed(cause)}")
         self.operation = operation
         self.cause = cause
 
@@ -113,6 +112,8 @@ class Watched:
         slopes = self._call("vjp", wrt, steps)
         try:
             if wrt == "grads":
+                if len(slopes) != len(steps.grads):
+                    raise ValueError(f"{len(slopes)} slopes for {len(steps.grads)} steps")  # noqa: TRY301 - out of form
                 return [{k: np.asarray(s[k], float) for k in steps.params} for s in slopes]
             if wrt in ("params", "exp_avg", "exp_inf"):
                 return {key: np.asarray(slopes[key], float) for key in steps.params}
@@ -129,7 +130,9 @@ class Watched:
     def _call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         try:
             return getattr(self.backend, operation)(*args, **kwargs)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             raise BackendError(operation, error) from error
 
 

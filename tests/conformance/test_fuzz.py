@@ -166,9 +166,9 @@ def test_saved_moments_are_such_as_there_can_be(data: st.DataObject, dtype: str)
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_reference_has_no_failure(dtype: str) -> None:
-    outcome = only(BASE, dtype, examples=20)
+    outcome = only(BASE, dtype, examples=10)
     assert outcome.failure is None
-    assert outcome.examples >= 20
+    assert outcome.examples >= 10
     assert outcome.elements > 0
 
 
@@ -180,9 +180,20 @@ def test_reference_has_no_failure_in_200_000_elements(dtype: str) -> None:
     assert outcome.elements >= 200_000
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [("torch", "float16"), ("torch?foreach=true", "bfloat16"), ("jax", "float32")],
+)
+def test_adapters_have_no_failure(name: str, dtype: str) -> None:
+    for stateful in (False, True):
+        (outcome,) = fuzz(name, dtypes=[dtype], examples=15, seed=2, stateful=stateful)
+        assert outcome.failure is None
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "complex64"])
 def test_reference_has_no_failure_in_sessions(dtype: str) -> None:
-    assert only(BASE, dtype, examples=20, stateful=True).failure is None
+    assert only(BASE, dtype, examples=10, stateful=True).failure is None
 
 
 def dialect(name: str, **lines: Any) -> FunctionalBackend:
@@ -226,6 +237,7 @@ ELEMENTWISE = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ELEMENTWISE, ids=lambda wrong: wrong.name)
 def test_wrong_elements_are_found_and_made_small(wrong: FunctionalBackend) -> None:
     outcome = only(wrong, examples=400)
@@ -256,7 +268,9 @@ def tail_forgotten(first: int, block: int) -> Callable[..., Any]:
     return step
 
 
-@pytest.mark.parametrize(("first", "block"), [(8, 8), (4096, 16)])
+@pytest.mark.parametrize(
+    ("first", "block"), [(8, 8), pytest.param(4096, 16, marks=pytest.mark.slow)]
+)
 def test_forgotten_tails_are_found(first: int, block: int) -> None:
     outcome = only(stepping("tail", tail_forgotten(first, block)), examples=400)
     assert outcome.failure is not None
@@ -269,18 +283,21 @@ def test_count_for_all_is_found_with_two_parameters() -> None:
     outcome = only(stepping("count", one_count), examples=400)
     assert outcome.trial is not None
     assert len(outcome.trial.run.params) == 2
-    assert len(outcome.trial.run.grads) == 2
+    assert outcome.failure is not None
+    assert outcome.failure.divergence is not None
+    assert outcome.failure.divergence.quantity == "step"
 
 
 def test_what_is_raised_is_a_failure_and_made_small() -> None:
     outcome = only(stepping("raises", step_when_wrong), examples=200)
     assert outcome.failure is not None
-    assert outcome.failure.message == "step raised RuntimeError: a gradient above eight"
+    assert "step raised RuntimeError: a gradient above eight" in outcome.failure.message
     assert outcome.failure.divergence is None
     assert outcome.trial is not None
     assert [grad.size for grads in outcome.trial.run.grads for grad in grads.values()] == [1]
 
 
+@pytest.mark.slow
 def test_strided_memory_is_found() -> None:
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
         read = {k: v.copy() for k, v in g.items()}
@@ -346,9 +363,12 @@ def test_sessions_draw_every_operation() -> None:
     drawn = sessions(Offers("float32", EVERY, 100))
     for kind in (Step, Change, Save, Load):
         is_drawn(drawn, partial(does, kind))
-    without = sessions(Offers("float32", (), 100))
-    with pytest.raises(hypothesis.errors.NoSuchExample):
-        is_drawn(without, lambda s: any(isinstance(o, Save | Load) for o in s.operations))
+
+
+@hypothesis.settings(derandomize=True, deadline=None, max_examples=50)
+@hypothesis.given(session=sessions(Offers("float32", (), 100)))
+def test_sessions_without_load_neither_save_nor_load(session: Session) -> None:
+    assert not any(isinstance(each, Save | Load) for each in session.operations)
 
 
 def test_a_seed_draws_the_same_and_another_something_else() -> None:
@@ -372,13 +392,14 @@ def test_a_failure_is_the_same_for_the_same_seed() -> None:
     assert encode_run(one.trial.run) == encode_run(other.trial.run)
 
 
+@pytest.mark.slow
 def test_hidden_state_is_fuzzed_along_the_trajectory() -> None:
     def init(params: Any, hp: Any) -> State:
         state: State = BASE.init(params, hp)
         return state
 
     hidden = FunctionalBackend("hidden", init=init, step=BASE.step)
-    assert only(hidden, examples=20).failure is None
+    assert only(hidden, examples=10).failure is None
     wrong = FunctionalBackend("wrong", init=init, step=ELEMENTWISE[4].step)
     assert only(wrong, examples=100).failure is not None
 

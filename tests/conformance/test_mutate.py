@@ -221,7 +221,7 @@ def test_command_judges_and_prints() -> None:
         (["--family", "epsilon"], "unknown family 'epsilon'"),
         (["--dtype", "int8"], "unknown dtype 'int8'"),
         (["--family", "domains", "--dtype", "float64"], "no variant of these families"),
-        (["--workers", "0"], "is not in the range"),
+        (["--workers", "0"], "greater than or equal to 1"),
     ],
 )
 def test_usage(arguments: list[str], text: str) -> None:

@@ -199,7 +199,7 @@ def repro_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         ([], 1, "idle: wrong\nstep 1, w"),
         (["numpy"], 0, "numpy: right; it was: step 2, w[1], param"),
-        (["py:repro_glue:raises"], 1, "step raised RuntimeError: no device\\x1b[31m\nparams\n"),
+        (["py:repro_glue:raises"], 1, "wrong\nstep raised RuntimeError: no device\\x1b[31m"),
         (["nope"], 2, "unknown backend 'nope'"),
         (["py:repro_glue:gone"], 2, "has no 'gone'"),
     ],

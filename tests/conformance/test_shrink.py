@@ -107,7 +107,7 @@ def test_size_that_is_needed_stays() -> None:
 
     backend = wrong(step)
     trial = smallest(backend, data((37,)))
-    # Sixteen is whole, thirty-two is, and what is cut is a power of two: nothing smaller shows it.
+    # What is cut down to is a power of two, and those have no tail: nothing smaller shows it.
     assert sizes(trial) == [37]
     assert len(trial.run.grads) == 1
 
@@ -187,6 +187,17 @@ def test_what_is_raised_is_made_small_too() -> None:
     assert all(size == 1 for size in sizes(trial))
     with pytest.raises(BackendError, match="one at a time"):
         judge(backend, trial)
+
+
+def test_element_that_raises_is_found_wherever_it_is() -> None:
+    def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
+        if any(np.any(grad == 9) for grad in g.values()):
+            raise ArithmeticError("nine")
+        return BASE.step(p, g, s, hp)
+
+    grad = np.arange(13.0)
+    trial = Trial(Run({"a": np.zeros(13)}, [{"a": grad}], HP))
+    assert smallest(wrong(step), trial).run.grads[0]["a"].tolist() == [9]
 
 
 def test_another_error_is_not_the_same_fault() -> None:

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 
 from adamax_conformance.backend import Moments
-from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data
+from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data, late
+from adamax_conformance.finding import Finding
 from adamax_conformance.formats import COMPLEX
-from adamax_conformance.judge import Run
+from adamax_conformance.judge import Run, Trial, judge
+from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
@@ -105,12 +107,19 @@ def _(data: Data) -> Run:
     return Run(params, grads, DEFAULT)
 
 
-@CASES.run("A-6/many-steps", judged=["param"])
+@CASES.run("A-6/many-steps")
 def _(data: Data) -> Run:
     """Hundreds of steps, where the correction is neither new nor over."""
     params = {"w": data.array(np.zeros(1))}
     grads = [{"w": data.array([(-1.0) ** (t // 50)])} for t in range(300)]
     return Run(params, grads, Hyperparameters(lr=0.5, betas=(0.99, 0.5), eps=2.0**-10))
+
+
+@CASES.case("A-6/late", dtypes=["float32", "float64"], features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Deep in a long run: a table that ends, or a correction that is given up too early."""
+    trials = (Trial(late(data, step), ["param"]) for step in (15, 350, 1010, 4000))
+    return sum((judge(backend, trial) for trial in trials), Finding())
 
 
 @CASES.run("A-7/step", judged=["param"])

@@ -13,7 +13,7 @@ from adamax_conformance.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-BAD_NUMBERS = {"negative": -0.5, "infinite": np.inf, "nan": np.nan}
+BAD_NUMBERS = {"negative": -0.5, "just-negative": -1e-8, "infinite": np.inf, "nan": np.nan}
 BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
 
 
@@ -58,6 +58,25 @@ for _name, _value in BAD_NUMBERS.items():
 def _(data: Data) -> Run:
     """A warm-up starts at zero: the moments move, the parameters do not."""
     return data.run(replace(PLAIN, lr=0.0), steps=2)
+
+
+@CASES.run("H-5/far-apart", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """What nobody uses is in the domain all the same, and nothing is clamped to what is usual."""
+    hp = [
+        Hyperparameters(lr=1000.0, betas=(0.95, 0.9), eps=16.0),
+        Hyperparameters(lr=2.0**-20, betas=(0.99, 0.999), eps=2.0**-40),
+    ]
+    params = data.params()
+    return Run(params, [data.grads(params) for _ in hp], hp)
+
+
+@CASES.run("H-5/decay-far-apart", dtypes=["float32"], features=["weight_decay"])
+def _(data: Data) -> Run:
+    """The same for the decay: one of 8, and one of a few millionths."""
+    hp = [replace(PLAIN, weight_decay=decay) for decay in (8.0, 2.0**-18)]
+    params = {"w": data.normal((6,), 1)}
+    return Run(params, [{"w": params["w"] * 0}] * 2, hp)
 
 
 @CASES.run("H-5/betas-zero")

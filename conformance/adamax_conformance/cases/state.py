@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import LostError, Moments, SparseGradient
+from adamax_conformance.backend import Arrays, LostError, Moments, SparseGradient
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import FLOATS, WITH_COMPLEX, dtype_of
-from adamax_conformance.judge import Run, Trial, judge
+from adamax_conformance.judge import Run, Trial, follow, judge
 from adamax_conformance.memory import copies
 from adamax_conformance.watched import BackendError, MalformedError, Watched
 from adamax_core import Hyperparameters
@@ -36,6 +36,28 @@ def _(backend: Watched, data: Data) -> Finding:
             if np.any(array != 0):
                 raise Violation(f"before step 1, {name}, {what}: must be all zero, got {array}")
     return Finding(elements)
+
+
+@CASES.case("S-1/each-its-own", dtypes=["float32"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Two optimizers at once, step by step in turn and not looked at, go as they go alone."""
+    runs = [data.run(PLAIN, steps=3), data.run(EXTREME, steps=3)]
+    alone = [[shown.params for shown in follow(backend, run)][-1] for run in runs]
+    size = sum(param.size for each in alone for param in each.values())
+    if backend.takes_runs:
+        # A run is told whole: there is nothing between two of them.
+        return Finding(size)
+    states = [run.start(backend) for run in runs]
+    params: list[Arrays] = [run.params for run in runs]
+    for index in range(3):
+        for i, run in enumerate(runs):
+            grads = copies(run.grads[index])
+            params[i], states[i] = backend.step(params[i], grads, states[i], run.at(index))
+    for before, after in zip(alone, params, strict=True):
+        for name, param in before.items():
+            if param.tobytes() != after[name].tobytes():
+                raise Violation(f"{name}: {after[name]} beside another optimizer, {param} alone")
+    return Finding(size)
 
 
 @CASES.run("S-2/missing-once")
@@ -74,6 +96,17 @@ def _(data: Data) -> Run:
     params = {"w": data.array([1.0, 0.0, -2.0]), "b": data.array([1.0, 0.0])}
     w, b = data.array([1.0, 0.5, -1.0]), data.array([1.0, -1.0])
     return Run(params, [{"w": w}, {"w": w, "b": b}, {"b": b}], replace(PLAIN, lr=0.1))
+
+
+@CASES.run("S-3/loaded-counts", dtypes=["float32"], features=["load"])
+def _(data: Data) -> Run:
+    """Counts that differ when they are loaded stay what they are, each its own."""
+    params = data.params()
+    saved = {
+        name: Moments(step, param * 0, abs(param) + data.array(1.0))
+        for (name, param), step in zip(params.items(), (4, 0), strict=True)
+    }
+    return Run(params, [data.grads(params) for _ in range(2)], PLAIN, saved=saved)
 
 
 @CASES.case("S-4/unchanged", dtypes=WITH_COMPLEX)
@@ -247,12 +280,38 @@ def _(backend: Watched, data: Data) -> Finding:
     raise Violation("state with exp_avg_sq, which is Adam's, was loaded without an error")
 
 
+@CASES.case("S-8/no-norm", dtypes=["float32"], features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Nor is the state of an optimizer that has no norm at all, such as Lion or SGD."""
+    params = {"w": data.normal((5,))}
+    for slot in (
+        {"step": 3, "exp_avg": data.normal((5,))},
+        {"step": 3, "momentum_buffer": data.normal((5,))},
+    ):
+        try:
+            backend.load(params, PLAIN, {"w": slot})
+        except BackendError as error:
+            if isinstance(error.cause, LostError):
+                raise
+        else:
+            raise Violation(f"a state of {', '.join(slot)} was loaded without an error")
+    return Finding(10)
+
+
+@CASES.run("S-9/any-order", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """Gradients belong to parameters by name, in whatever order they come."""
+    params = data.params({"w": (3,), "w.b": (3,), "a": (3,)})
+    grads = [data.grads(params) for _ in range(2)]
+    return Run(params, [dict(reversed(each.items())) for each in grads], PLAIN)
+
+
 @CASES.run("S-9/shapes")
 def _(data: Data) -> Run:
     """Scalars, empty arrays, one element, and lengths that no vector width divides."""
     shapes: dict[str, tuple[int, ...]] = {
         "scalar": (), "empty": (0,), "hollow": (3, 0, 2), "one": (1,), "odd": (13,),
-        "box": (2, 3, 5),
+        "box": (2, 3, 5), "deep": (2, 1, 3, 2),
     }  # fmt: skip
     params = {k: data.normal(s) for k, s in shapes.items()}
     return Run(params, [{k: data.normal(s) for k, s in shapes.items()} for _ in range(2)], PLAIN)

@@ -53,11 +53,14 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _main(
-    version: Annotated[
+    _asked: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Says whether an implementation of Adamax computes the specification, and where not."""
+    # Where a stream is closed there is none, and much that is written to it would fail.
+    if sys.stdout is None:
+        raise stop("the standard output is closed", Exit.USAGE)
 
 
 def stop(message: str, code: Exit) -> typer.Exit:

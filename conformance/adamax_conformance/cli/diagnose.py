@@ -41,7 +41,7 @@ def diagnose(
         float | None,
         typer.Option(help="Tell what the dialect costs for gradients of this size, such as 1e-6."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Over so many steps.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Over so many steps.")] = 100,
     beta1: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[0],
     beta2: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[1],
     eps: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.eps,

@@ -96,6 +96,8 @@ def lint(
     from adamax_conformance.vectors.vector import FOLDER, load  # noqa: PLC0415 - the same
 
     folder = folder or FOLDER
+    if not folder.is_dir():
+        raise stop(f"{folder} is no folder", Exit.USAGE)
     found = problems(folder)
     for problem in found:
         typer.echo(problem)

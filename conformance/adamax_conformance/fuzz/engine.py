@@ -13,25 +13,32 @@ from dataclasses import dataclass
 from typing import Any
 
 import hypothesis
+import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
 from adamax_conformance.backend import Backend
-from adamax_conformance.formats import DTYPES, FLOAT32, format_of
+from adamax_conformance.formats import DTYPES, FLOAT32, dtype_of, format_of
+from adamax_conformance.fuzz.arrays import LARGEST
 from adamax_conformance.fuzz.runs import Offers, runs
 from adamax_conformance.fuzz.sessions import Session, encode_session, runs_of, sessions
-from adamax_conformance.judge import EVERYTHING, Run, Trial
+from adamax_conformance.judge import EVERYTHING, Run, Trial, follow
 from adamax_conformance.registry import find, require_backend
 from adamax_conformance.repro import Failure, failure_of
 from adamax_conformance.shrink import smallest
 from adamax_conformance.watched import BackendError, Watched
 from adamax_conformance.wire import encode_run
+from adamax_core import Hyperparameters
 
 _SERIES = 25
 """Examples that are drawn at a time, until there are enough elements too."""
 
 _ATTEMPTS = 1000
 """Smaller examples that are tried for a failure; a number, since a time would not be repeatable."""
+
+
+LARGEST_HIDDEN = 1024
+"""Elements of an array where the state is hidden: along a trajectory all is exact, and slow."""
 
 
 @dataclass(frozen=True)
@@ -62,13 +69,14 @@ class _FoundError(Exception):
 class _Series:
     """Examples in one dtype, counted, and the failure among them."""
 
-    def __init__(self, backend: Watched, dtype: str, advance: Callable[[int], None]) -> None:
+    def __init__(
+        self, backend: Watched, dtype: str, *, shown: bool, advance: Callable[[int], None]
+    ) -> None:
         self.backend = backend
-        # A half precision format does not show the last places of the correction (N-3), and a
-        # backend that is known not to have them would show nothing else.
-        self._wide = format_of(dtype).unit <= FLOAT32.unit and not any(
-            known.startswith("N-3") for known in backend.backend.deviations
-        )
+        # The last places of the correction (N-3) are not seen in half precision or where the state
+        # is hidden, and a backend that is known not to have them would show nothing else.
+        known = any(clause.startswith("N-3") for clause in backend.backend.deviations)
+        self._accurate = shown and not known and format_of(dtype).unit <= FLOAT32.unit
         self.advance = advance
         self.examples = 0
         self.elements = 0
@@ -102,8 +110,7 @@ class _Series:
         elements = 0
         try:
             for run in [example] if isinstance(example, Run) else runs_of(self.backend, example):
-                # Where the state is hidden the last places cannot be judged.
-                trial = Trial(run, EVERYTHING, self._wide and self.backend.visible)
+                trial = Trial(run, EVERYTHING, self._accurate)
                 failure = failure_of(self.backend, trial)
                 if failure is not None:
                     self.failure, self.trial = failure, trial
@@ -178,8 +185,9 @@ def _outcome(
 ) -> Outcome:
     begin = time.monotonic()
     backend = Watched(subject)
-    series = _Series(backend, dtype, advance)
-    offers = Offers(dtype, backend.features)
+    shown = _shows_state(backend, dtype)
+    series = _Series(backend, dtype, shown=shown, advance=advance)
+    offers = Offers(dtype, backend.features, LARGEST if shown else LARGEST_HIDDEN)
     strategy = sessions(offers) if stateful else runs(offers)
     number = 0
     while series.failure is None and (series.examples < examples or series.elements < elements):
@@ -193,6 +201,14 @@ def _outcome(
         failure, trial = (again, smaller) if again else (failure, trial)
     seconds = time.monotonic() - begin
     return Outcome(dtype, series.examples, series.elements, seconds, failure, trial)
+
+
+def _shows_state(backend: Watched, dtype: str) -> bool:
+    run = Run({"a": np.zeros(1, dtype_of(dtype))}, [], Hyperparameters())
+    try:
+        return next(follow(backend, run)).moments is not None
+    except BackendError:
+        return True
 
 
 def _draw(

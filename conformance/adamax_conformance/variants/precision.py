@@ -1,5 +1,6 @@
 """Precision: in which format scalars are kept and steps computed (A-4 to A-7, N-1, N-2)."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,33 +12,39 @@ from adamax_core import CANONICAL, Hyperparameters, Rule, State, rule
 
 FAMILY = Family("precision", "precision of scalars")
 _ADMITTED: Proofs = {
-    HALF: "float16 has at least the digits of the storage format, and a scalar that is converted "
-    "to the storage format is among the roundings that the bound counts."
+    HALF: "eleven bits are at least those of the storage format, and a scalar that is rounded to "
+    "as many is among the roundings that the bound counts."
 }
 
 
-@FAMILY.wrong_one("weight-of-the-gradient-in-float16", "A-4", "first_moment", proofs=_ADMITTED)
+def _short(number: float) -> float:
+    """The number in the eleven bits of float16, but of any size."""
+    digits, exponent = math.frexp(number)
+    return math.ldexp(float(np.float16(digits)), exponent)
+
+
+@FAMILY.wrong_one("weight-of-the-gradient-in-eleven-bits", "A-4", "first_moment", proofs=_ADMITTED)
 def _(m: Any, g: Any, b1: Any) -> Any:
-    """Keeps 1 - b1 in float16."""
-    return b1 * m + float(np.float16(1 - b1)) * g
+    """Keeps 1 - b1 in eleven bits, as many as float16 has."""
+    return b1 * m + _short(1 - b1) * g
 
 
-@FAMILY.wrong_one("beta2-in-float16", "A-5", "infinity_norm", proofs=_ADMITTED)
+@FAMILY.wrong_one("beta2-in-eleven-bits", "A-5", "infinity_norm", proofs=_ADMITTED)
 def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
-    """Keeps b2 in float16."""
-    return rule.infinity_norm(u, g, float(np.float16(b2)), eps)
+    """Keeps b2 in eleven bits."""
+    return rule.infinity_norm(u, g, _short(b2), eps)
 
 
-@FAMILY.wrong_one("lr-in-float16", "A-7", "displacement", proofs=_ADMITTED)
+@FAMILY.wrong_one("lr-in-eleven-bits", "A-7", "displacement", proofs=_ADMITTED)
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
-    """Keeps lr in float16."""
-    return rule.displacement(m, u, float(np.float16(lr)), c)
+    """Keeps lr in eleven bits."""
+    return rule.displacement(m, u, _short(lr), c)
 
 
-@FAMILY.wrong_one("weight-decay-in-float16", "A-2", "coupled_decay", proofs=_ADMITTED)
+@FAMILY.wrong_one("weight-decay-in-eleven-bits", "A-2", "coupled_decay", proofs=_ADMITTED)
 def _(g: Any, p: Any, wd: Any) -> Any:
-    """Keeps the weight decay in float16."""
-    return rule.coupled_decay(g, p, float(np.float16(wd)))
+    """Keeps the weight decay in eleven bits."""
+    return rule.coupled_decay(g, p, _short(wd))
 
 
 @FAMILY.wrong_one(
@@ -52,22 +59,24 @@ def _(b1: Any, t: int) -> Any:
     return float(np.float32(rule.bias_correction(b1, t)))
 
 
-@FAMILY.wrong_one("everything-in-float32", "A-4", proofs={
-    (*HALF, "float32"): "float32 is what these are computed in."})  # fmt: skip
+@FAMILY.wrong_one(
+    "float64-in-float32",
+    "A-4",
+    proofs={(*HALF, "float32"): "nothing is done there but what the reference does."},
+)
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
-    """A kernel that was compiled for float32 alone: float64 arrays are rounded on the way in."""
+    """A kernel that was compiled for float32: float64 parameters are stepped in it."""
     BASE.step(p, g, s, hp)  # refuses what does not fit
-    narrow = {np.dtype(np.float64): np.float32, np.dtype(np.complex128): np.complex64}
+    narrow = {k: np.float32 if v.dtype == np.float64 else None for k, v in p.items()}
 
     def rounded(arrays: Any) -> Any:
-        return {k: v.astype(narrow.get(v.dtype, v.dtype)) for k, v in arrays.items()}
-
-    state = State(s.step, rounded(s.exp_avg), rounded(s.exp_inf))
-    stepped, new = BASE.step(rounded(p), rounded(g), state, hp)
+        return {k: v.astype(narrow[k] or v.dtype) for k, v in arrays.items()}
 
     def back(arrays: Any, like: Any) -> Any:
         return {k: v.astype(like[k].dtype) for k, v in arrays.items()}
 
+    state = State(s.step, rounded(s.exp_avg), rounded(s.exp_inf))
+    stepped, new = BASE.step(rounded(p), rounded(g), state, hp)
     return back(stepped, p), State(
         new.step, back(new.exp_avg, s.exp_avg), back(new.exp_inf, s.exp_inf)
     )
@@ -86,9 +95,12 @@ def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
 
 
 _BOUNDED: Proofs = {
-    ("bfloat16", *WIDE): "the default eps is a normal number there, so that a zero gradient "
-    "divides by eps and not by zero; the further roundings are those that the bound counts, "
-    "and `in-storage-arithmetic` is among the right variants."
+    (
+        "bfloat16",
+        *WIDE,
+    ): "parameters and state of this dtype hold every eps that N-1 speaks of as a "
+    "normal number, so that a zero gradient divides by eps and not by zero; the further roundings "
+    "are those that the bound counts, and `in-storage-arithmetic` is among the right variants."
 }
 
 
