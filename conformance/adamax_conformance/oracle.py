@@ -329,12 +329,13 @@ def special_values(
     """The rule on floats: only infinities and NaN matter of it.
 
     It is run in the widest range that the platform has, so that what is finite stays finite, and in
-    that of the format. Where the two differ in being NaN, or a hyperparameter or the moment is lost
-    in the format, the way of computing decides which it is: what was flushed to zero, times an
-    infinity or divided by zero, is NaN.
+    that of the format, the update stored. Where the two differ in being NaN, or a hyperparameter or
+    the moment is lost in the format, the way of computing decides which it is: what was flushed to
+    zero, times an infinity or divided by zero, is NaN, and so is an infinity less another.
     """
-    wide = _on_floats(arrays, step, hp, np.dtype(np.longdouble))
-    narrow = _on_floats(arrays, step, hp, format_.dtype)
+    widest = np.dtype(np.longdouble)
+    wide = _on_floats(arrays, step, hp, widest, widest)
+    narrow = _on_floats(arrays, step, hp, format_.dtype, _format_of(arrays[0]).dtype)
     lost = _loses_scalars(hp, format_)
     vanishing = (wide[0] != 0) & (abs(wide[0]) < 2 * float(format_.normal))
     found = {}
@@ -347,7 +348,11 @@ def special_values(
 
 
 def _on_floats(
-    arrays: Sequence[Any], step: int, hp: Hyperparameters, dtype: np.dtype[Any]
+    arrays: Sequence[Any],
+    step: int,
+    hp: Hyperparameters,
+    dtype: np.dtype[Any],
+    stored: np.dtype[Any],
 ) -> tuple[Any, Any, Any]:
     with np.errstate(all="ignore"):
         param, grad, exp_avg, exp_inf = (
@@ -361,7 +366,8 @@ def _on_floats(
             **{name: dtype.type(float(getattr(hp, name))) for name in names},
         )
         after = CANONICAL(param, grad, exp_avg, exp_inf, step, scalars)
-        return after.exp_avg, after.exp_inf, param + after.update
+        update = after.update.astype(stored).astype(dtype)
+        return after.exp_avg, after.exp_inf, param + update
 
 
 def _as_float64(wide: Any) -> Any:

@@ -161,6 +161,15 @@ def test_update_that_float16_cannot_hold_may_be_infinite() -> None:
     assert accepts(bound, -4e4)
 
 
+def test_update_that_float16_cannot_hold_may_be_nan_on_an_infinite_parameter() -> None:
+    for lr, either in ((1e5, True), (1.0, False)):
+        hp = Hyperparameters(lr=lr, betas=(0.0, 0.5), eps=0.0)
+        bound = one_step("float16", hp, param=-np.inf, grad=-1.0)["param"]
+        assert accepts(bound, -np.inf)
+        assert accepts(bound, np.nan) is either
+        assert not accepts(bound, 0.0)
+
+
 def test_equal_weights_may_be_factored_out() -> None:
     for beta1, open_ in ((0.5, True), (0.75, False)):
         hp = Hyperparameters(lr=1.0, betas=(beta1, 0.5), eps=0.0)

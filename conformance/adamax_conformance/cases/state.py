@@ -311,7 +311,7 @@ def _(data: Data) -> Run:
     """Scalars, empty arrays, one element, and lengths that no vector width divides."""
     shapes: dict[str, tuple[int, ...]] = {
         "scalar": (), "empty": (0,), "hollow": (3, 0, 2), "one": (1,), "odd": (13,),
-        "box": (2, 3, 5), "deep": (2, 1, 3, 2),
+        "box": (2, 3, 5), "deep": (1, 2, 1, 2),
     }  # fmt: skip
     params = {k: data.normal(s) for k, s in shapes.items()}
     return Run(params, [{k: data.normal(s) for k, s in shapes.items()} for _ in range(2)], PLAIN)

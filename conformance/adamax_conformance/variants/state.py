@@ -207,16 +207,12 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return BASE.step(p, same, s, hp)
 
 
-@FAMILY.wrong_one(
-    "moments-promoted", "S-5",
-    proofs={("float64",): "float64 is what they are kept in anyway: the same bits in the same "
-                          "dtype."},
-)  # fmt: skip
+@FAMILY.wrong_one("moments-in-the-dtype-of-the-gradient", "S-5")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
-    """The first moment is kept in float64 from the first step on."""
+    """Optax: the first moment takes the dtype of the gradient, whatever the parameter's is."""
     stepped, s = BASE.step(p, g, s, hp)
-    wide = {k: m.astype(np.result_type(m.dtype, np.float64)) for k, m in s.exp_avg.items()}
-    return stepped, s._replace(exp_avg=wide)
+    taken = {k: m.astype(g[k].dtype) if k in g else m for k, m in s.exp_avg.items()}
+    return stepped, s._replace(exp_avg=taken)
 
 
 @FAMILY.wrong_one("state-dtype-ignored", "S-6", "init")

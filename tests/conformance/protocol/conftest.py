@@ -13,6 +13,9 @@ import pytest
 from adamax_conformance import skeletons
 from adamax_conformance.protocol.client import ProgramBackend
 
+# It is a program; to look for doctests would run it.
+collect_ignore = ["misbehaving.py"]
+
 SKELETONS = Path(skeletons.__file__).parent
 PROGRAM = Path(__file__).with_name("misbehaving.py")
 
