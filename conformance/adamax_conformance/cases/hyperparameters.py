@@ -13,7 +13,7 @@ from adamax_conformance.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-BAD_NUMBERS = {"negative": -0.5, "just-negative": -1e-8, "infinite": np.inf, "nan": np.nan}
+BAD_NUMBERS = {"negative": -0.5, "just-negative": -(2.0**-7), "infinite": np.inf, "nan": np.nan}
 BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
 
 
