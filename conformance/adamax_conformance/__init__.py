@@ -1,13 +1,13 @@
 """The judge: says whether an implementation of Adamax computes the specification, and where not.
 
 ``check(backend)`` in Python, ``adamax-conformance check NAME...`` on the command line. Tolerances
-are not chosen here: `adamax_conformance.carried` derives them from the rule itself. Whether a
-backend is fast is not this package's business.
+are not chosen here: `adamax_conformance.bounds` derives them from the rule itself. Whether a
+backend is fast is not the business of this package.
 """
 
 from adamax_conformance.backend import Backend, FunctionalBackend, Moments, SparseGradient
 from adamax_conformance.check import check
-from adamax_conformance.diagnose import Diagnosis, diagnose
+from adamax_conformance.dialects import Diagnosis, diagnose
 from adamax_conformance.formats import DTYPES
 from adamax_conformance.parametrize import parametrize
 from adamax_conformance.report import ConformanceError, Report, Result, Status, Verdict

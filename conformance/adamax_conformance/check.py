@@ -11,7 +11,7 @@ from adamax_conformance.backend import Backend
 from adamax_conformance.case import PLAIN, Case, Data
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.diagnose import diagnose
+from adamax_conformance.dialects.diagnose import diagnose
 from adamax_conformance.expectations import Expectation, Expectations, load
 from adamax_conformance.finding import Violation
 from adamax_conformance.formats import COMPLEX, DTYPES, FLOATS, dtype_of

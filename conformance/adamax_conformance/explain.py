@@ -8,13 +8,13 @@ from importlib.resources import files
 import numpy as np
 
 from adamax_conformance.backend import Moments
+from adamax_conformance.bounds.derivation import Operation, derive
+from adamax_conformance.bounds.oracle import pairs
 from adamax_conformance.case import Case, Data
 from adamax_conformance.cases import CASES
 from adamax_conformance.check import Subject
 from adamax_conformance.clauses import CLAUSES, Clause
-from adamax_conformance.derivation import Operation, derive
 from adamax_conformance.judge import initial
-from adamax_conformance.oracle import pairs
 from adamax_conformance.report import Status
 from adamax_conformance.variants import WRONG, Wrong
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from gmpy2 import mpq
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Format:
 
     name: str
     dtype: np.dtype[Any]
-    unit: Fraction
-    normal: Fraction
-    underflow: Fraction
-    largest: Fraction
-    reach: Fraction
+    unit: mpq
+    normal: mpq
+    underflow: mpq
+    largest: mpq
+    reach: mpq
 
 
 def _format(name: str, scalar: type, *, flushed: bool) -> Format:
@@ -40,11 +40,11 @@ def _format(name: str, scalar: type, *, flushed: bool) -> Format:
     return Format(
         name=name,
         dtype=np.dtype(scalar),
-        unit=Fraction(float(info.eps)) / 2,
-        normal=Fraction(float(info.smallest_normal)),
-        underflow=Fraction(float(smallest)),
-        largest=Fraction(float(info.max)),
-        reach=Fraction(float(max(info.max, np.finfo(np.float32).max))),
+        unit=mpq(float(info.eps)) / 2,
+        normal=mpq(float(info.smallest_normal)),
+        underflow=mpq(float(smallest)),
+        largest=mpq(float(info.max)),
+        reach=mpq(float(max(info.max, np.finfo(np.float32).max))),
     )
 
 
@@ -66,7 +66,7 @@ def format_of(dtype: Any) -> Format:
     """The format of a dtype or of its name; of the parts, for a complex one.
 
     >>> format_of("complex64").name, format_of(np.dtype(np.float16)).unit
-    ('float32', Fraction(1, 2048))
+    ('float32', mpq(1,2048))
     """
     return _FORMATS[dtype if isinstance(dtype, str) else np.dtype(dtype).name]
 

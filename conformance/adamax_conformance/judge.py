@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Moments
-from adamax_conformance.filtered import Bound, bounds
+from adamax_conformance.bounds.filtered import Bound, bounds
+from adamax_conformance.bounds.oracle import QUANTITIES, pairs
 from adamax_conformance.finding import Divergence, Finding, Violation
 from adamax_conformance.memory import bits, copies
-from adamax_conformance.oracle import QUANTITIES, pairs
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays
+from adamax_conformance.bounds.oracle import pairs
 from adamax_conformance.finding import Divergence, Violation
 from adamax_conformance.judge import Run, Trial, judge
 from adamax_conformance.memory import layout_of
-from adamax_conformance.oracle import pairs
 from adamax_conformance.registry import FRAMEWORKS
 from adamax_conformance.reports.text import visible
 from adamax_conformance.schemas import require

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adamax_conformance import DTYPES, FunctionalBackend, repro
+from adamax_conformance.bounds.oracle import pairs
 from adamax_conformance.cli import app
 from adamax_conformance.formats import COMPLEX, FLOATS, dtype_of, format_of
 from adamax_conformance.fuzz import Outcome, fuzz
@@ -22,7 +23,6 @@ from adamax_conformance.fuzz.runs import Offers, gradients, hyperparameters, mom
 from adamax_conformance.fuzz.sessions import Change, Load, Save, Session, Step, runs_of, sessions
 from adamax_conformance.judge import Run
 from adamax_conformance.memory import layout_of
-from adamax_conformance.oracle import pairs
 from adamax_conformance.watched import Watched
 from adamax_conformance.wire import encode_run
 from adamax_core import CANONICAL, Hyperparameters, State

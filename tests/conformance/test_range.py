@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from adamax_conformance.backend import Moments
-from adamax_conformance.carried import NOTHING_SAID, Carried
-from adamax_conformance.filtered import bounds
+from adamax_conformance.bounds.carried import NOTHING_SAID, Carried
+from adamax_conformance.bounds.filtered import bounds
+from adamax_conformance.bounds.oracle import Allowed, admitted, allowed
 from adamax_conformance.formats import BFLOAT16, FLOAT16, FLOAT32, FLOATS, computed_in, dtype_of
-from adamax_conformance.oracle import Allowed, admitted, allowed
 from adamax_core import CANONICAL, Hyperparameters
 
 LARGEST = 3.4e38

@@ -14,12 +14,12 @@ import pytest
 from typer.testing import CliRunner
 
 import adamax_core
+from adamax_conformance.bounds.oracle import pairs, with_numbers
 from adamax_conformance.case import PLAIN
 from adamax_conformance.cases import CASES
 from adamax_conformance.cli import app
 from adamax_conformance.formats import FLOAT16, FLOAT32, FLOAT64
 from adamax_conformance.judge import Run, Trial
-from adamax_conformance.oracle import pairs, with_numbers
 from adamax_conformance.registry import find
 from adamax_conformance.repro import Failure, Repro, save
 from adamax_conformance.schemas import require

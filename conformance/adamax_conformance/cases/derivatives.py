@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.backend import Moments, Steps
-from adamax_conformance.carried import Carried
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.dual import Dual
+from adamax_conformance.bounds.oracle import Allowed, with_numbers
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
-from adamax_conformance.dual import Dual
 from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import Format, format_of
-from adamax_conformance.oracle import Allowed, with_numbers
 from adamax_conformance.watched import Watched
 from adamax_core import CANONICAL, Hyperparameters
 
@@ -63,7 +63,7 @@ def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
 
     Not validated again: a dual number is not ordered.
     """
-    numbers = with_numbers(hp, Fraction)
+    numbers = with_numbers(hp, mpq)
     if wrt not in SCALARS:
         return numbers
     fields: dict[str, Any] = {"lr": numbers.lr, "eps": numbers.eps}

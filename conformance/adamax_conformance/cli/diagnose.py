@@ -15,9 +15,8 @@ from adamax_conformance.cli.app import Exit, Name, app, errors, found, stop
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
-    from adamax_conformance.cost import Cost
-    from adamax_conformance.diagnose import Diagnosis
-    from adamax_conformance.dialects import Dialect
+    from adamax_conformance.dialects import Diagnosis, Dialect
+    from adamax_conformance.dialects.cost import Cost
 
 
 class Form(StrEnum):
@@ -65,8 +64,8 @@ def diagnose(
 
     Example: adamax-conformance diagnose optax --scale 1e-6
     """
-    from adamax_conformance.cost import cost  # noqa: PLC0415 - keeps --help fast
-    from adamax_conformance.diagnose import diagnose as look  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects.cost import cost  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects.diagnose import diagnose as look  # noqa: PLC0415 - keeps --help fast
 
     backend = found(name)
     try:
@@ -147,8 +146,8 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
     Raises:
         ValueError: matplotlib is not installed, or the rule of the backend is not known.
     """
-    from adamax_conformance.cost import cost  # noqa: PLC0415 - keeps --help fast
     from adamax_conformance.dialects import KNOWN_AS, Dialect  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects.cost import cost  # noqa: PLC0415 - keeps --help fast
 
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only a plot needs it

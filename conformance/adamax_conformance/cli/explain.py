@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from adamax_conformance.bounds.oracle import decimal
 from adamax_conformance.case import Case
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES, Clause
 from adamax_conformance.cli.app import Exit, app, complete_case, complete_clause, stop
-from adamax_conformance.oracle import decimal
 
 
 @app.command()

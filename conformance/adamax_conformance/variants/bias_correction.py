@@ -3,12 +3,12 @@
 import functools
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance.carried import power
+from adamax_conformance.bounds.carried import power
 from adamax_conformance.variants.variant import BASE, Family, each_alone
 from adamax_core import CANONICAL, Rule, rule
 
@@ -150,4 +150,4 @@ def _(b1: Any, step: int) -> Any:
 @FAMILY.right_one("correction-on-rationals", "bias_correction")
 def _(b1: Any, step: int) -> Any:
     """1 - b1^t exactly, rounded once; of a large t, by digits enough."""
-    return float(1 - power(Fraction(b1), step))
+    return float(1 - power(mpq(b1), step))

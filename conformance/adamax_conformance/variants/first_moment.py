@@ -1,10 +1,10 @@
 """The first moment and the step it makes: weights, what is averaged, which way (A-4, A-7)."""
 
 from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.variants.variant import BASE, Family, moved
 
@@ -108,9 +108,7 @@ def _fma(a: Any, x: Any, y: Any) -> Any:
     def exactly(x: Any, y: Any, plain: Any) -> Any:
         exact = np.isfinite(plain) and np.isfinite(x) and np.isfinite(y)
         # To float64 and then to float32: twice rounded, but by less than two roundings of the last.
-        return (
-            float(Fraction(float(a)) * Fraction(float(x)) + Fraction(float(y))) if exact else plain
-        )
+        return float(mpq(float(a)) * mpq(float(x)) + mpq(float(y))) if exact else plain
 
     plain = np.asarray(a * x + y)
     return np.vectorize(exactly, otypes=[plain.dtype])(x, y, plain) if plain.size else plain

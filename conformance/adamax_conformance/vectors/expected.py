@@ -8,17 +8,17 @@ steps of a vector they are still narrow.
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.backend import Moments
-from adamax_conformance.carried import NOTHING_SAID
+from adamax_conformance.bounds.carried import NOTHING_SAID
+from adamax_conformance.bounds.oracle import QUANTITIES, Allowed, allowed, pairs
 from adamax_conformance.formats import Format, computed_in, dtype_of, format_of
 from adamax_conformance.judge import Run, Trial
-from adamax_conformance.oracle import QUANTITIES, Allowed, allowed, pairs
 from adamax_conformance.wire import decode_number, encode_number
 
 LONGEST = 600
@@ -187,7 +187,7 @@ def _given(array: Any) -> Elements:
     """Before its first step an array is what was given."""
     return Elements(
         tuple(
-            Element(x, x, str(Fraction(x))) if math.isfinite(x) else Element(special=str(x))
+            Element(x, x, str(mpq(x))) if math.isfinite(x) else Element(special=str(x))
             for x in map(float, pairs(array).reshape(-1))
         )
     )
@@ -204,9 +204,7 @@ def _bounded(bound: Allowed) -> Elements:
     )
 
 
-def _element(
-    value: Fraction, error: Fraction, special: float, format_: Format, bound: Allowed
-) -> Element:
+def _element(value: mpq, error: mpq, special: float, format_: Format, bound: Allowed) -> Element:
     if not math.isfinite(special):
         return Element(special=NOT_FINITE if bound.either_special else str(special))
     if error >= NOTHING_SAID:
@@ -216,7 +214,7 @@ def _element(
     return Element(low, _rounded_up(value + error, format_), _text(value))
 
 
-def _rounded_up(value: Fraction, format_: Format) -> float:
+def _rounded_up(value: mpq, format_: Format) -> float:
     """The least float64 that is not below the value; infinity beyond the format."""
     if value > format_.largest:
         return math.inf
@@ -227,6 +225,6 @@ def _rounded_up(value: Fraction, format_: Format) -> float:
     return near if near >= value else math.nextafter(near, math.inf)
 
 
-def _text(value: Fraction) -> str | None:
+def _text(value: mpq) -> str | None:
     bits = value.numerator.bit_length() + value.denominator.bit_length()
     return None if bits * _DIGITS_A_BIT > LONGEST else str(value)

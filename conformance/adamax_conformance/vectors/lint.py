@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
+
+from gmpy2 import mpq
 
 from adamax_conformance.backend import FEATURES
 from adamax_conformance.clauses import CLAUSES
@@ -100,11 +101,11 @@ def _of_element(element: Element) -> str:
         return f"low {element.low} is above high {element.high}"
     if element.exact is None:
         return ""
-    exact = Fraction(element.exact)
+    exact = mpq(element.exact)
     if str(exact) != element.exact:
         return f"{element.exact} is not in lowest terms"
-    above = math.isinf(element.low) or Fraction(element.low) <= exact
-    below = math.isinf(element.high) or exact <= Fraction(element.high)
+    above = math.isinf(element.low) or mpq(element.low) <= exact
+    below = math.isinf(element.high) or exact <= mpq(element.high)
     return "" if above and below else f"exact {element.exact} is outside the interval"
 
 

@@ -16,20 +16,20 @@ operation in a format of unit roundoff w:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.formats import Format, coarser, computed_in
 
 K = 4
 """Roundings that a product or a quotient may take."""
 
-UNBOUNDED = Fraction(2) ** 20_000
+UNBOUNDED = mpq(2) ** 20_000
 """The error of a quotient whose divisor may be zero."""
 
-NOTHING_SAID = Fraction(2) ** 10_000
+NOTHING_SAID = mpq(2) ** 10_000
 """From here on an error says nothing; far from any number, and from what scales `UNBOUNDED`."""
 
 _DIGITS = 32
@@ -37,39 +37,39 @@ _POWER_DIGITS = 256
 _VANISHED = 20_000
 
 Rationals = Any
-"""A NumPy object array of `fractions.Fraction`."""
+"""A NumPy object array of `gmpy2.mpq`, equal to those of `fractions` and some ten times as fast."""
 
 
 def exact(array: Any) -> Rationals:
     """The rationals that finite floats are.
 
     >>> exact(np.array([0.5, -3.0]))
-    array([Fraction(1, 2), Fraction(-3, 1)], dtype=object)
+    array([mpq(1,2), mpq(-3,1)], dtype=object)
     """
     floats = np.asarray(array).astype(np.float64)
-    return np.asarray(_each(Fraction)(floats), dtype=object)
+    return np.asarray(_each(mpq)(floats), dtype=object)
 
 
-def _round_up(error: Fraction) -> Fraction:
+def _round_up(error: mpq) -> mpq:
     """At least the error, in few digits: bounds need not be exact, only never too small."""
     numerator, denominator = error.as_integer_ratio()
     excess = numerator.bit_length() - denominator.bit_length() - _DIGITS
     if numerator == 0:
-        return Fraction(0)
+        return mpq(0)
     if excess >= 0:
-        return Fraction(-(-numerator // (denominator << excess)) << excess)
-    return Fraction(-(-(numerator << -excess) // denominator), 1 << -excess)
+        return mpq(-(-numerator // (denominator << excess)) << excess)
+    return mpq(-(-(numerator << -excess) // denominator), 1 << -excess)
 
 
-def _truncated(value: Fraction, digits: int) -> Fraction:
+def _truncated(value: mpq, digits: int) -> mpq:
     """The value cut to so many binary digits, towards zero, for values in [0, 1]."""
     shift = digits + value.denominator.bit_length() - value.numerator.bit_length()
     if value == 0 or shift > _VANISHED:
-        return Fraction(0)
-    return Fraction((value.numerator << shift) // value.denominator, 1 << shift)
+        return mpq(0)
+    return mpq((value.numerator << shift) // value.denominator, 1 << shift)
 
 
-def power(base: Fraction, exponent: int) -> Fraction:
+def power(base: mpq, exponent: int) -> mpq:
     """``base**exponent`` for a base in [0, 1), exact to 64, then to more digits than any format.
 
     Each of the at most 2 log2(exponent) products is cut to 256 binary digits, which leaves 180 of
@@ -101,8 +101,8 @@ class Carried:
 
     >>> from adamax_conformance.formats import FLOAT32
     >>> third = Carried.of(1, FLOAT32) / Carried.of(3, FLOAT32)
-    >>> third.value.item(), round(third.error.item() * 3 / FLOAT32.unit)
-    (Fraction(1, 3), 4)
+    >>> third.value.item(), round(float(third.error.item() * 3 / FLOAT32.unit), 6)
+    (mpq(1,3), 4.0)
     """
 
     value: Rationals

@@ -1,21 +1,20 @@
 """What one step may give, for many elements at once: floats where they are sure, else the oracle.
 
-`adamax_conformance.enclosed` is what makes this right; here it is the rule that is run on it.
+`enclosed` is what makes this right; here it is the rule that is run on it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from functools import cached_property, partial
 from typing import Any, Protocol
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance import enclosed
 from adamax_conformance.backend import Moments
-from adamax_conformance.enclosed import Enclosed, looser
-from adamax_conformance.formats import coarser, computed_in, format_of
-from adamax_conformance.oracle import (
+from adamax_conformance.bounds import enclosed
+from adamax_conformance.bounds.enclosed import Enclosed, looser
+from adamax_conformance.bounds.oracle import (
     BEYOND,
     QUANTITIES,
     Allowed,
@@ -29,6 +28,7 @@ from adamax_conformance.oracle import (
     special_values,
     with_numbers,
 )
+from adamax_conformance.formats import coarser, computed_in, format_of
 from adamax_conformance.remembered import remembered
 from adamax_core import CANONICAL, Hyperparameters
 
@@ -128,7 +128,7 @@ def bounds(
     reported: Moments | None,
     accurate_correction: bool,
 ) -> Mapping[str, Bound]:
-    """The same as `adamax_conformance.oracle.allowed`, faster where there are many elements."""
+    """The same as `oracle.allowed`, faster where there are many elements."""
     options = {"accurate_correction": accurate_correction}
     if reported is None or not enclosed.AVAILABLE or np.size(param) <= FEW:
         return allowed(param, grad, before, hp, reported=reported, **options)
@@ -165,10 +165,10 @@ def _enclosed(
     *,
     accurate_correction: bool,
 ) -> tuple[dict[str, Enclosed], dict[str, Special]]:
-    """The rule on enclosed numbers, and on floats; as in `adamax_conformance.oracle.allowed`."""
+    """The rule on enclosed numbers, and on floats; as in `oracle.allowed`."""
     param_format = format_of(given[0].dtype)
     state_format = coarser(format_of(moment.dtype) for moment in given[2:])
-    hp = with_numbers(hp, Fraction)
+    hp = with_numbers(hp, mpq)
     special = special_values(given, step, hp, computed_in(state_format))
     correct = admitted(state_format, accurate_correction=accurate_correction).bias_correction
     first = Observed(_at_least(looser(CANONICAL.first_moment, interpolated)), after[0])

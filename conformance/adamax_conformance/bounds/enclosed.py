@@ -1,4 +1,4 @@
-"""Numbers of `adamax_conformance.carried` enclosed in floats: a filter that makes the judge fast.
+"""Numbers of `carried` enclosed in floats: a filter that makes the judge fast.
 
 A `Carried` is an exact value and an exact error, at some hundred microseconds an element. An
 `Enclosed` is an approximate value with a bound on how far the exact one is from it, and an interval
@@ -14,12 +14,12 @@ scaled by 1 + 2^-58 or 1 - 2^-58, which covers their roundings.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance.carried import Carried, K
+from adamax_conformance.bounds.carried import Carried, K
 from adamax_conformance.formats import Format, coarser
 
 _FLOAT = np.longdouble
@@ -36,7 +36,7 @@ _UP_TO_DIGITS = 1 + _FLOAT(2) ** -31
 _QUOTIENT_DIGITS = 66
 
 NOTHING_SAID = _FLOAT(2) ** 10_000
-"""That of `adamax_conformance.carried`."""
+"""That of `adamax_conformance.bounds.carried`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,7 @@ class Enclosed:
         return cls(value, abs(value) * _ROUNDING, error * _DOWN, error * _UP, number.format)
 
     @classmethod
-    def read(cls, floats: Any, format_: Format, beyond: Fraction) -> "Enclosed":
+    def read(cls, floats: Any, format_: Format, beyond: mpq) -> "Enclosed":
         """Floats as `Carried.read` reads them; `beyond` stands for those that are no numbers."""
         held = np.asarray(floats, _FLOAT)
         held = np.where(np.isfinite(held), held, _float(beyond))
@@ -140,7 +140,7 @@ class Enclosed:
             self.format,
         )
 
-    def beyond(self, operand: "Enclosed", limit: Fraction) -> "Enclosed":
+    def beyond(self, operand: "Enclosed", limit: mpq) -> "Enclosed":
         """The same, of which nothing is said where an operand is beyond a limit."""
         least = (operand.least + operand.low) * _DOWN
         most = (operand.most + operand.high) * _UP
@@ -252,7 +252,7 @@ class Enclosed:
 
 
 def looser(one: Callable[..., Enclosed], other: Callable[..., Enclosed]) -> Callable[..., Enclosed]:
-    """As `adamax_conformance.carried.loosest` of two formulations of a line."""
+    """As `adamax_conformance.bounds.carried.loosest` of two formulations of a line."""
 
     def either(*args: Any) -> Enclosed:
         x, y = one(*args), other(*args)
@@ -268,12 +268,12 @@ def looser(one: Callable[..., Enclosed], other: Callable[..., Enclosed]) -> Call
     return either
 
 
-def _float(number: Fraction) -> Any:
+def _float(number: mpq) -> Any:
     """A rational to 2^-64 of it; exact for those that a format is made of."""
     numerator, denominator = number.numerator, number.denominator
     shift = _QUOTIENT_DIGITS - numerator.bit_length() + denominator.bit_length()
     if numerator == 0:
         return _FLOAT(0)
-    scaled = Fraction(numerator, denominator) * Fraction(2) ** shift
+    scaled = mpq(numerator, denominator) * mpq(2) ** shift
     with np.errstate(all="ignore"):
         return np.ldexp(_FLOAT(round(scaled)), -shift)

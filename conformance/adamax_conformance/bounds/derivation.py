@@ -1,21 +1,21 @@
 """How a bound comes about, operation by operation: the rule, run on numbers that tell what they do.
 
-`adamax_conformance.carried` says what a rounding may cost; here the same numbers carry the text of
-the expression as well, so that what is shown is the computation and no description of it.
+`carried` says what a rounding may cost; here the same numbers carry the text of the expression as
+well, so that what is shown is the computation and no description of it.
 """
 
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.backend import Moments
-from adamax_conformance.carried import Carried, power
+from adamax_conformance.bounds.carried import Carried, power
+from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.formats import Format, coarser, format_of
-from adamax_conformance.oracle import with_numbers
 from adamax_core import CANONICAL, Hyperparameters
 
 
@@ -31,12 +31,12 @@ class Operation:
     """
 
     text: str
-    value: Fraction
-    error: Fraction
-    unit: Fraction
+    value: mpq
+    error: mpq
+    unit: mpq
 
     @property
-    def roundings(self) -> Fraction | None:
+    def roundings(self) -> mpq | None:
         """The error in roundings of the value; None for a value of zero."""
         return self.error / (self.unit * abs(self.value)) if self.value else None
 
@@ -159,7 +159,7 @@ def derive(param: Any, grad: Any, before: Moments, hp: Hyperparameters) -> tuple
 
 def _named(hp: Hyperparameters, told: list[Operation]) -> Hyperparameters:
     """The hyperparameters as rationals that know their names; not validated, being no floats."""
-    named = with_numbers(hp, Fraction)
+    named = with_numbers(hp, mpq)
     beta1, beta2 = named.betas
     fields = {
         "lr": _Told("lr", named.lr, told),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from adamax_conformance.carried import (
+from adamax_conformance.bounds.carried import (
     NOTHING_SAID,
     Carried,
     K,

@@ -11,12 +11,12 @@ import pytest
 
 from adamax_conformance import FunctionalBackend, Status, check
 from adamax_conformance.backend import WRT, Moments, Steps
-from adamax_conformance.carried import Carried
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.dual import Dual
+from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.derivatives import tangents
-from adamax_conformance.dual import Dual
 from adamax_conformance.formats import FLOAT64
-from adamax_conformance.oracle import with_numbers
 from adamax_core import CANONICAL, Cotangents, Derivatives, Hyperparameters, State, step, step_vjp
 from adamax_core.conformance import backend as reference
 

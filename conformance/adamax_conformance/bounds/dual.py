@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.carried import Carried, span
+from adamax_conformance.bounds.carried import Carried, span
 from adamax_conformance.formats import Format
 
 
@@ -22,7 +22,7 @@ class Dual:
     >>> x = Dual.of(np.array([3.0, 0.0]), FLOAT64, seeded=True)
     >>> square, size = x * x, abs(x)
     >>> square.tangent.value[0], size.tangent.value[1], size.tangent.error[1]
-    (Fraction(6, 1), Fraction(0, 1), Fraction(1, 1))
+    (mpq(6,1), mpq(0,1), mpq(1,1))
     """
 
     primal: Carried

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from adamax_conformance.backend import Moments
+from adamax_conformance.bounds.derivation import derive
+from adamax_conformance.bounds.oracle import allowed
 from adamax_conformance.case import Case, Data
 from adamax_conformance.cases import CASES
-from adamax_conformance.derivation import derive
 from adamax_conformance.judge import initial
-from adamax_conformance.oracle import allowed
 from adamax_core import Hyperparameters
 
 RUNS = [case for case in CASES if case.trial is not None and "float32" in case.dtypes]

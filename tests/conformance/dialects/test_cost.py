@@ -6,8 +6,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from adamax_conformance.cost import ELEMENTS, cost
 from adamax_conformance.dialects import Dialect
+from adamax_conformance.dialects.cost import ELEMENTS, cost
 from adamax_core import Hyperparameters
 
 LAST = Fraction(1, 10**40)

@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 
 from adamax_conformance import Diagnosis, FunctionalBackend, diagnose
 from adamax_conformance.cli import app
-from adamax_conformance.dialects import COMPLEX, CORRECTION, DECAY, EPS, SIGN, START, Dialect
+from adamax_conformance.dialects import Dialect
+from adamax_conformance.dialects.axes import COMPLEX, CORRECTION, DECAY, EPS, SIGN, START
 from adamax_conformance.formats import FLOATS
 from adamax_conformance.variants import bias_correction, decay, eps, first_moment
 from adamax_core import CANONICAL, Rule, State

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.case import DEFAULT
-from adamax_conformance.dialects import Dialect
-from adamax_conformance.oracle import with_numbers
+from adamax_conformance.dialects.dialect import Dialect
 from adamax_core import Hyperparameters
 
 DIGITS = 50

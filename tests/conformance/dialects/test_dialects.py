@@ -9,25 +9,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamax_conformance.carried import Carried
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.oracle import admitted, with_numbers
 from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.dialects import (
+from adamax_conformance.dialects import KNOWN_AS, Dialect
+from adamax_conformance.dialects.axes import (
     AXES,
     CORRECTION,
     EPS,
-    KNOWN_AS,
     START,
-    Dialect,
     modulus,
     square_root,
 )
 from adamax_conformance.formats import FLOAT32, format_of
-from adamax_conformance.oracle import admitted, with_numbers
 from adamax_core import CANONICAL, Hyperparameters
 
 # The package exports the function of the same name.
-probe = importlib.import_module("adamax_conformance.diagnose")
-PAGE = (Path(__file__).parents[2] / "docs" / "dialects.md").read_text()
+probe = importlib.import_module("adamax_conformance.dialects.diagnose")
+PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
 
 
 @pytest.mark.parametrize("axis", AXES, ids=lambda axis: axis.name)

@@ -2,22 +2,22 @@
 
 An alternative is the canonical rule with a line replaced, or run with other hyperparameters. It is
 written like the rule: the same source runs on floats, on decimals, and on numbers that carry their
-rounding error. Finding out which one a backend computes is `adamax_conformance.diagnose`'s
-business, what that costs `adamax_conformance.cost`'s.
+rounding error. Finding out which one a backend computes is `adamax_conformance.dialects.diagnose`'s
+business, what that costs `adamax_conformance.dialects.cost`'s.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance.carried import Carried, K
-from adamax_core import CANONICAL, Hyperparameters, Rule
-from adamax_core.rule import Array, Step, maximum
+from adamax_conformance.bounds.carried import Carried, K
+from adamax_core import Hyperparameters, Rule
+from adamax_core.rule import Array, maximum
 
 Change = Callable[[Rule, Hyperparameters], tuple[Rule, Hyperparameters]]
 """What an alternative makes of a rule and of the hyperparameters that it is run with."""
@@ -110,9 +110,9 @@ def square_root(x: Any) -> Any:
     return np.sqrt(x) if isinstance(x, np.ndarray | np.generic) else math.sqrt(x)
 
 
-def _rational_root(value: Fraction) -> Fraction:
+def _rational_root(value: mpq) -> mpq:
     """To 256 binary digits, and exact for the square of a rational of fewer."""
-    return Fraction(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
+    return mpq(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
                     1 << _ROOT_DIGITS)  # fmt: skip
 
 
@@ -351,73 +351,3 @@ NAN.add(
 NAN.add("washes out", "NaN that washes out of the norm", "u is NaN for a step", "Paddle")
 NAN.add("skipped", "NaN gradients skipped", "no step is taken")
 NAN.add("raises", "NaN gradients not taken", "an error")
-
-KNOWN_AS = {
-    ("inside", "yes"): ("torch.optim", "optax", "TorchOpt", "pytorch_optimizer"),
-    ("outside", "yes"): (
-        "Keras", "tf.raw_ops", "tfjs", "ensmallen", "MindSpore", "pymc", "jax.example_libraries",
-    ),
-    ("in the decay", "yes"): ("Paddle",),
-    ("none", "yes"): ("MXNet", "the paper"),
-    ("outside", "none"): ("MLX",),
-}  # fmt: skip
-"""Who computes an eps with a bias correction."""
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """One alternative on each axis that the rule has; called as `adamax_core.Rule` is.
-
-    Attributes:
-        eps: of `EPS`.
-        correction: of `CORRECTION`.
-        start: of `START`; what it sets is set in the first step, whatever the state shows before.
-        sign: of `SIGN`.
-        decay: of `DECAY`; None for what the hyperparameters ask for.
-        complex: of `COMPLEX`; the modulus is that of pairs on the last axis.
-
-    >>> from adamax_core import step, init
-    >>> import numpy as np
-    >>> hp = Hyperparameters(lr=1.0, betas=(0.75, 0.5), eps=1.0)
-    >>> p, g = np.zeros(1), np.ones(1)
-    >>> for dialect in (Dialect(), Dialect(eps="none"), Dialect("outside", "none")):
-    ...     print(step(p, g, init(p), hp, rule=dialect)[0])
-    [-0.5]
-    [-1.]
-    [-0.125]
-    """
-
-    eps: str = EPS.specified
-    correction: str = CORRECTION.specified
-    start: str = START.specified
-    sign: str = SIGN.specified
-    decay: str | None = None
-    complex: str = COMPLEX.specified
-
-    def __call__(
-        self,
-        param: Array,
-        grad: Array,
-        exp_avg: Array,
-        exp_inf: Array,
-        step: int,
-        hyperparameters: Hyperparameters,
-        base: Rule = CANONICAL,
-    ) -> Step:
-        """One step; `base` is the canonical rule in the numbers that it is run on."""
-        rule, hp = base, hyperparameters
-        for axis, name in (
-            (EPS, self.eps),
-            (COMPLEX, self.complex),
-            (CORRECTION, self.correction),
-            (SIGN, self.sign),
-            *([(DECAY, self.decay)] if self.decay else []),
-            *([(START, self.start)] if step == 0 else []),
-        ):
-            rule, hp = axis.alternatives[name].change(rule, hp)
-        return rule(param, grad, exp_avg, exp_inf, step, hp)
-
-    @property
-    def known_as(self) -> tuple[str, ...]:
-        """Implementations with this eps and this bias correction."""
-        return KNOWN_AS.get((self.eps, self.correction), ())

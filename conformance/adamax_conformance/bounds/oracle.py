@@ -7,17 +7,17 @@ and NaN are outside the rationals: there the rule, run on float64, says which of
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context
-from fractions import Fraction
 from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
+from gmpy2 import mpq
 
 from adamax_conformance.backend import Moments, unvalidated
-from adamax_conformance.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
+from adamax_conformance.bounds.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
 from adamax_conformance.formats import Format, coarser, computed_in, format_of
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
-BEYOND = Fraction(2) ** 5000
+BEYOND = mpq(2) ** 5000
 """What stands for an infinity: larger than any number of any format."""
 
 
@@ -96,7 +96,7 @@ def _in_any_association(
     computed in, the result may be off by more; that part of the error alone is found here, by
     numbers that have a range and round nothing.
     """
-    ranged = replace(scalars, unit=Fraction(0))
+    ranged = replace(scalars, unit=mpq(0))
 
     def beyond(*args: Any) -> Rationals:
         errors = [other(*args).error for other in others]
@@ -126,7 +126,7 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
     for axis, index in enumerate(arrays):
         sizes = abs(np.ravel(numbers[index].value))
         sizes = sizes[sizes != 0]
-        ends = [min(sizes), max(sizes)] if sizes.size else [Fraction(1)]
+        ends = [min(sizes), max(sizes)] if sizes.size else [mpq(1)]
         shape = [-1 if other == axis else 1 for other in range(len(arrays))]
         found[index] = Carried.read(
             np.array(ends, dtype=object).reshape(shape), numbers[index].format
@@ -134,12 +134,12 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _accurate_correction(format_: Format) -> Callable[[Fraction, int], Carried]:
+def _accurate_correction(format_: Format) -> Callable[[mpq, int], Carried]:
     """A-6 to the last places (N-3): a few roundings of the value itself."""
     return lambda beta1, step: Carried.of(1 - power(beta1, step), format_).rounded(K)
 
 
-def _subtracted_correction(format_: Format) -> Callable[[Fraction, int], Carried]:
+def _subtracted_correction(format_: Format) -> Callable[[mpq, int], Carried]:
     """A-6 as it is printed: beta1 converted, raised, and subtracted from one, which cancels."""
     return lambda beta1, step: 1 - Carried.of(beta1, format_).rounded() ** step
 
@@ -202,7 +202,7 @@ class Allowed:
         excess[number] = [self._excess_of(*one) for one in each]
         return excess
 
-    def _excess_of(self, got: float, value: Fraction, error: Fraction) -> float:
+    def _excess_of(self, got: float, value: mpq, error: mpq) -> float:
         if error >= NOTHING_SAID:
             return 0.0
         if np.isinf(got):
@@ -210,10 +210,10 @@ class Allowed:
             return 0.0 if overflows and (got > 0) == (value > 0) else np.inf
         if np.isnan(got):
             return np.inf
-        distance = abs(Fraction(got) - value)
+        distance = abs(mpq(got) - value)
         if distance <= error:
             return float(distance / error) if error else 0.0
-        return float(min(distance / error, Fraction(10) ** 12)) if error else np.inf
+        return float(min(distance / error, mpq(10) ** 12)) if error else np.inf
 
     def interval(self, index: tuple[int, ...]) -> str:
         """The allowed values of one element, for people."""
@@ -234,14 +234,16 @@ class Allowed:
         return (self.carried.error < NOTHING_SAID) | ~np.isfinite(self.special)
 
 
-def decimal(value: Fraction, digits: int = 17) -> str:
+def decimal(value: mpq, digits: int = 17) -> str:
     """A rational in so many digits, also where it is beyond float64.
 
-    >>> decimal(Fraction(2, 3), 4)
+    >>> decimal(mpq(2, 3), 4)
     '0.6667'
     """
     context = Context(prec=28, traps=[])
-    numerator, denominator = map(context.create_decimal, value.as_integer_ratio())
+    numerator, denominator = (
+        context.create_decimal(int(whole)) for whole in value.as_integer_ratio()
+    )
     return f"{context.divide(numerator, denominator):.{digits}g}"
 
 
@@ -286,7 +288,7 @@ def allowed(
     )
     param_format = _format_of(param)
     state_format = coarser(map(_format_of, moments))
-    hp = with_numbers(hp, Fraction)
+    hp = with_numbers(hp, mpq)
     special = special_values([param, grad, *moments], before.step, hp, computed_in(state_format))
 
     rule = admitted(state_format, accurate_correction=accurate_correction)

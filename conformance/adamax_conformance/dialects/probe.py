@@ -11,17 +11,15 @@ both, which takes the one, the other and both out of the rule: what then fits is
 something else in that place, and the other axes are probed with those values.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Backend, Moments
-from adamax_conformance.carried import Carried
-from adamax_conformance.dialects import (
+from adamax_conformance.backend import Moments
+from adamax_conformance.dialects.axes import (
     COMPLEX,
     CORRECTION,
     DECAY,
@@ -33,14 +31,19 @@ from adamax_conformance.dialects import (
     SIGN,
     START,
     Axis,
-    Dialect,
 )
+from adamax_conformance.dialects.diagnosis import (
+    NOT_OFFERED,
+    NOT_SEEN,
+    OTHER,
+    Diagnosis,
+    Found,
+)
+from adamax_conformance.dialects.dialect import Dialect
+from adamax_conformance.dialects.fitting import Count, Seen, count_of, fits, observe
 from adamax_conformance.formats import COMPLEX as COMPLEX_DTYPES
-from adamax_conformance.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.formats import dtype_of
 from adamax_conformance.judge import Run
-from adamax_conformance.memory import copies
-from adamax_conformance.oracle import Allowed, admitted, pairs, with_numbers
-from adamax_conformance.registry import find, require_backend
 from adamax_conformance.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
@@ -49,9 +52,6 @@ PROBE = Hyperparameters(lr=4.0, betas=(0.75, 0.5), eps=0.1875)
 
 WEIGHT_DECAY = 0.125
 
-OTHER = "other"
-NOT_OFFERED = "not offered"
-NOT_SEEN = "not seen"
 UNKNOWN = "too little is known of the rest of the rule"
 
 # A row a step, a column an element. No first gradient is zero, later ones are: there it is seen
@@ -74,225 +74,7 @@ COMPLEX_GRADS = ((3 + 4j, 5 - 12j, 1j, -8), (0, 0, 0, 6j), (0, 3 + 4j, 0, 0), (-
 PRESENT = ("a", "ab", "abc", "bc", "abc")
 
 
-@dataclass(frozen=True)
-class Found:
-    """What a backend does on one axis.
-
-    Attributes:
-        axis: its name.
-        clause: the clause of docs/spec.md that decides it.
-        found: the name of an alternative, or ``other``, ``not offered``, ``not seen``.
-        specified: the name of what the specification says.
-        phrase: what was found, in a sentence about the backend.
-        note: what it computes, or why it cannot be seen.
-        who: implementations that were seen to do so.
-    """
-
-    axis: str
-    clause: str
-    found: str
-    specified: str
-    phrase: str = ""
-    note: str = ""
-    who: str = ""
-
-    @property
-    def deviates(self) -> bool:
-        """Whether it was seen, and is not what the specification says."""
-        return self.found not in (self.specified, NOT_OFFERED, NOT_SEEN)
-
-
-@dataclass(frozen=True)
-class Diagnosis:
-    """Which dialect a backend computes.
-
-    Attributes:
-        backend: its name.
-        dtype: the dtype that it was probed in.
-        axes: what was found, in the order of `adamax_conformance.dialects.AXES`.
-        dialect: the dialect, to run; None where an axis of the rule is not known.
-        adamax: whether it is an Adamax at all; None where it could not be probed.
-        broken: why it could not be probed, or nothing.
-    """
-
-    backend: str
-    dtype: str
-    axes: tuple[Found, ...] = ()
-    dialect: Dialect | None = None
-    adamax: bool | None = None
-    broken: str = ""
-
-    @property
-    def canonical(self) -> bool:
-        """Whether all that was seen is what the specification says."""
-        return bool(self.adamax) and not self.deviating
-
-    @property
-    def deviating(self) -> tuple[Found, ...]:
-        """The axes on which it deviates."""
-        return tuple(found for found in self.axes if found.deviates)
-
-    @property
-    def known_as(self) -> tuple[str, ...]:
-        """Implementations with this eps and this bias correction."""
-        return () if self.dialect is None else self.dialect.known_as
-
-    @property
-    def sentence(self) -> str:
-        """One line: ``eps outside the maximum, no bias correction (as MLX)``."""
-        if self.broken:
-            return f"cannot be diagnosed: {self.broken}"
-        if not self.adamax:
-            return "not Adamax: no eps with any bias correction takes these steps"
-        if self.canonical:
-            return "canonical Adamax"
-        text = ", ".join(found.phrase for found in self.deviating)
-        rule = {EPS.name, CORRECTION.name} & {found.axis for found in self.deviating}
-        return f"{text} (as {', '.join(self.known_as)})" if rule and self.known_as else text
-
-    def __str__(self) -> str:
-        return f"{self.backend}: {self.sentence}"
-
-    def __getitem__(self, axis: str) -> Found:
-        return next(found for found in self.axes if found.axis == axis)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Everything as what JSON can hold."""
-        return {
-            "backend": self.backend,
-            "dtype": self.dtype,
-            "canonical": self.canonical,
-            "adamax": self.adamax,
-            "sentence": self.sentence,
-            "known_as": list(self.known_as),
-            "axes": [asdict(found) | {"deviates": found.deviates} for found in self.axes],
-        }
-
-
-def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
-    """Name the dialect that a backend computes; never raises for what the backend does.
-
-    Args:
-        backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows. Parameters
-            alone are enough; where the state is shown, its start, its counts and what a NaN does
-            to it are read there.
-        dtype: of real parameters to probe in; by default the widest that the backend takes.
-
-    Raises:
-        ValueError: the backend does not take this dtype, or it is not a real one.
-        TypeError: what is no backend.
-        BackendNotFoundError: a name that is not a backend.
-        BackendBrokenError: a name whose backend cannot be imported.
-
-    >>> diagnose("numpy").sentence
-    'canonical Adamax'
-    >>> from adamax_conformance.dialects import Dialect
-    >>> from adamax_core.conformance import backend
-    >>> diagnose(backend(rule=Dialect("outside", "none"), name="mlx")).sentence
-    'eps outside the maximum, no bias correction (as MLX)'
-    """
-    subject = find(backend) if isinstance(backend, str) else require_backend(backend)
-    taken = [name for name in FLOATS[::-1] if name in subject.dtypes]
-    if dtype is not None and dtype not in taken:
-        raise ValueError(f"dtype = {dtype!r} is none of the real dtypes of {subject.name}: {taken}")
-    if not taken:
-        return Diagnosis(subject.name, "", broken=f"it takes none of {', '.join(FLOATS)}")
-    # The probe meets infinities and NaN on purpose.
-    with np.errstate(all="ignore"):
-        return _Probe(Watched(subject), dtype or taken[0]).diagnosis()
-
-
-@dataclass(frozen=True)
-class _Seen:
-    """A run, and what a backend made of it: the parameters before each step and after the last."""
-
-    run: Run
-    params: Sequence[Arrays]
-    moments: Sequence[Mapping[str, Moments] | None]
-
-
-Count = Callable[[str, int], int]
-"""The count of a parameter before the step of an index."""
-
-
-def fits(dialect: Dialect, seen: _Seen, count: Count | None = None) -> bool:
-    """Whether every step of a run is one that this dialect takes, up to rounding.
-
-    Args:
-        dialect: what might have taken them.
-        seen: the run.
-        count: the count of a parameter before a step; by default that of its own gradients.
-    """
-    own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
-    # One element is enough to turn most down, and rationals take their time.
-    return all(
-        _fits(dialect, seen, name, own, elements)
-        for elements in (slice(1), slice(1, None))
-        for name in seen.run.params
-    )
-
-
-def _fits(dialect: Dialect, seen: _Seen, name: str, count: Count, elements: slice) -> bool:
-    before = seen.params[0][name][elements]
-    format_ = format_of(before.dtype)
-    base = admitted(format_, accurate_correction=False)
-    shown = seen.moments[0]
-    zero = np.zeros(pairs(before).shape)
-    start = [zero, zero]
-    if shown is not None:
-        start = [pairs(moment[elements]).astype(float) for moment in shown[name][1:]]
-    exp_avg, exp_inf = (Carried.of(np.where(np.isfinite(m), m, 0), format_) for m in start)
-    for index, grads in enumerate(seen.run.grads):
-        before, after = (pairs(seen.params[index + i][name][elements]) for i in (0, 1))
-        if name not in grads:
-            if before.tobytes() != after.tobytes():
-                return False
-            continue
-        known = np.isfinite(before)
-        param = Carried.of(np.where(known, before, 0), format_)
-        grad = Carried.of(pairs(grads[name][elements]), format_)
-        hp = with_numbers(seen.run.at(index), Fraction)
-        step = dialect(param, grad, exp_avg, exp_inf, count(name, index), hp, base)
-        exp_avg, exp_inf = step.exp_avg, step.exp_inf
-        allowed = Allowed(
-            param + step.update.stored(format_),
-            np.where(known, 0.0, before.astype(np.float64)),
-            either_special=True,
-        )
-        if np.any(allowed.excess(after) > 1):
-            return False
-    return True
-
-
-def observe(backend: Watched, run: Run) -> _Seen:
-    """Take the steps, each from the parameters that the last one gave.
-
-    Raises:
-        BackendError: the backend raised, or returned what has no form.
-    """
-    state = run.start(backend)
-    params, moments = [copies(run.params)], [backend.moments(run.params, state)]
-    for index, grads in enumerate(run.grads):
-        stepped, state = backend.step(params[-1], copies(grads), state, run.at(index))
-        params.append(stepped)
-        moments.append(backend.moments(stepped, state))
-    return _Seen(run, params, moments)
-
-
-def _count(scope: str, run: Run) -> Count:
-    """The count of a parameter before the step of an index, by who shares it."""
-
-    def sharing(name: str) -> set[str]:
-        if scope == "group":
-            return {
-                each for each in run.params if (each in run.undecayed) == (name in run.undecayed)
-            }
-        return set(run.params) if scope == "global" else {name}
-
-    return lambda name, index: sum(bool(sharing(name) & set(grads)) for grads in run.grads[:index])
-
-
-class _Probe:
+class Probe:
     """The questions to one backend, in one dtype.
 
     Attributes:
@@ -311,6 +93,7 @@ class _Probe:
         self.known = True
 
     def diagnosis(self) -> Diagnosis:
+        """The answers on all axes."""
         name = self.backend.backend.name
         try:
             rule = self._rule()
@@ -382,7 +165,7 @@ class _Probe:
                     )
         return None
 
-    def _start(self, seen: _Seen) -> Found:
+    def _start(self, seen: Seen) -> Found:
         """What the state shows before the first step, or what the first step shows of it."""
         shown = seen.moments[0]
         if shown is None:
@@ -399,7 +182,7 @@ class _Probe:
                 return _found(START, name)
         return _found(START, OTHER, f"m = {exp_avg[0]:g}, u = {exp_inf[0]:g}")
 
-    def _choice(self, axis: Axis, seen: _Seen, options: Mapping[str, Dialect]) -> Found:
+    def _choice(self, axis: Axis, seen: Seen, options: Mapping[str, Dialect]) -> Found:
         """The option that fits; no two of an axis do."""
         fitting = [name for name, dialect in options.items() if fits(dialect, seen)]
         if fitting:
@@ -450,9 +233,9 @@ class _Probe:
             found = _found(MISSING, "raises", str(error))
             return found, self._axis(SCOPE, lambda: self._loaded_scope(kind), "load")
         scopes = [name for name in SCOPE.alternatives if groups or name != "group"]
-        fitting = [name for name in scopes if fits(self.dialect, seen, _count(name, run))]
+        fitting = [name for name in scopes if fits(self.dialect, seen, count_of(name, run))]
         if len(fitting) > 1:
-            fitting = [name for name in fitting if _shows(seen, _count(name, run))] or fitting
+            fitting = [name for name in fitting if _shows(seen, count_of(name, run))] or fitting
         if len(fitting) == 1:
             note = "" if groups else "or for each group: only one was offered"
             note = note if fitting[0] == "global" else ""
@@ -517,7 +300,7 @@ class _Probe:
         return _found(NAN, policies.pop(), hidden)
 
 
-def _policy(seen: _Seen, params: Any, element: int, step: int) -> str:
+def _policy(seen: Seen, params: Any, element: int, step: int) -> str:
     """What became of a NaN that came to an element in a step, counted from zero."""
     if not np.isnan(params[step + 1 :]).all():
         return "skipped" if params[step + 1] == params[step] else OTHER
@@ -527,7 +310,7 @@ def _policy(seen: _Seen, params: Any, element: int, step: int) -> str:
     return "washes out" if np.isnan(norms[0]) else "dropped"
 
 
-def _shows(seen: _Seen, count: Count) -> bool:
+def _shows(seen: Seen, count: Count) -> bool:
     """Whether the state shows these counts after each step."""
     return all(
         shown is not None and shown[name].step == count(name, index)

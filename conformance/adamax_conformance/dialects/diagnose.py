@@ -1,0 +1,43 @@
+"""`diagnose`: which dialect of Adamax a backend computes, axis by axis."""
+
+import numpy as np
+
+from adamax_conformance.backend import Backend
+from adamax_conformance.dialects.diagnosis import Diagnosis
+from adamax_conformance.dialects.probe import Probe
+from adamax_conformance.formats import FLOATS
+from adamax_conformance.registry import find, require_backend
+from adamax_conformance.watched import Watched
+
+
+def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
+    """Name the dialect that a backend computes; never raises for what the backend does.
+
+    Args:
+        backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows. Parameters
+            alone are enough; where the state is shown, its start, its counts and what a NaN does
+            to it are read there.
+        dtype: of real parameters to probe in; by default the widest that the backend takes.
+
+    Raises:
+        ValueError: the backend does not take this dtype, or it is not a real one.
+        TypeError: what is no backend.
+        BackendNotFoundError: a name that is not a backend.
+        BackendBrokenError: a name whose backend cannot be imported.
+
+    >>> diagnose("numpy").sentence
+    'canonical Adamax'
+    >>> from adamax_conformance.dialects import Dialect
+    >>> from adamax_core.conformance import backend
+    >>> diagnose(backend(rule=Dialect("outside", "none"), name="mlx")).sentence
+    'eps outside the maximum, no bias correction (as MLX)'
+    """
+    subject = find(backend) if isinstance(backend, str) else require_backend(backend)
+    taken = [name for name in FLOATS[::-1] if name in subject.dtypes]
+    if dtype is not None and dtype not in taken:
+        raise ValueError(f"dtype = {dtype!r} is none of the real dtypes of {subject.name}: {taken}")
+    if not taken:
+        return Diagnosis(subject.name, "", broken=f"it takes none of {', '.join(FLOATS)}")
+    # The probe meets infinities and NaN on purpose.
+    with np.errstate(all="ignore"):
+        return Probe(Watched(subject), dtype or taken[0]).diagnosis()

@@ -1,0 +1,106 @@
+"""Whether a dialect takes the steps that a backend was seen to take, up to rounding."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from gmpy2 import mpq
+
+from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.oracle import Allowed, admitted, pairs, with_numbers
+from adamax_conformance.dialects.dialect import Dialect
+from adamax_conformance.formats import format_of
+from adamax_conformance.judge import Run
+from adamax_conformance.memory import copies
+from adamax_conformance.watched import Watched
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run, and what a backend made of it: the parameters before each step and after the last."""
+
+    run: Run
+    params: Sequence[Arrays]
+    moments: Sequence[Mapping[str, Moments] | None]
+
+
+Count = Callable[[str, int], int]
+"""The count of a parameter before the step of an index."""
+
+
+def fits(dialect: Dialect, seen: Seen, count: Count | None = None) -> bool:
+    """Whether every step of a run is one that this dialect takes, up to rounding.
+
+    Args:
+        dialect: what might have taken them.
+        seen: the run.
+        count: the count of a parameter before a step; by default that of its own gradients.
+    """
+    own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
+    # One element is enough to turn most down, and rationals take their time.
+    return all(
+        _fits(dialect, seen, name, own, elements)
+        for elements in (slice(1), slice(1, None))
+        for name in seen.run.params
+    )
+
+
+def _fits(dialect: Dialect, seen: Seen, name: str, count: Count, elements: slice) -> bool:
+    before = seen.params[0][name][elements]
+    format_ = format_of(before.dtype)
+    base = admitted(format_, accurate_correction=False)
+    shown = seen.moments[0]
+    zero = np.zeros(pairs(before).shape)
+    start = [zero, zero]
+    if shown is not None:
+        start = [pairs(moment[elements]).astype(float) for moment in shown[name][1:]]
+    exp_avg, exp_inf = (Carried.of(np.where(np.isfinite(m), m, 0), format_) for m in start)
+    for index, grads in enumerate(seen.run.grads):
+        before, after = (pairs(seen.params[index + i][name][elements]) for i in (0, 1))
+        if name not in grads:
+            if before.tobytes() != after.tobytes():
+                return False
+            continue
+        known = np.isfinite(before)
+        param = Carried.of(np.where(known, before, 0), format_)
+        grad = Carried.of(pairs(grads[name][elements]), format_)
+        hp = with_numbers(seen.run.at(index), mpq)
+        step = dialect(param, grad, exp_avg, exp_inf, count(name, index), hp, base)
+        exp_avg, exp_inf = step.exp_avg, step.exp_inf
+        allowed = Allowed(
+            param + step.update.stored(format_),
+            np.where(known, 0.0, before.astype(np.float64)),
+            either_special=True,
+        )
+        if np.any(allowed.excess(after) > 1):
+            return False
+    return True
+
+
+def observe(backend: Watched, run: Run) -> Seen:
+    """Take the steps, each from the parameters that the last one gave.
+
+    Raises:
+        BackendError: the backend raised, or returned what has no form.
+    """
+    state = run.start(backend)
+    params, moments = [copies(run.params)], [backend.moments(run.params, state)]
+    for index, grads in enumerate(run.grads):
+        stepped, state = backend.step(params[-1], copies(grads), state, run.at(index))
+        params.append(stepped)
+        moments.append(backend.moments(stepped, state))
+    return Seen(run, params, moments)
+
+
+def count_of(scope: str, run: Run) -> Count:
+    """The count of a parameter before the step of an index, by who shares it."""
+
+    def sharing(name: str) -> set[str]:
+        if scope == "group":
+            return {
+                each for each in run.params if (each in run.undecayed) == (name in run.undecayed)
+            }
+        return set(run.params) if scope == "global" else {name}
+
+    return lambda name, index: sum(bool(sharing(name) & set(grads)) for grads in run.grads[:index])
