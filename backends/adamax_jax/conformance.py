@@ -35,7 +35,7 @@ def _moments(state: AdamaxState) -> dict[str, Moments]:
     # The leaves of a dict are in the order of its sorted keys, and so are the counts.
     return {
         name: Moments(int(count), np.asarray(state.mu[name]), np.asarray(state.nu[name]))
-        for name, count in zip(sorted(state.mu), state.count, strict=True)
+        for name, count in zip(sorted(state.mu), np.asarray(state.count), strict=True)
     }
 
 
