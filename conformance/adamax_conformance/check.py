@@ -203,6 +203,7 @@ def _result(
     except Violation as problem:
         return replace(
             _as_known(result, Status.FAIL, str(problem)),
+            elements=problem.elements,
             trace=problem.trace,
             bound_used=max(problem.trace, default=0.0),
             divergence=problem.divergence,

@@ -77,6 +77,7 @@ class Violation(Exception):  # noqa: N818 - a finding about a backend, not an er
         divergence: where a run first left what is allowed, if it was a run.
         trial: that run, and how it was judged.
         trace: the part of the bound that each step used, the wrong one included.
+        elements: how many numbers had been compared.
     """
 
     def __init__(
@@ -86,8 +87,10 @@ class Violation(Exception):  # noqa: N818 - a finding about a backend, not an er
         divergence: Divergence | None = None,
         trial: "Trial | None" = None,
         trace: tuple[float, ...] = (),
+        elements: int = 0,
     ) -> None:
         super().__init__(message)
         self.divergence = divergence
         self.trial = trial
         self.trace = trace
+        self.elements = elements

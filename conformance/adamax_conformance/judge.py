@@ -164,6 +164,7 @@ def judge(
     trial: Trial,
     *,
     also: Callable[[Run, Arrays, Any], Finding] | None = None,
+    showing: Iterator[Shown] | None = None,
 ) -> Finding:
     """Run the steps and compare each; raise at the first step that is wrong.
 
@@ -171,13 +172,16 @@ def judge(
         backend: the backend, watched.
         trial: what to run, and what of it to judge.
         also: a further look at the last parameters and state.
+        showing: the run as it is taken from a state that the backend is in already; such a run
+            is none that could be taken again by itself.
 
     Raises:
         Violation: a value is outside its interval; names step, element, value and interval.
         BackendError: the backend raised.
     """
     run, judged = trial.run, trial.judged
-    showing = follow(backend, run)
+    again = trial if showing is None else None
+    showing = follow(backend, run) if showing is None else showing
     params, believed, state = next(showing)
     if believed is None:
         if trial.accurate_correction:
@@ -189,7 +193,7 @@ def judge(
     if run.saved is not None:
         _judge_loaded(tally, judged, run.saved, believed)
         if tally.wrong:
-            raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=trial)
+            raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=again)
     for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
         hp, step = run.at(index), index + 1
         tally.trace.append(0.0)
@@ -217,7 +221,13 @@ def judge(
             )
         if tally.wrong:
             worst = max(tally.wrong, key=lambda each: each.distance)
-            raise Violation(str(worst), divergence=worst, trial=trial, trace=tuple(tally.trace))
+            raise Violation(
+                str(worst),
+                divergence=worst,
+                trial=again,
+                trace=tuple(tally.trace),
+                elements=tally.elements,
+            )
         params, believed = stepped, following
     finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
     return finding + also(run, params, state) if also else finding

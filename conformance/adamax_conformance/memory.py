@@ -35,8 +35,18 @@ def laid_out(array: Any, layout: str) -> Any:
 
 
 def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arrays in memory of their own, laid out as they were."""
-    return {name: laid_out(array, layout_of(array)) for name, array in arrays.items()}
+    """The same arrays in memory of their own, laid out as they were, axes in any order.
+
+    >>> turned = np.zeros((2, 3, 4)).transpose(1, 2, 0)
+    >>> copies({"w": turned})["w"].strides == turned.strides
+    True
+    """
+    found = {}
+    for name, array in arrays.items():
+        dense = array.copy(order="K")
+        same = dense.strides == array.strides or layout_of(array) != "strided"
+        found[name] = dense if same else laid_out(array, "strided")
+    return found
 
 
 def bits(number: Any) -> str:

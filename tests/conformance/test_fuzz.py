@@ -447,7 +447,8 @@ def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["py:fuzz_glue:outside"], 1, "adamax-conformance replay repro.json"),
         (["nope"], 2, "unknown backend 'nope'"),
         (["numpy", "--dtype", "int8"], 2, "dtype 'int8': numpy takes float16"),
-        (["py:fuzz_glue:outside", "--out", "gone/x.json"], 2, "the run cannot be written"),
+        (["numpy", "--out", "gone/x.json"], 2, "nothing can be written into gone"),
+        (["numpy", "--out", "fuzz_glue.py"], 2, "is there already and is not written over"),
         (["py:fuzz_glue:broken"], 3, "RuntimeError: no device"),
     ],
 )
@@ -457,6 +458,15 @@ def test_command(arguments: list[str], code: int, text: str) -> None:
     result = RUNNER.invoke(app, ["fuzz", *arguments, *dtype, "--examples", "10"])
     assert result.exit_code == code, result.output
     assert text in result.output
+
+
+@pytest.mark.usefixtures("glue")
+def test_second_failure_is_written_beside_the_first() -> None:
+    arguments = ["fuzz", "py:fuzz_glue:outside", "--dtype", "float32"]
+    first, second = (RUNNER.invoke(app, [*arguments, "--seed", seed]).output for seed in "12")
+    assert first.endswith("adamax-conformance replay repro.json\n")
+    assert second.endswith("adamax-conformance replay repro-1.json\n")
+    assert repro.load(Path("repro.json")).command.endswith("--seed 1")
 
 
 @pytest.mark.usefixtures("glue")

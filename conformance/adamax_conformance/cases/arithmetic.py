@@ -8,7 +8,7 @@ from adamax_conformance.backend import Moments
 from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data, late
 from adamax_conformance.finding import Finding
 from adamax_conformance.formats import COMPLEX
-from adamax_conformance.judge import Run, Trial, judge
+from adamax_conformance.judge import Run, Trial, follow, judge, stepwise
 from adamax_conformance.watched import Watched
 from adamax_core import Hyperparameters
 
@@ -70,6 +70,12 @@ def _(data: Data) -> Run:
 def _(data: Data) -> Run:
     """1 - 0.9 is where a scalar kept in low precision would show."""
     return data.run(DEFAULT)
+
+
+@CASES.run("A-4/beta1-near-one", dtypes=["float32", "float64"], judged=["exp_avg"])
+def _(data: Data) -> Run:
+    """The weight is that of the exact beta1: 1 - 0.999 of float32 has lost three digits."""
+    return data.run(Hyperparameters(lr=0.125, betas=(0.999, 0.875), eps=2.0**-10))
 
 
 @CASES.run("A-5/eps-inside-the-maximum", judged=["exp_inf"])
@@ -143,6 +149,21 @@ def _(data: Data) -> Run:
     params = {"w": data.array(1000 + np.arange(8))}
     hp = replace(PLAIN, betas=(0.0, 0.0))
     return Run(params, [data.grads(params) for _ in range(3)], hp)
+
+
+@CASES.case("A-7/parameters-given")
+def _(backend: Watched, data: Data) -> Finding:
+    """The caller clips, averages or restores parameters between steps: no copy of them is kept."""
+    run = data.run(PLAIN, steps=1)
+    *_, shown = follow(backend, run)
+    if backend.takes_runs:
+        # A run is told whole: nobody changes anything in the middle of it.
+        return Finding(sum(param.size for param in shown.params.values()))
+    if shown.moments is None:
+        return Finding()
+    others = {name: data.array(2 - param) for name, param in shown.params.items()}
+    further = Run(others, [data.grads(others) for _ in range(2)], PLAIN, saved=shown.moments)
+    return judge(backend, Trial(further), showing=stepwise(backend, further, shown.state))
 
 
 @CASES.run("A-8/decoupled", features=["decoupled_weight_decay"])

@@ -1,5 +1,6 @@
 """H-1 to H-6: which hyperparameters are refused, which are not, and that they may change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -15,12 +16,19 @@ from adamax_core import Hyperparameters
 CASES = Cases()
 BAD_NUMBERS = {"negative": -0.5, "just-negative": -(2.0**-7), "infinite": np.inf, "nan": np.nan}
 BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
+BAD_LATER = {
+    "H-1": ("lr", -0.5),
+    "H-2": ("eps", -0.5),
+    "H-3": ("betas", (0.75, 1.0)),
+    "H-4": ("weight_decay", -0.5),
+}
+"""What a schedule sets in the middle of a run."""
 
 
-def _refuses(backend: Watched, data: Data, hp: Hyperparameters, what: str) -> Finding:
-    params = {"w": data.array([1.0, 0.5])}
+def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
+    """A ValueError that shows the value, the last word of what is tried."""
     try:
-        backend.init(params, hp)
+        attempt()
     except BackendError as error:
         if isinstance(error.cause, LostError):
             raise
@@ -37,21 +45,46 @@ def _add(clause: str, name: str, field: str, value: Any, text: str) -> None:
     features = ["weight_decay"] if field == "weight_decay" else []
 
     def body(backend: Watched, data: Data) -> Finding:
-        return _refuses(backend, data, unvalidated(PLAIN, **{field: value}), text)
+        params = {"w": data.array([1.0, 0.5])}
+        return _refuses(lambda: backend.init(params, unvalidated(PLAIN, **{field: value})), text)
 
     body.__doc__ = f"{text} is outside the domain; a step with it ascends, stalls or gives NaN."
     CASES.case(f"{clause}/{name}", dtypes=["float32"], features=features)(body)
 
 
+def _add_later(clause: str, text: str) -> None:
+    field, value = BAD_LATER[clause]
+    features = ["weight_decay"] if field == "weight_decay" else []
+
+    def body(backend: Watched, data: Data) -> Finding:
+        run = data.run(PLAIN, steps=2)
+        params, state = backend.step(run.params, run.grads[0], run.start(backend), PLAIN)
+        before = backend.moments(params, state)
+        bad = unvalidated(PLAIN, **{field: value})
+        found = _refuses(lambda: backend.step(params, run.grads[1], state, bad), text)
+        for name, slot in (before or {}).items():
+            now = (backend.moments(params, state) or {})[name]
+            if any(np.any(was != is_) for was, is_ in zip(slot, now, strict=True)):
+                raise Violation(f"{text} was refused, but the state of {name} had changed before")
+        return found
+
+    body.__doc__ = f"A schedule that goes wrong in the middle of a run: {text} in the second step."
+    CASES.case(f"{clause}/between-steps", dtypes=["float32"], features=features)(body)
+
+
 for _name, _value in BAD_NUMBERS.items():
     _add("H-1", _name, "lr", _value, f"lr = {_value}")
+_add_later("H-1", "lr = -0.5")
 for _name, _value in BAD_NUMBERS.items():
     _add("H-2", _name, "eps", _value, f"eps = {_value}")
+_add_later("H-2", "eps = -0.5")
 for _name, _value in BAD_BETAS.items():
     _add("H-3", f"beta1-{_name}", "betas", (_value, 0.875), f"beta1 = {_value}")
     _add("H-3", f"beta2-{_name}", "betas", (0.75, _value), f"beta2 = {_value}")
+_add_later("H-3", "beta2 = 1.0")
 for _name, _value in BAD_NUMBERS.items():
     _add("H-4", _name, "weight_decay", _value, f"weight_decay = {_value}")
+_add_later("H-4", "weight_decay = -0.5")
 
 
 @CASES.run("H-5/lr-zero")

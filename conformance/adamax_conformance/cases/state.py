@@ -197,6 +197,12 @@ def _(backend: Watched, data: Data) -> Finding:
     return _with_gradients(backend, data, np.dtype(np.float16))
 
 
+@CASES.case("S-5/float64-gradients", dtypes=[*HALF, "float32"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Gradients from NumPy, which makes float64 of everything; these fit the narrower format."""
+    return _with_gradients(backend, data, np.dtype(np.float64))
+
+
 def _with_gradients(backend: Watched, data: Data, dtype: Any) -> Finding:
     run = data.run(PLAIN, steps=2)
     run = replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
@@ -325,6 +331,23 @@ def _(data: Data) -> Run:
     return Run(params, grads, PLAIN)
 
 
+@CASES.run("S-9/layouts-differ", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """A gradient lies as the backward pass left it, not as its parameter does."""
+    shape = (3, 4, 5)
+    params = {name: data.normal(shape) for name in ("turned", "plain", "gaps")}
+    params["turned"] = data.normal((5, 3, 4)).transpose(1, 2, 0)
+
+    def grads() -> dict[str, Any]:
+        return {
+            "turned": data.normal(shape),
+            "plain": data.normal((4, 5, 3)).transpose(2, 0, 1),
+            "gaps": data.normal((3, 4, 10))[..., ::2],
+        }
+
+    return Run(params, [grads() for _ in range(2)], PLAIN)
+
+
 @CASES.run("S-9/long")
 def _(data: Data) -> Run:
     """Beyond any vector register, unrolled loop or small buffer; the tail is judged as the rest."""
@@ -337,6 +360,20 @@ def _(data: Data) -> Run:
     """More tensors than anything is unrolled for."""
     params = {f"w{i}": data.normal((3,)) for i in range(20)}
     return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
+
+
+@CASES.run("S-9/longer", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """Beyond a chunk of 2^16 elements, two of them, and what 16 bits can index."""
+    size = 2**17 + 5
+    return Run({"w": data.normal((size,), 1)}, [{"w": data.normal((size,), 1)}], PLAIN)
+
+
+@CASES.run("S-9/more", dtypes=["float32"])
+def _(data: Data) -> Run:
+    """More tensors than the table has that a kernel for many of them is launched with: 110."""
+    params = {f"w{i}": data.normal((1 + i % 3,)) for i in range(130)}
+    return Run(params, [data.grads(params)], PLAIN)
 
 
 @CASES.run("S-9/mixed-dtypes", beside=BESIDE)

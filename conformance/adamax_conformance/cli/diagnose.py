@@ -157,25 +157,32 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
         ) from None
     if diagnosis.dialect is None:
         raise ValueError(f"nothing to plot: {diagnosis}")
-    dialects = {_label(diagnosis.dialect): diagnosis.dialect}
+    dialects = [diagnosis.dialect]
     if diagnosis.dialect == Dialect():
-        dialects = {_label(Dialect(*known)): Dialect(*known) for known in KNOWN_AS}
+        dialects = [each for each in (Dialect(*known) for known in KNOWN_AS) if each != Dialect()]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    for label, dialect in dialects.items():
+    axes.axhline(1, color="black", linestyle="--", label="the specification")
+    for dialect in dialects:
         ratios = [float(cost(dialect, scale, steps, hp)[-1].path) for scale in _SCALES]
-        axes.plot(_SCALES, ratios, marker=".", label=label)
+        axes.plot(_SCALES, ratios, marker=".", label=_label(dialect))
+    beta1, beta2 = hp.betas
     axes.set(
+        title=f"How far {steps} steps go, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}",
         xscale="log",
         yscale="log",
-        xlabel="size of the gradients",
-        ylabel=f"path of {steps} steps over the specification's",
+        xlabel="standard deviation of the gradients",
+        ylabel="distance relative to the specification",
     )
     axes.legend()
     figure.savefig(path)
 
 
 def _label(dialect: "Dialect") -> str:
-    """``eps outside, bias correction yes (Keras, ...)``."""
+    """``Keras, ...: eps outside``."""
+    from adamax_conformance.dialects.axes import CORRECTION  # noqa: PLC0415 - keeps --help fast
+
     who = ", ".join([*dialect.known_as[:1], *(["..."] if dialect.known_as[1:] else [])])
-    return f"eps {dialect.eps}, bias correction {dialect.correction}" + (f" ({who})" if who else "")
+    corrected = dialect.correction == CORRECTION.specified
+    rule = f"eps {dialect.eps}" + ("" if corrected else f", correction {dialect.correction}")
+    return f"{who}: {rule}" if who else rule

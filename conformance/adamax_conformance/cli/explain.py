@@ -49,6 +49,8 @@ def explain(
         console.print("\n[bold]Broken variants that it must catch[/bold]")
         for variant in about.aimed_at(found.id):
             console.print(f"  {variant.id}  {escape(variant.does)}")
+        if not about.aimed_at(found.id):
+            console.print("  none: the variants are made of the reference, which has one device")
         console.print(f"\n[bold]How right is right[/bold]\n{escape(about.how_right())}")
     else:
         _case(console, *found)
@@ -84,5 +86,8 @@ def _case(console: Console, case: Case, dtype: str) -> None:
             table.add_row(f"  {escape(each.text)}", *numbers)
         console.print(table)
     console.print(f"\n[bold]Broken variants that it kills[/bold] in {dtype}")
-    for variant in caught(case, dtype):
+    killed = caught(case, dtype)
+    for variant in killed:
         console.print(f"  {variant.id} ({variant.clause})  {escape(variant.does)}")
+    if not killed:
+        console.print("  none")

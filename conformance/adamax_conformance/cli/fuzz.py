@@ -1,8 +1,10 @@
 """``adamax-conformance fuzz``: judge a backend by examples that nobody has thought of."""
 
+import os
 import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,8 +42,12 @@ def fuzz(
         ),
     ] = False,
     out: Annotated[
-        Path, typer.Option(help="Where a failure is written, for `replay` and `vectors adopt`.")
-    ] = Path("repro.json"),
+        Path | None,
+        typer.Option(
+            help="Where a failure is written, for `replay` and `vectors adopt`; nothing is written "
+            "over.  [default: repro.json, or the next number that is free]"
+        ),
+    ] = None,
 ) -> None:
     """Judge a backend by examples that Hypothesis draws, until one fails.
 
@@ -63,6 +69,7 @@ def fuzz(
     from adamax_conformance.fuzz import fuzz as series  # noqa: PLC0415 - as above
     from adamax_conformance.repro import Repro, save, told, versions  # noqa: PLC0415 - as above
 
+    path = _free(out)
     backend = found(name)
     if broken := check(backend, cases=["S-1/zero"]).broken:
         raise stop(f"{name}: {broken}", Exit.BROKEN)
@@ -100,11 +107,23 @@ def fuzz(
     for line in told(last.trial, last.failure):
         typer.echo(line)
     try:
-        save(Repro(name, last.trial, last.failure, command, versions()), out)
+        save(Repro(name, last.trial, last.failure, command, versions()), path)
     except OSError as error:
         raise stop(f"the run cannot be written: {error}", Exit.USAGE) from None
-    typer.echo(f"judge it again: adamax-conformance replay {shlex.quote(str(out))}")
+    typer.echo(f"judge it again: adamax-conformance replay {shlex.quote(str(path))}")
     raise typer.Exit(Exit.NOT_CONFORMANT)
+
+
+def _free(out: Path | None) -> Path:
+    """Where a failure may be written; stops before the work where it may not."""
+    if out is None:
+        names = (Path(f"repro-{n}.json" if n else "repro.json") for n in count())
+        out = next(path for path in names if not path.exists())
+    if out.exists():
+        raise stop(f"{out} is there already and is not written over: name another", Exit.USAGE)
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise stop(f"--out {out}: nothing can be written into {out.parent}", Exit.USAGE)
+    return out
 
 
 def _advance(by_one: Callable[[], None], _elements: int) -> None:

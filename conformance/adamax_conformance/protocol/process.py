@@ -157,9 +157,11 @@ class Process:
         return answer
 
     def _listen(self) -> bool:
-        """Keep the end of what has come on the standard error; False where that is closed."""
+        """Keep both ends of what comes on the standard error; False where that is closed."""
         chunk = _read(self._err)
-        self._said = (self._said + (chunk or b""))[-_KEPT:]
+        self._said += chunk or b""
+        if len(self._said) > 2 * _KEPT:
+            self._said = self._said[:_KEPT] + self._said[-_KEPT:]
         return chunk != b""
 
     def _how_it_ended(self) -> str:
@@ -185,10 +187,13 @@ class Process:
     def _last_words(self) -> str:
         """What it has begun to answer, and what it has said beside that."""
         begun = f" after {_quoted(self._received)}, which has no end" if self._received else ""
-        lines = self._said.decode(errors="replace").strip().splitlines()[-_LINES_SHOWN:]
-        # The end is what tells.
-        said = " | ".join(printable(line.strip()[-100:]) for line in lines if line.strip())
-        return begun + (f"; its standard error ended: {said}" if said else "")
+        lines = [line.strip() for line in self._said.decode(errors="replace").splitlines()]
+        lines = [line for line in lines if line]
+        # In some languages the end tells what went wrong, in some the beginning.
+        if len(lines) > 2 * _LINES_SHOWN:
+            lines = [*lines[:_LINES_SHOWN], "...", *lines[-_LINES_SHOWN:]]
+        said = " | ".join(printable(line[-100:]) for line in lines)
+        return begun + (f"; its standard error: {said}" if said else "")
 
 
 def _read(pipe: int) -> bytes | None:

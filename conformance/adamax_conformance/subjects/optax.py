@@ -20,6 +20,8 @@ _DEVIATIONS = {
     "S-2": "a missing gradient loses the moments of its leaf, and the next update raises TypeError",
     "S-3": "there is one count for all, and a missing gradient loses the moments",
     "S-5/float32-gradients": "the moments are promoted to the dtype of the gradients",
+    "S-5/float64-gradients[float16]": "the moments are promoted to the dtype of the gradients",
+    "S-5/float64-gradients[bfloat16]": "the moments are promoted to the dtype of the gradients",
     "S-5/float16-gradients": "eps is added to |g| in the dtype of the gradient",
     "S-8/adam": "Adam's state is a tree of the same shape and type, and steps without an error",
     "S-10": "a gradient of another shape broadcasts, one of another kind promotes",

@@ -20,6 +20,44 @@ def _letting(**change: Callable[[Any], Any]) -> Callable[..., Any]:
     return init
 
 
+def _letting_later(**change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A `step` that does the same, where `init` refuses as it should."""
+
+    def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
+        seen = {name: to(getattr(hp, name)) for name, to in change.items()}
+        return BASE.step(p, g, s, replace(hp, **seen))
+
+    return step
+
+
+def _sizes(betas: Any) -> Any:
+    return tuple(0.5 if beta == 1 else abs(beta) for beta in betas)
+
+
+@FAMILY.wrong_one("lr-checked-at-init-alone", "H-1")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """PyTorch: a schedule may set an lr that the constructor would have refused."""
+    return _letting_later(lr=abs)(p, g, s, hp)
+
+
+@FAMILY.wrong_one("eps-checked-at-init-alone", "H-2")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The same for eps."""
+    return _letting_later(eps=abs)(p, g, s, hp)
+
+
+@FAMILY.wrong_one("betas-checked-at-init-alone", "H-3")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The same for the betas."""
+    return _letting_later(betas=_sizes)(p, g, s, hp)
+
+
+@FAMILY.wrong_one("weight-decay-checked-at-init-alone", "H-4")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The same for the weight decay."""
+    return _letting_later(weight_decay=abs)(p, g, s, hp)
+
+
 @FAMILY.wrong_one("negative-lr-accepted", "H-1", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
     """Optax: ascends with a negative lr."""

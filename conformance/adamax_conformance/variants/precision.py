@@ -29,6 +29,18 @@ def _(m: Any, g: Any, b1: Any) -> Any:
     return b1 * m + _short(1 - b1) * g
 
 
+@FAMILY.wrong_one(
+    "weight-of-the-gradient-subtracted-in-float32", "A-4", "first_moment",
+    proofs={
+        HALF: "at the betas of the cases the weight is off by a few thousandths of a percent, less "
+        "than one rounding of the storage format, of which the bound counts four."
+    },
+)  # fmt: skip
+def _(m: Any, g: Any, b1: Any) -> Any:
+    """Keeps b1 in float32 and subtracts it from one there, as a kernel with `1.0f - beta1` does."""
+    return b1 * m + float(np.float32(1) - np.float32(b1)) * g
+
+
 @FAMILY.wrong_one("beta2-in-eleven-bits", "A-5", "infinity_norm", proofs=_ADMITTED)
 def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
     """Keeps b2 in eleven bits."""

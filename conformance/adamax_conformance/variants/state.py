@@ -84,6 +84,19 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return result
 
 
+@FAMILY.wrong_one("parameters-kept-and-not-read-again", "A-7",
+    init=lambda p, hp, **more: ({k: v.copy() for k, v in p.items()}, BASE.init(p, hp, **more)),
+    load=lambda p, hp, saved: ({k: v.copy() for k, v in p.items()}, BASE.load(p, hp, saved)),
+    moments=lambda state: BASE.moments(state[1]),
+)  # fmt: skip
+def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
+    """Steps a copy of the parameters of its own: what the caller does to his is undone."""
+    mine, s = state
+    BASE.step(p, g, s, hp)  # refuses what does not fit
+    stepped, s = BASE.step(mine, g, s, hp)
+    return {k: v.copy() for k, v in stepped.items()}, (stepped, s)
+
+
 @FAMILY.wrong_one("one-array-for-both-moments", "A-5")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
     """Both moments live in one array: what is written last is both."""

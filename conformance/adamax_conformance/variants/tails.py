@@ -95,6 +95,15 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return BASE.step(p, flat, s, hp)
 
 
+@FAMILY.wrong_one(
+    "beyond-sixteen-bits-forgotten", "S-9",
+    proofs={("float16", "bfloat16", "float64"): "no case has as many elements of this dtype."},
+)  # fmt: skip
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """An index of sixteen bits: what is beyond 65,536 is not reached."""
+    return _left_out(p, g, s, hp, lambda i: i >= 2**16)
+
+
 @FAMILY.wrong_one("scalars-skipped", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """A loop over the first axis, which a 0-d parameter has not."""

@@ -14,7 +14,7 @@ import numpy as np
 from adamax_conformance.backend import unvalidated
 from adamax_conformance.case import EXTREME, PLAIN, Case, Cases, Data
 from adamax_conformance.cases import CASES
-from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_NUMBERS
+from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_LATER, BAD_NUMBERS
 from adamax_conformance.formats import WITH_COMPLEX
 from adamax_conformance.judge import Run, Trial
 from adamax_core import Hyperparameters
@@ -24,7 +24,10 @@ MORE = Cases()
 LEFT_OUT = {
     "A-2/coupled": "a hundred numbers; A-2/without-eps is the short one",
     "A-6/many-steps": "300 steps; A-6/ten-steps is the short one",
+    "S-9/layouts-differ": "how arrays lie in memory is the reader's; 180 numbers",
     "S-9/long": "1037 elements; S-9/tail is the short one",
+    "S-9/longer": "131,077 elements; S-9/tail is the short one",
+    "S-9/more": "130 parameters; S-9/several is the short one",
     "S-9/many": "20 parameters; S-9/several is the short one",
 }
 """Cases that are a run, and are no vector all the same, with the reason."""
@@ -111,6 +114,16 @@ def _bad(field: str, value: Any) -> Callable[[Data], Run]:
     return make
 
 
+def _bad_later(field: str, value: Any) -> Callable[[Data], Run]:
+    """A run whose first step is right, and whose second has a hyperparameter out of its domain."""
+
+    def make(data: Data) -> Run:
+        params = {"w": data.array([1.0, 0.5])}
+        return Run(params, [params] * 2, [PLAIN, unvalidated(PLAIN, **{field: value})])
+
+    return make
+
+
 def _misfit(make: Callable[[Data], Any]) -> Callable[[Data], Run]:
     """A run whose first step is right, and whose second has a gradient that does not fit."""
 
@@ -127,6 +140,7 @@ _REFUSED: dict[str, Callable[[Data], Run]] = {
     **{f"H-3/beta1-{k}": _bad("betas", (value, 0.875)) for k, value in BAD_BETAS.items()},
     **{f"H-3/beta2-{k}": _bad("betas", (0.75, value)) for k, value in BAD_BETAS.items()},
     **{f"H-4/{name}": _bad("weight_decay", value) for name, value in BAD_NUMBERS.items()},
+    **{f"{clause}/between-steps": _bad_later(*bad) for clause, bad in BAD_LATER.items()},
     "S-10/shape": _misfit(lambda data: data.normal((3,))),
     "S-10/one-for-many": _misfit(lambda data: data.normal((1,))),
     "S-10/scalar": _misfit(lambda data: data.normal(())),

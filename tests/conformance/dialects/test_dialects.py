@@ -1,6 +1,5 @@
 """The alternatives: that the page lists them, and that no two can be taken for each other."""
 
-import importlib
 from fractions import Fraction
 from itertools import combinations, product
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import admitted, with_numbers
 from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.dialects import KNOWN_AS, Dialect
+from adamax_conformance.dialects import KNOWN_AS, Dialect, probe
 from adamax_conformance.dialects.axes import (
     AXES,
     CORRECTION,
@@ -25,7 +24,6 @@ from adamax_conformance.formats import FLOAT32, format_of
 from adamax_core import CANONICAL, Hyperparameters
 
 # The package exports the function of the same name.
-probe = importlib.import_module("adamax_conformance.dialects.diagnose")
 PAGE = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
 
 
