@@ -355,18 +355,18 @@ def _(data: Data) -> Run:
     return Run(params, [{"w": data.normal((1037,))} for _ in range(2)], PLAIN)
 
 
-@CASES.run("S-9/many")
-def _(data: Data) -> Run:
-    """More tensors than anything is unrolled for."""
-    params = {f"w{i}": data.normal((3,)) for i in range(20)}
-    return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
-
-
 @CASES.run("S-9/longer", dtypes=["float32"])
 def _(data: Data) -> Run:
     """Beyond a chunk of 2^16 elements, two of them, and what 16 bits can index."""
     size = 2**17 + 5
     return Run({"w": data.normal((size,), 1)}, [{"w": data.normal((size,), 1)}], PLAIN)
+
+
+@CASES.run("S-9/many")
+def _(data: Data) -> Run:
+    """More tensors than anything is unrolled for."""
+    params = {f"w{i}": data.normal((3,)) for i in range(20)}
+    return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
 
 
 @CASES.run("S-9/more", dtypes=["float32"])

@@ -195,7 +195,7 @@ def rows_of(text: str) -> dict[str, list[str]]:
 def test_one_backend_is_shown_with_the_bound_it_used(every: Any) -> None:
     rows = rows_of(text_of([every.right], "pretty"))
     used = [r.bound_used for r in every.right.results if r.clause == "A-4"]
-    assert rows["A-4  first moment"] == ["✓4", f"{max(used):.2g}"]
+    assert rows["A-4  first moment"] == ["✓5", f"{max(used):.2g}"]
     assert 0 < float(rows["A-4  first moment"][1]) <= 1
     assert "bound used" not in text_of([every.right, every.wrong], "pretty")
     wrong = rows_of(text_of([cannot_be_right(every)], "pretty"))
