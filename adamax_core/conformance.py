@@ -53,8 +53,6 @@ def backend(rule: Rule = CANONICAL, name: str = "numpy") -> FunctionalBackend:
     """
 
     def step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:
-        # Hyperparameters are checked when they are made; the judge's bad ones are made otherwise.
-        hp.validate()
         present = {key: grads.get(key) for key in params}
         return adamax_core.step(dict(params), present, state, hp, rule=rule)
 

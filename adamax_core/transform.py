@@ -78,7 +78,8 @@ def update(
         rule: the canonical one, or a dialect.
 
     Raises:
-        ValueError: a structure or a shape does not fit; names the leaf and both shapes.
+        ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
+            hyperparameter is outside its domain.
         TypeError: a dtype kind does not fit; names the leaf. Or `state` is no `State`.
 
     >>> hp = Hyperparameters(lr=0.125)
@@ -165,6 +166,7 @@ def matched(
         raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
     if not isinstance(hyperparameters, Hyperparameters):
         raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
+    hyperparameters.validate()
     params = _parameters(params)
     leaves, treedef = optree.tree_flatten(params)
     names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]

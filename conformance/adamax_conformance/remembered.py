@@ -15,8 +15,8 @@ import numpy as np
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIMIT = 400_000
-"""How many elements of argument arrays are remembered: some dtypes of all cases have as many."""
+LIMIT = 2_000_000
+"""How many elements of argument arrays are remembered: all cases in all dtypes have as many."""
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:

@@ -86,6 +86,10 @@ _DECAYS: tuple[Callable[..., Any], ...] = (
 """A-8 in other associations."""
 
 
+_CORNERS = 4
+"""So many elements are as fast as the smallest and the largest of two arrays."""
+
+
 def _in_any_association(
     line: Callable[..., Carried], others: Sequence[Callable[..., Carried]], scalars: Format
 ) -> Callable[..., Carried]:
@@ -106,9 +110,9 @@ def _in_any_association(
         result = line(*args)
         bare = [Carried.read(a.value, ranged) if isinstance(a, Carried) else a for a in args]
         # A product of moderate numbers is between those of the smallest and of the largest.
-        if np.any(beyond(*_corners(bare))):
-            return Carried(result.value, result.error + beyond(*bare), result.format)
-        return result
+        if result.value.size > _CORNERS and not np.any(beyond(*_corners(bare))):
+            return result
+        return Carried(result.value, result.error + beyond(*bare), result.format)
 
     return any_association
 

@@ -357,8 +357,8 @@ def _(data: Data) -> Run:
 
 @CASES.run("S-9/longer", dtypes=["float32"])
 def _(data: Data) -> Run:
-    """Beyond a chunk of 2^16 elements, two of them, and what 16 bits can index."""
-    size = 2**17 + 5
+    """Beyond a chunk of 2^16 elements, which is also what 16 bits can index."""
+    size = 2**16 + 5
     return Run({"w": data.normal((size,), 1)}, [{"w": data.normal((size,), 1)}], PLAIN)
 
 

@@ -1,12 +1,12 @@
 """The alternatives: that the page lists them, and that no two can be taken for each other."""
 
-from fractions import Fraction
 from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import admitted, with_numbers
@@ -56,11 +56,11 @@ def test_without_changes_a_dialect_is_the_canonical_rule() -> None:
 
 
 def test_roots_that_carry_an_error_hold_the_root_of_everything_they_may_be() -> None:
-    x = Carried(np.array([Fraction(2), Fraction(9, 4), Fraction(0)]),
-                np.array([Fraction(1, 8), Fraction(0), Fraction(0)]), FLOAT32)  # fmt: skip
+    x = Carried(np.array([mpq(2), mpq(9, 4), mpq(0)]),
+                np.array([mpq(1, 8), mpq(0), mpq(0)]), FLOAT32)  # fmt: skip
     root = square_root(x)
-    assert root.value[1:].tolist() == [Fraction(3, 2), 0]
-    assert abs(root.value[0] ** 2 - 2) < Fraction(1, 2**200)
+    assert root.value[1:].tolist() == [mpq(3, 2), 0]
+    assert abs(root.value[0] ** 2 - 2) < mpq(1, 2**200)
     for each in (x.value - x.error, x.value + x.error):
         assert all((root.value + root.error) ** 2 >= each)
         assert all(np.maximum(root.value - root.error, 0) ** 2 <= each)
@@ -102,7 +102,7 @@ class _Trace:
         format_ = format_of(dtype)
         self.unit = format_.unit
         base = admitted(format_, accurate_correction=False)
-        hp = with_numbers(probe.PROBE, Fraction)
+        hp = with_numbers(probe.PROBE, mpq)
         zero = exp_avg = exp_inf = Carried.of(np.zeros(len(probe.GRADS[0])), format_)
         self.reach, updates, reach = [], [], zero.value
         for count, row in enumerate(probe.GRADS):
@@ -118,10 +118,10 @@ class _Trace:
         self.floats = np.array(self.value, float)
         self.bounds = np.array([self.bound(i, reach) for i, reach in enumerate(self.reach)], float)
 
-    def bound(self, index: int, reach: Fraction) -> Fraction:
+    def bound(self, index: int, reach: mpq) -> mpq:
         """Of the next parameter, from one of this size."""
         error, value = self.error[index], self.value[index]
-        return Fraction(error + self.unit * (reach + abs(value) + error))
+        return mpq(error + self.unit * (reach + abs(value) + error))
 
     def differs(self, other: "_Trace") -> bool:
         """Whether some interval holds no value of the other's: floats choose where, rationals say.

@@ -151,6 +151,7 @@ def test_reference_behind_the_protocol_is_conformant() -> None:
     assert through.conformant, through.counts
     direct = {result.id: result for result in check("numpy").results}
     for result in through.results:
-        if not result.clause.startswith("D-"):
+        # Parameters that change between steps cannot be sent: there the case holds, uncompared.
+        if not result.clause.startswith("D-") and result.case != "A-7/parameters-given":
             assert result.status is direct[result.id].status
             assert result.bound_used == direct[result.id].bound_used
