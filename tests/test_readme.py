@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from adamax_conformance.variants import CONTROLS, RIGHT, WRONG
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 COMMANDS = [
@@ -41,6 +43,14 @@ def test_snippet_runs(snippet: str, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out.strip()
     assert printed == ("" if "print" not in snippet else "not conformant A-5")
     assert f"prints `{printed}`" in README or not printed
+
+
+def test_score_of_the_suite_is_of_all_variants() -> None:
+    """That each comes out as it should is shown in `test_variants`."""
+    words = " ".join(README.split())
+    counts = [(len(WRONG), "wrong variants killed"), (len(RIGHT), "right ones accepted")]
+    for count, what in [*counts, (len(CONTROLS), "controls dead")]:
+        assert f"{count} of {count} {what}" in words
 
 
 def test_links_lead_somewhere() -> None:
