@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -18,7 +18,7 @@ from adamax_conformance.bounds.oracle import pairs, with_numbers
 from adamax_conformance.case import PLAIN
 from adamax_conformance.cases import CASES
 from adamax_conformance.cli import app
-from adamax_conformance.formats import FLOAT16, FLOAT32, FLOAT64
+from adamax_conformance.formats import DTYPES, FLOAT16, FLOAT32, FLOAT64
 from adamax_conformance.judge import Run, Trial
 from adamax_conformance.registry import find
 from adamax_conformance.repro import Failure, Repro, save
@@ -111,13 +111,14 @@ def test_the_backends_pass_every_vector(name: str) -> None:
 
 @pytest.mark.slow
 def test_jax_passes_every_vector() -> None:
-    passes_every_vector("jax")
+    """Of one dtype: each vector is a program to compile, and the judge has those of all."""
+    passes_every_vector("jax", ["float32"])
 
 
-def passes_every_vector(name: str) -> None:
+def passes_every_vector(name: str, dtypes: Collection[str] = DTYPES) -> None:
     backend = Watched(find(name))
-    able = [vector for vector in VECTORS if runs(backend, vector)]
-    assert {vector.dtype for vector in able} == {*backend.backend.dtypes}
+    able = [vector for vector in VECTORS if vector.dtype in dtypes and runs(backend, vector)]
+    assert {vector.dtype for vector in able} == {*dtypes}
     assert [(v.id, what) for v in able if (what := outside(backend, v))] == []
 
 
