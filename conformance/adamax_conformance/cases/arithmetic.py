@@ -176,6 +176,13 @@ def _(data: Data) -> Run:
     return data.run(hp)
 
 
+@CASES.run("A-8/scalars", dtypes=["float32", "float64"], features=["decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """An lr and a decay that no format holds, nor their product: kept in fewer digits they show."""
+    hp = replace(EXTREME, lr=0.3, weight_decay=0.1, decoupled_weight_decay=True)
+    return data.run(hp, steps=2)
+
+
 @CASES.run("A-8/with-maximize", features=["decoupled_weight_decay", "maximize"])
 def _(data: Data) -> Run:
     """Maximizing turns the gradient round, never the decay."""

@@ -112,6 +112,15 @@ def _(data: Data) -> Run:
     return Run(params, [{"w": params["w"] * 0}] * 2, hp)
 
 
+@CASES.run("H-5/decoupled-far-apart", features=["decoupled_weight_decay"])
+def _(data: Data) -> Run:
+    """And where it is decoupled; without a gradient the decay is all that moves."""
+    base = replace(PLAIN, decoupled_weight_decay=True)
+    hp = [replace(base, lr=lr, weight_decay=wd) for lr, wd in ((1.0, 8.0), (2.0**10, 2.0**-14))]
+    params = {"w": data.normal((6,), 1)}
+    return Run(params, [{"w": params["w"] * 0}] * 2, hp)
+
+
 @CASES.run("H-5/betas-zero")
 def _(data: Data) -> Run:
     """beta1 = 0 has no momentum, beta2 = 0 no memory; neither has a logarithm."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -163,7 +163,7 @@ class OptaxBackend:
 
 
 # Compiled once for all the steps, and all the cases, that share hyperparameters and shapes.
-@cache
+@lru_cache(maxsize=128)
 def _stepper(
     make: MakeTransform, jit: bool, hp: Hyperparameters, options: tuple[tuple[str, Any], ...]
 ) -> Callable[..., Any]:

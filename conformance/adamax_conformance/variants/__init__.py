@@ -16,6 +16,7 @@ from adamax_conformance.variants import (
     groups,
     in_force,
     infinity_norm,
+    lengths,
     precision,
     special,
     squaring,
@@ -31,7 +32,8 @@ FAMILIES: tuple[Family, ...] = tuple(
     module.FAMILY
     for module in (
         decay, first_moment, infinity_norm, eps, bias_correction, step_count, state, tails,
-        precision, squaring, special, complex_numbers, groups, domains, in_force, derivatives,
+        lengths, precision, squaring, special, complex_numbers, groups, domains, in_force,
+        derivatives,
     )
 )  # fmt: skip
 WRONG: tuple[Wrong, ...] = tuple(wrong for family in FAMILIES for wrong in family.wrong)

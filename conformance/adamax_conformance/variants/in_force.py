@@ -71,6 +71,18 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return BASE.step(p, g, s, replace(hp, betas=(hp.betas[0], hp.betas[1] or 0.999)))
 
 
+@FAMILY.wrong_one("small-decoupled-decay-lost", "H-5", "decoupled_decay")
+def _(p: Any, lr: Any, wd: Any) -> Any:
+    """Takes a decay below 2^-10 for none."""
+    return lr * (wd if wd >= 2.0**-10 else 0.0) * p
+
+
+@FAMILY.wrong_one("large-decoupled-decay-clipped", "H-5", "decoupled_decay")
+def _(p: Any, lr: Any, wd: Any) -> Any:
+    """Does not let a decay turn the parameter round: at most all of it goes."""
+    return min(lr * wd, 1.0) * p
+
+
 @FAMILY.wrong_one("lr-of-zero-refused", "H-5", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
     """Refuses an lr of zero, with which a warm-up begins."""

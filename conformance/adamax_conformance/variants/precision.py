@@ -59,6 +59,12 @@ def _(g: Any, p: Any, wd: Any) -> Any:
     return rule.coupled_decay(g, p, _short(wd))
 
 
+@FAMILY.wrong_one("decoupled-decay-in-eleven-bits", "A-8", "decoupled_decay", proofs=_ADMITTED)
+def _(p: Any, lr: Any, wd: Any) -> Any:
+    """Keeps lr times the weight decay in eleven bits."""
+    return _short(lr * wd) * p
+
+
 @FAMILY.wrong_one(
     "correction-kept-in-float32", "A-6", "bias_correction",
     proofs={

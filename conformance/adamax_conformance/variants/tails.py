@@ -16,7 +16,7 @@ _VECTOR = 32
 """From this many elements on, the vectorised loop is taken."""
 
 
-def _left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
+def left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
     """The reference's step, but for some elements of large arrays, whose parameter stays."""
     result, new = BASE.step(p, g, s, hp)
     stepped = dict(result)
@@ -32,37 +32,37 @@ def _left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> A
 @FAMILY.wrong_one("tail-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The remainder of the division by eight is never stepped."""
-    return _left_out(p, g, s, hp, lambda i: i >= i.size // 8 * 8)
+    return left_out(p, g, s, hp, lambda i: i >= i.size // 8 * 8)
 
 
 @FAMILY.wrong_one("every-eighth-element-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The last lane of each vector of eight is not stored."""
-    return _left_out(p, g, s, hp, lambda i: i % 8 == 7)  # noqa: PLR2004 - the last of eight
+    return left_out(p, g, s, hp, lambda i: i % 8 == 7)  # noqa: PLR2004 - the last of eight
 
 
 @FAMILY.wrong_one("every-sixteenth-element-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """An unrolled loop of two vectors that begins its second one lane late."""
-    return _left_out(p, g, s, hp, lambda i: i % 16 == 8)  # noqa: PLR2004 - the ninth of sixteen
+    return left_out(p, g, s, hp, lambda i: i % 16 == 8)  # noqa: PLR2004 - the ninth of sixteen
 
 
 @FAMILY.wrong_one("every-thousandth-element-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Chunks of 1024 that overlap the boundary by none, and lack it by one."""
-    return _left_out(p, g, s, hp, lambda i: i % 1024 == 1023)  # noqa: PLR2004 - the last of a chunk
+    return left_out(p, g, s, hp, lambda i: i % 1024 == 1023)  # noqa: PLR2004 - the last of a chunk
 
 
 @FAMILY.wrong_one("last-four-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The last quarter of the last vector is masked out."""
-    return _left_out(p, g, s, hp, lambda i: i >= i.size - 4)
+    return left_out(p, g, s, hp, lambda i: i >= i.size - 4)
 
 
 @FAMILY.wrong_one("beyond-1024-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """One block of threads, 1024 elements, is all that is launched."""
-    return _left_out(p, g, s, hp, lambda i: i >= 1024)  # noqa: PLR2004 - a block
+    return left_out(p, g, s, hp, lambda i: i >= 1024)  # noqa: PLR2004 - a block
 
 
 @FAMILY.wrong_one("tail-stepped-twice", "S-9")
@@ -93,15 +93,6 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Reads the gradient as it lies in memory, whatever the order of its axes."""
     flat = {k: v.ravel(order="K").reshape(v.shape) if v.ndim else v for k, v in g.items()}
     return BASE.step(p, flat, s, hp)
-
-
-@FAMILY.wrong_one(
-    "beyond-sixteen-bits-forgotten", "S-9",
-    proofs={("float16", "bfloat16", "float64"): "no case has as many elements of this dtype."},
-)  # fmt: skip
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """An index of sixteen bits: what is beyond 65,536 is not reached."""
-    return _left_out(p, g, s, hp, lambda i: i >= 2**16)
 
 
 @FAMILY.wrong_one("scalars-skipped", "S-9")

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from gmpy2 import mpq
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from adamax_conformance import check, diagnose
 from adamax_conformance.bounds.carried import (
     NOTHING_SAID,
     Carried,
@@ -116,3 +118,19 @@ def test_around_moves_to_what_is_reported_where_it_is_finite() -> None:
     moved: Any = carried.around(np.array([1.5, np.nan]))
     assert [*moved.value] == [Fraction(3, 2), 1]
     assert [*moved.error] == [*carried.error]
+
+
+def test_everything_in_a_judgement_is_a_rational(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rational that meets a float becomes a rounded number, without a word."""
+    seen: set[type] = set()
+    made = Carried.__post_init__
+
+    def watched(number: Carried) -> None:
+        made(number)
+        seen.update(map(type, [*number.value.flat, *number.error.flat]))
+
+    monkeypatch.setattr(Carried, "__post_init__", watched)
+    # Another seed than that of other tests, whose bounds may be remembered.
+    assert check("numpy", dtypes=["bfloat16", "float64"], seed=17).failed_clauses == ()
+    assert diagnose("torch.optim").canonical
+    assert seen <= {type(mpq(1)), int}
