@@ -9,6 +9,7 @@ FAMILY = Family("lengths", "lengths of indices and tables", ("float32",))
 """An index knows nothing of the dtype of what it points to, so that one dtype shows it."""
 
 _TABLE = 110
+_CHUNK = 2**15
 
 
 @FAMILY.wrong_one("beyond-sixteen-bits-forgotten", "S-9")
@@ -22,3 +23,14 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """A kernel that is launched once, with a table of 110 tensors."""
     stepped, new = BASE.step(p, g, s, hp)
     return {k: v if i < _TABLE else p[k] for i, (k, v) in enumerate(stepped.items())}, new
+
+
+@FAMILY.wrong_one("boundary-of-large-chunks-stepped-twice", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Chunks of 2^15 elements that overlap by one, whose element is stepped in both."""
+    stepped, new = BASE.step(p, g, s, hp)
+    again, _ = BASE.step(stepped, g, new, hp)
+    for k, param in stepped.items():
+        if param.ndim == 1 and param.size > _CHUNK:
+            param[_CHUNK::_CHUNK] = again[k][_CHUNK::_CHUNK]
+    return stepped, new
