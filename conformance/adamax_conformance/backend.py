@@ -151,6 +151,9 @@ def _absent(what: str) -> Callable[..., Any]:
     return call
 
 
+_ABSENT = {name: _absent(name) for name in ("load", "vjp", "placement")}
+
+
 @dataclass(frozen=True)
 class FunctionalBackend:
     """A backend made of functions; see `Backend` for what each takes and gives.
@@ -182,14 +185,21 @@ class FunctionalBackend:
     dtypes: Collection[str] = field(kw_only=True, default=("float32",))
     features: Collection[str] = field(kw_only=True, default=())
     deviations: Mapping[str, str] = field(kw_only=True, default_factory=dict)
-    load: Callable[..., Any] = field(kw_only=True, default=_absent("load"))
-    vjp: Callable[..., Any] = field(kw_only=True, default=_absent("vjp"))
-    placement: Callable[[], tuple[Any, Any]] = field(kw_only=True, default=_absent("placement"))
+    load: Callable[..., Any] = field(kw_only=True, default=_ABSENT["load"])
+    vjp: Callable[..., Any] = field(kw_only=True, default=_ABSENT["vjp"])
+    placement: Callable[[], tuple[Any, Any]] = field(kw_only=True, default=_ABSENT["placement"])
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.features) - set(FEATURES))
         if unknown:
             raise ValueError(f"unknown features {unknown}: choose among {sorted(FEATURES)}")
+        if unknown := sorted(set(self.dtypes) - set(DTYPES)):
+            raise ValueError(f"unknown dtypes {unknown}: choose among {list(DTYPES)}")
+        for name, absent in _ABSENT.items():
+            if name in self.features and getattr(self, name) is absent:
+                raise ValueError(
+                    f"the feature {name} needs the function {name}, which is not given"
+                )
 
 
 def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
@@ -215,7 +225,12 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
     if set(moments) != set(params):
         raise ValueError(f"moments of {sorted(moments)} for parameters {sorted(params)}")
     checked = {}
-    for name, (step, exp_avg, exp_inf) in moments.items():
+    for name, slot in moments.items():
+        if not isinstance(slot, tuple | list) or len(slot) != len(Moments._fields):
+            raise ValueError(
+                f"{name}: moments gives (step, exp_avg, exp_inf), and gave {slot!r:.60}"
+            )
+        step, exp_avg, exp_inf = slot
         if int(step) != step:
             raise ValueError(f"{name}: step {step!r} is not a whole number")
         if abs(step) >= FARTHEST:

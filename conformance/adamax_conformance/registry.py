@@ -174,6 +174,11 @@ def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
             raise BackendNotFoundError(f"backend {name!r} takes no options")
         backend = target
     else:
+        if not callable(target):
+            raise BackendBrokenError(
+                f"backend {name!r} is {type(target).__name__}: it has to be a backend, such as a "
+                "FunctionalBackend, or a function that makes one"
+            )
         _require_options(name, target, options)
         try:
             backend = target(**options)

@@ -62,6 +62,10 @@ class Watched:
         """One step; the parameters returned have the names, shapes and dtypes of those given."""
         result = self._call("step", copies(params), grads, state, hp)
         try:
+            if not isinstance(result, tuple | list) or len(result) != 2:  # noqa: PLR2004 - a pair has two
+                raise TypeError(  # noqa: TRY301 - out of form
+                    f"a step gives (params, state), and gave {type(result).__name__}"
+                )
             stepped, state = result
             return _like(params, stepped), state
         except Exception as error:

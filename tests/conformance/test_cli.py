@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,7 @@ from adamax_conformance.cli import app
 from adamax_conformance.reports.pretty import show
 
 RUNNER = CliRunner()
+MAIN = [sys.executable, "-c", "from adamax_conformance.cli import main; main()"]
 GLUE = """
 from dataclasses import replace
 from adamax_core.conformance import backend
@@ -44,7 +48,7 @@ ONE = ["--clause", "A-4", "--dtype", "float32"]
         (["nope"], 2, "unknown backend 'nope'"),
         (["numpy", "--clause", "Z-1"], 2, "unknown clause 'Z-1'"),
         (["numpy", "--dtype", "int8"], 2, "unknown dtype 'int8'"),
-        (["numpy", "--clause", "A-9", "--dtype", "float32"], 2, "no case of these clauses"),
+        (["numpy", "--clause", "A-9", "--dtype", "float32"], 2, "no such case has this clause"),
         (["numpy", "--seed", "-1"], 2, "greater than or equal to 0"),
         (["py:cli_glue:broken", *ONE], 3, "RuntimeError: no device"),
         (["py:cli_glue:gone.x", *ONE], 2, "has no 'gone.x'"),
@@ -130,3 +134,37 @@ def test_help_teaches() -> None:
     words = " ".join(result.output.split())
     assert "0 conformant, or deviating exactly as documented" in words
     assert "Example: adamax-conformance check" in words
+
+
+def test_what_a_backend_prints_is_not_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "cli_loud.py").write_text(
+        "from dataclasses import replace\nfrom adamax_core.conformance import backend\n"
+        "base = backend()\nprint('imported')\n"
+        "def step(*args):\n    print('stepped')\n    return base.step(*args)\n"
+        "loud = replace(base, name='loud', step=step)\n"
+    )
+    result = RUNNER.invoke(app, ["check", "py:cli_loud:loud", *ONE, "--format", "json"])
+    assert json.loads(result.stdout)["reports"][0]["backend"] == "loud"
+    assert "imported\nstepped\n" in result.stderr
+
+
+def test_expectations_that_cannot_be_written_are_said_before_the_work() -> None:
+    result = RUNNER.invoke(app, ["check", "py:cli_glue:idle", "--write-expect", "/gone/e.toml"])
+    assert result.exit_code == 2
+    assert "/gone/e.toml: nothing can be written" in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [["list"], ["diagnose", "numpy"], ["vectors", "lint"]])
+def test_full_disk_is_no_traceback_and_no_verdict(command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([*MAIN, *command], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(b"nothing can be written: ")
+    assert b"Traceback" not in ran.stderr
+
+
+def test_help_is_written_in_ascii_too() -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ran = subprocess.run([*MAIN, "check", "--help"], env=env, capture_output=True, check=True)
+    assert b"Exit codes" in ran.stdout

@@ -540,6 +540,11 @@ def test_adopt_reads_what_the_fuzzer_wrote(tmp_path: Path, monkeypatch: pytest.M
     failed = tmp_path / "repro.json"
     save(Repro("mine", Trial(run_of([4.0])), Failure("wrong")), failed)
     options = ("--id", "A-5/found", "--note", "The fuzzer found it.")
+    before = {file: file.read_bytes() for file in tmp_path.iterdir() if file.is_file()}
+    short = invoke("adopt", failed, *[("x" if o == options[3] else o) for o in options])
+    assert short.exit_code == 2
+    assert "A-5.json would not be of the schema" in short.output
+    assert {file: file.read_bytes() for file in before} == before
     result = invoke("adopt", failed, *options)
     assert result.output.startswith("A-5/found[float32] is in ")
     assert [each.id for each in load(tmp_path)] == ["A-5/found[float32]", "A-5/short[float32]"]
@@ -547,6 +552,10 @@ def test_adopt_reads_what_the_fuzzer_wrote(tmp_path: Path, monkeypatch: pytest.M
     again = invoke("adopt", failed, *options)
     assert again.exit_code == 2
     assert "A-5/found[float32] is taken" in again.output
+
+
+def test_a_folder_without_vectors_is_not_right(tmp_path: Path) -> None:
+    assert problems(tmp_path) == [f"there are no vectors in {tmp_path}"]
 
 
 def test_generate_says_which_id_would_change(monkeypatch: pytest.MonkeyPatch) -> None:

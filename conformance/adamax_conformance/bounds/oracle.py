@@ -217,7 +217,7 @@ class Allowed:
         distance = abs(mpq(got) - value)
         if distance <= error:
             return float(distance / error) if error else 0.0
-        return float(min(distance / error, mpq(10) ** 12)) if error else np.inf
+        return float(min(distance / error, mpq(10) ** 300)) if error else np.inf
 
     def interval(self, index: tuple[int, ...]) -> str:
         """The allowed values of one element, for people."""

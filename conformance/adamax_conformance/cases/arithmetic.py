@@ -128,6 +128,13 @@ def _(backend: Watched, data: Data) -> Finding:
     return sum((judge(backend, trial) for trial in trials), Finding())
 
 
+@CASES.run("A-6/later", features=["load"], judged=["param"])
+def _(data: Data) -> Run:
+    """Deeper still, with a beta1 whose correction lasts: a count that stops, or a short table."""
+    hp = Hyperparameters(lr=1.0, betas=(1 - 2.0**-17, 0.5), eps=2.0**-10)
+    return replace(late(data, 20_000), hp=hp)
+
+
 @CASES.run("A-7/step", judged=["param"])
 def _(data: Data) -> Run:
     """Against the moment, by lr m / u and no further eps; with betas of 0 nothing is corrected."""

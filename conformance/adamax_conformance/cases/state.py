@@ -191,6 +191,16 @@ def _(backend: Watched, data: Data) -> Finding:
     return _with_gradients(backend, data, np.dtype(np.float32))
 
 
+@CASES.run("S-5/not-rounded-first", dtypes=HALF)
+def _(data: Data) -> Run:
+    """A gradient with more digits than its parameter keeps them until the result is stored.
+
+    Just below one a rounding is half of what it is just above, where eps takes the norm.
+    """
+    grad = np.array(data.uniform(0.97, 0.999, 32), np.float32)
+    return Run({"w": data.array(np.zeros(32))}, [{"w": grad}], replace(EXTREME, eps=2.0**-5))
+
+
 @CASES.case("S-5/float16-gradients", dtypes=["float32", "float64"])
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients of a model that runs in half precision, for the float32 copy of its weights."""

@@ -12,7 +12,7 @@ from adamax_conformance.cli import (
     serve,
     vectors,
 )
-from adamax_conformance.cli.app import Exit, app
+from adamax_conformance.cli.app import Exit, app, main
 
 __all__ = [
     "Exit",
@@ -23,6 +23,7 @@ __all__ = [
     "fuzz",
     "init",
     "list_",
+    "main",
     "mutate",
     "replay",
     "serve",

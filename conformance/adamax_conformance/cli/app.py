@@ -1,13 +1,15 @@
 """What the commands share: the application, exit codes, how they stop, names, the progress bar."""
 
+import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import IntEnum
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -63,6 +65,31 @@ def _main(
         raise stop("the standard output is closed", Exit.USAGE)
 
 
+def main() -> None:
+    """The command as a shell runs it: what its streams do not take is no traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        try:
+            app()
+        finally:
+            # What cannot be written shows here, and not when Python has ended.
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read it has seen enough.
+        deafen(sys.stdout)
+    except OSError as error:
+        deafen(sys.stdout)
+        raise SystemExit(stop(f"nothing can be written: {error}", Exit.USAGE).exit_code) from None
+
+
+def deafen(stream: TextIO) -> None:
+    """Let what is still to be flushed go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
 def stop(message: str, code: Exit) -> typer.Exit:
     """An exit with this code, after this message; to be raised."""
     errors.print(message, style="red", markup=False, highlight=False, emoji=False, soft_wrap=True)
@@ -103,16 +130,24 @@ def found(name: str, timeout: float = TIMEOUT) -> Backend:
     if name.startswith("cmd:") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return find(name, timeout=timeout)
+        with spoken_aside():
+            return find(name, timeout=timeout)
     except BackendNotFoundError as error:
         raise stop(str(error), Exit.USAGE) from None
     except BackendBrokenError as error:
         raise stop(str(error), Exit.BROKEN) from None
 
 
+def spoken_aside() -> AbstractContextManager[Any]:
+    """What a backend prints goes to the standard error: the standard output is for the report."""
+    return redirect_stdout(sys.stderr)
+
+
 @contextmanager
 def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
     """A bar for each task, ``task(name, total)``, which gives what advances it by one.
+
+    The work is done inside, and what is printed in it is spoken aside.
 
     It is drawn where somebody may be looking: when the standard error is a terminal.
     """
@@ -120,7 +155,8 @@ def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
         TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
-    with Progress(*columns, console=errors, disable=not errors.is_terminal) as bars:
+    bars = Progress(*columns, console=errors, disable=not errors.is_terminal)
+    with spoken_aside(), bars:
 
         def task(name: str, total: int) -> Callable[[], None]:
             task_id = bars.add_task(name, total=total)

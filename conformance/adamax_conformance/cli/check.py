@@ -18,6 +18,7 @@ from adamax_conformance.cli.app import (
     complete_case,
     complete_clause,
     complete_dtype,
+    deafen,
     errors,
     found,
     progress,
@@ -104,11 +105,13 @@ def check(
     except (ValueError, OSError) as error:
         raise stop(str(error), Exit.USAGE) from None
     if not chosen:
-        raise stop("no case of these clauses has these dtypes", Exit.USAGE)
+        raise stop("nothing is all of these: no such case has this clause and dtype", Exit.USAGE)
     if (expect or write_expect) and len(set(names)) > 1:
         raise stop("a file of expectations is about one backend: give one NAME", Exit.USAGE)
     if write_expect is not None and write_expect.exists():
         raise stop(f"{write_expect} is there already: remove it, or name another", Exit.USAGE)
+    if write_expect is not None and not os.access(write_expect.parent, os.W_OK | os.X_OK):
+        raise stop(f"{write_expect}: nothing can be written into its folder", Exit.USAGE)
     backends = {name: found(name, timeout) for name in names}
     with progress() as task:
         reports = [
@@ -134,7 +137,7 @@ def check(
         write(reports, output.value, verbose=verbose)
     except BrokenPipeError:
         # Whoever read it has seen enough; nothing is to be flushed to it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        deafen(sys.stdout)
     except OSError as error:
         raise stop(f"the report cannot be written: {error}", Exit.USAGE) from None
     codes = {_code(report, strict=strict) for report in reports}

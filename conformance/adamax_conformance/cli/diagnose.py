@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.cli.app import Exit, Name, app, errors, found, stop
+from adamax_conformance.cli.app import Exit, Name, app, errors, found, spoken_aside, stop
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
@@ -40,10 +40,18 @@ def diagnose(
         float | None,
         typer.Option(help="Tell what the dialect costs for gradients of this size, such as 1e-6."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help="Over so many steps.")] = 100,
-    beta1: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[0],
-    beta2: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.betas[1],
-    eps: Annotated[float, typer.Option(help="Of the cost.")] = _DEFAULT.eps,
+    steps: Annotated[
+        int, typer.Option(min=1, max=10_000, help="Of the cost: over so many steps.")
+    ] = 100,
+    beta1: Annotated[
+        float, typer.Option(help="Of the cost, that of --scale and --plot.")
+    ] = _DEFAULT.betas[0],
+    beta2: Annotated[
+        float, typer.Option(help="Of the cost, that of --scale and --plot.")
+    ] = _DEFAULT.betas[1],
+    eps: Annotated[
+        float, typer.Option(help="Of the cost, that of --scale and --plot.")
+    ] = _DEFAULT.eps,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -70,7 +78,8 @@ def diagnose(
     backend = found(name)
     try:
         hp = Hyperparameters(betas=(beta1, beta2), eps=eps)
-        diagnosis = look(backend, dtype=dtype)
+        with spoken_aside():
+            diagnosis = look(backend, dtype=dtype)
         costs: list[Cost] = []
         if scale is not None and diagnosis.dialect is not None:
             costs = cost(diagnosis.dialect, scale, steps, hp)

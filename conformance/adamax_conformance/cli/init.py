@@ -29,6 +29,8 @@ def init(
     """
     skeleton = SKELETONS[lang.value]
     target = folder / skeleton.file
+    if folder.exists() and not folder.is_dir():
+        raise stop(f"{folder} is no folder: the file goes into one", Exit.USAGE)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with target.open("w" if force else "x", encoding="utf-8") as file:

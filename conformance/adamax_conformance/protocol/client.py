@@ -280,7 +280,10 @@ class ProgramBackend:
         except LostError as error:
             raise type(error)(f"{self._called} {error}") from error
         except LineError as error:
-            what = f"{printable(str(error))}: {_beginning(line)}"
+            what = (
+                f"{printable(str(error))}: {_beginning(line)}; all that is not an answer goes to "
+                "the standard error"
+            )
             raise self._lost(f"answered out of form: {what}") from error
         except SchemaError as error:
             raise self._lost(f"answered out of form: {printable(str(error))}") from error

@@ -20,6 +20,7 @@ _DEVIATIONS = {
     "S-2": "a missing gradient loses the moments of its leaf, and the next update raises TypeError",
     "S-3": "there is one count for all, and a missing gradient loses the moments",
     "S-5/float32-gradients": "the moments are promoted to the dtype of the gradients",
+    "S-5/not-rounded-first": "the moments are promoted to the dtype of the gradients",
     "S-5/float64-gradients[float16]": "the moments are promoted to the dtype of the gradients",
     "S-5/float64-gradients[bfloat16]": "the moments are promoted to the dtype of the gradients",
     "S-5/float16-gradients": "eps is added to |g| in the dtype of the gradient",

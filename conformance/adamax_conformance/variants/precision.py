@@ -100,6 +100,16 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
     )
 
 
+@FAMILY.wrong_one(
+    "gradient-rounded-to-the-parameter-first", "S-5",
+    proofs={WIDE: "a gradient of float64 may be read in float32, and there is none that is wider."},
+)  # fmt: skip
+def _(p: Any, g: Any, s: State, hp: Any) -> Any:
+    """Casts the gradient to the dtype of its parameter before anything else is done."""
+    BASE.step(p, g, s, hp)  # refuses what does not fit
+    return BASE.step(p, {k: v.astype(p[k].dtype) for k, v in g.items()}, s, hp)
+
+
 @FAMILY.wrong_one("small-lr-lost", "N-2")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Takes a learning rate below 2^-9 for one that rounding would lose, in every format."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.variants.variant import BASE, Family
-from adamax_core import State
+from adamax_core import State, rule
 
 FAMILY = Family("step-count", "step count")
 
@@ -78,6 +78,12 @@ def _counted(p: Any, g: Any, s: State, hp: Any, kept: Any) -> Any:
 def _(p: Any, hp: Any, saved: Any) -> Any:
     """Loads the moments and begins to count anew."""
     return BASE.load(p, hp, {k: {**slot, "step": 0} for k, slot in saved.items()})
+
+
+@FAMILY.wrong_one("correction-given-up-after-ten-thousand", "A-6", "bias_correction")
+def _(b1: Any, t: int) -> Any:
+    """Counts to ten thousand, where the correction is over for the beta1 that people use."""
+    return rule.bias_correction(b1, min(t, 10_000))
 
 
 @FAMILY.right_one("count-that-saturates-at-the-last-int32")

@@ -4,6 +4,7 @@ What has an id in ``ids.lock`` and no definition (it was adopted, or its case is
 inputs that are in its file. The same inputs give the same bytes.
 """
 
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -14,6 +15,7 @@ import numpy as np
 
 from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.judge import Run, Trial
+from adamax_conformance.schemas import SchemaError, require
 from adamax_conformance.variants import WRONG, Wrong
 from adamax_conformance.vectors.compare import outside, runs
 from adamax_conformance.vectors.expected import expected
@@ -138,7 +140,14 @@ def adopt(
         raise LockError(f"{twin} is the same run: there is nothing to adopt")
     [vector] = with_kills([vector], variants, advance)
     others = [each for each in load(folder) if each.clause == vector.clause]
-    return vector, texts([*others, vector]) | {FILE: lock_text(locked([vector], lock))}
+    files = texts([*others, vector])
+    for name, text in files.items():
+        # Before an id is taken for ever; a note that is too short for one is turned down here.
+        try:
+            require("vectors", json.loads(text))
+        except SchemaError as error:
+            raise ValueError(f"{name} would not be of the schema: {error}") from error
+    return vector, files | {FILE: lock_text(locked([vector], lock))}
 
 
 def _needed(run: Run) -> tuple[str, ...]:

@@ -23,10 +23,16 @@ from adamax_conformance.vectors.vector import (
 from adamax_conformance.wire import WireError, encode_trial
 
 
+def _some(folder: Path) -> dict[str, Any]:
+    if documents := read(folder):
+        return dict(documents)
+    raise ValueError(f"there are no vectors in {folder}")
+
+
 def problems(folder: Path = FOLDER) -> list[str]:
     """Everything that is wrong with a folder, a line each; nothing where all is right."""
     try:
-        documents, lock = read(folder), read_lock(folder)
+        documents, lock = _some(folder), read_lock(folder)
     except (OSError, ValueError) as error:
         return [str(error)]
     found: list[str] = []
