@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from adamax_conformance.backend import Backend
+from adamax_conformance.blame import blamed, said
 from adamax_conformance.case import PLAIN, Case, Data
 from adamax_conformance.cases import CASES
 from adamax_conformance.clauses import CLAUSES
@@ -209,8 +210,8 @@ def _result(
             divergence=problem.divergence,
             minimal=problem.trial,
         )
-    except BackendError as problem:
-        return _as_known(result, Status.ERROR, str(problem))
+    except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's objects may do anything
+        return _as_known(result, Status.ERROR, _told(problem))
     result = replace(
         result, elements=finding.elements, bound_used=finding.used, trace=finding.trace
     )
@@ -221,6 +222,14 @@ def _result(
         message = "nothing to compare: the state is not shown"
         return replace(result, status=Status.UNSUPPORTED, message=message)
     return result
+
+
+def _told(problem: BaseException) -> str:
+    """What a backend raised; or what the judge did, with something that nobody can judge."""
+    if isinstance(problem, BackendError):
+        return str(problem)
+    kind = type(problem).__name__
+    return f"what it gave cannot be judged: {kind}: {said(problem)}{blamed(problem)}"
 
 
 def _not_run(

@@ -108,6 +108,26 @@ def test_answers_of_every_form_end_in_the_report(
     assert message in report.results[0].message
 
 
+class Odd:
+    """Nothing can be said of it, nor done with it."""
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("no equal")
+
+    __hash__ = None  # type: ignore[assignment]  # it is equal to nothing
+
+    def __repr__(self) -> str:
+        raise SystemExit
+
+
+@pytest.mark.parametrize("places", [(np.zeros(2), np.ones(2)), (Odd(), Odd())])
+def test_objects_that_cannot_be_judged_are_an_error_of_the_case(places: Any) -> None:
+    made = replace(BASE, features=("placement",), placement=lambda: places)
+    (result,) = check(made, clauses=["S-11"]).results
+    assert result.status is Status.ERROR
+    assert result.message.startswith("what it gave cannot be judged: ")
+
+
 @pytest.mark.parametrize("fault", [raising, exiting])
 @pytest.mark.parametrize("part", ["init", "step", "moments"])
 def test_backend_that_cannot_take_a_step_is_broken(part: str, fault: Callable[..., Any]) -> None:
