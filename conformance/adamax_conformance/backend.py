@@ -243,8 +243,8 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
                 raise ValueError(
                     f"{name}: {field_} has shape {array.shape}, the parameter {param.shape}"
                 )
-            # A complex norm for a complex parameter: how it is used is A-9's business.
-            if array.dtype.name not in DTYPES or (array.dtype.kind == "c") > (
+            # A complex parameter has complex moments, pairs of reals or not: A-9 says which.
+            if array.dtype.name not in DTYPES or (array.dtype.kind == "c") != (
                 param.dtype.kind == "c"
             ):
                 raise ValueError(

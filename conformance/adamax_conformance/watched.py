@@ -110,10 +110,24 @@ class Watched:
     def load(  # noqa: D102
         self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]
     ) -> Any:
-        return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
+        given = {
+            name: {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in slot.items()}
+            for name, slot in saved.items()
+        }
+        return self._call("load", copies(params), hp, given)
 
     def vjp(self, wrt: str, steps: Steps) -> Any:  # noqa: D102
-        slopes = self._call("vjp", wrt, steps)
+        # What it does to its arguments must not become what is expected of it.
+        given = steps._replace(
+            params=copies(steps.params),
+            grads=[copies(each) for each in steps.grads],
+            saved={
+                name: Moments(slot.step, np.array(slot.exp_avg), np.array(slot.exp_inf))
+                for name, slot in steps.saved.items()
+            },
+            cotangents=copies(steps.cotangents),
+        )
+        slopes = self._call("vjp", wrt, given)
         try:
             if wrt == "grads":
                 if len(slopes) != len(steps.grads):

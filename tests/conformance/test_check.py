@@ -254,3 +254,18 @@ def test_failure_names_step_element_quantity_and_interval() -> None:
 def test_public_names() -> None:
     assert set(adamax_conformance.__all__) >= {"check", "FunctionalBackend", "Report", "Backend"}
     assert len({clause.id for clause in CLAUSES}) == len(CLAUSES)
+
+
+def test_what_is_done_to_the_arguments_does_not_become_what_is_expected() -> None:
+    def emptied(_wrt: str, steps: Any) -> Any:
+        for cotangent in steps.cotangents.values():
+            cotangent[...] = 0
+        return BASE.vjp(_wrt, steps)
+
+    def forgetful(params: Any, hp: Any, saved: Any) -> Any:
+        for slot in saved.values():
+            slot["exp_avg"][...] = 0
+        return BASE.load(params, hp, saved)
+
+    report = check(replace(BASE, vjp=emptied, load=forgetful), clauses=["D-1", "S-3"])
+    assert report.failed_clauses == ("S-3", "D-1")
