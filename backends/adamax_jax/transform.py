@@ -215,14 +215,14 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
     if dtype is not None and jnp.iscomplexobj(param):
         dtype = jnp.result_type(dtype, jnp.complex64)
     dtype = param.dtype if dtype is None else dtype
-    if not isinstance(param, jax.core.Tracer):
+    zeros: jax.Array
+    if isinstance(param, jax.core.Tracer):
+        # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
+        _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
+    else:
         # Nothing to compile, and committed to its devices only where the parameter is.
         device = param.sharding if param.committed else None
-        made: jax.Array = jax.device_put(np.zeros(param.shape, dtype), device)
-        return made
-    # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
-    zeros: jax.Array
-    _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
+        zeros = jax.device_put(np.zeros(param.shape, dtype), device)
     return zeros
 
 

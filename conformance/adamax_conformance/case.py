@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import Arrays, Moments
-from adamax_conformance.finding import Finding
+from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.formats import FLOATS, dtype_of, format_of
 from adamax_conformance.judge import EVERYTHING, Run, Trial, judge
 from adamax_conformance.watched import Watched
@@ -94,6 +94,20 @@ def late(data: Data, step: int) -> Run:
     saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
     hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
     return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp, saved=saved)
+
+
+def require_kept(
+    before: Mapping[str, Moments] | None, after: Mapping[str, Moments] | None, what: str
+) -> None:
+    """Raise unless a refusal of this has left every bit of the state as it was.
+
+    Raises:
+        Violation: names the parameter and the part of its state.
+    """
+    for name, slot in (before or {}).items():
+        for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
+            if np.asarray(old).tobytes() != np.asarray(new).tobytes():
+                raise Violation(f"{what} was refused, but {part} of {name} had changed before")
 
 
 @dataclass(frozen=True)

@@ -102,10 +102,7 @@ class Watched:
             if self.visible:
                 raise MalformedError("moments", ValueError("shown before, and now None"))
             return None
-        return {
-            name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
-            for name, slot in checked.items()
-        }
+        return _copied(checked)
 
     def load(  # noqa: D102
         self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]
@@ -121,10 +118,7 @@ class Watched:
         given = steps._replace(
             params=copies(steps.params),
             grads=[copies(each) for each in steps.grads],
-            saved={
-                name: Moments(slot.step, np.array(slot.exp_avg), np.array(slot.exp_inf))
-                for name, slot in steps.saved.items()
-            },
+            saved=_copied(steps.saved),
             cotangents=copies(steps.cotangents),
         )
         slopes = self._call("vjp", wrt, given)
@@ -152,6 +146,13 @@ class Watched:
             raise
         except BaseException as error:
             raise BackendError(operation, error) from error
+
+
+def _copied(moments: Mapping[str, Moments]) -> dict[str, Moments]:
+    return {
+        name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
+        for name, slot in moments.items()
+    }
 
 
 def _like(params: Arrays, stepped: Arrays) -> dict[str, Any]:

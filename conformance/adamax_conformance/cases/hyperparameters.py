@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.backend import LostError, unvalidated
-from adamax_conformance.case import PLAIN, Cases, Data
+from adamax_conformance.case import PLAIN, Cases, Data, require_kept
 from adamax_conformance.finding import Finding, Violation
 from adamax_conformance.judge import Run
 from adamax_conformance.watched import BackendError, Watched
@@ -41,20 +41,26 @@ def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
     raise Violation(f"{what} was accepted")
 
 
-def _add(clause: str, name: str, field: str, value: Any, text: str) -> None:
+def _register(
+    case_id: str, field: str, note: str, body: Callable[[Watched, Data], Finding]
+) -> None:
+    """In one dtype, which plays no part; a decay is offered or not."""
     features = ["weight_decay"] if field == "weight_decay" else []
+    body.__doc__ = note
+    CASES.case(case_id, dtypes=["float32"], features=features)(body)
 
+
+def _add(clause: str, name: str, field: str, value: Any, text: str) -> None:
     def body(backend: Watched, data: Data) -> Finding:
         params = {"w": data.array([1.0, 0.5])}
         return _refuses(lambda: backend.init(params, unvalidated(PLAIN, **{field: value})), text)
 
-    body.__doc__ = f"{text} is outside the domain; a step with it ascends, stalls or gives NaN."
-    CASES.case(f"{clause}/{name}", dtypes=["float32"], features=features)(body)
+    note = f"{text} is outside the domain; a step with it ascends, stalls or gives NaN."
+    _register(f"{clause}/{name}", field, note, body)
 
 
 def _add_later(clause: str, text: str) -> None:
     field, value = BAD_LATER[clause]
-    features = ["weight_decay"] if field == "weight_decay" else []
 
     def body(backend: Watched, data: Data) -> Finding:
         run = data.run(PLAIN, steps=2)
@@ -62,14 +68,11 @@ def _add_later(clause: str, text: str) -> None:
         before = backend.moments(params, state)
         bad = unvalidated(PLAIN, **{field: value})
         found = _refuses(lambda: backend.step(params, run.grads[1], state, bad), text)
-        for name, slot in (before or {}).items():
-            now = (backend.moments(params, state) or {})[name]
-            if any(np.any(was != is_) for was, is_ in zip(slot, now, strict=True)):
-                raise Violation(f"{text} was refused, but the state of {name} had changed before")
+        require_kept(before, backend.moments(params, state), text)
         return found
 
-    body.__doc__ = f"A schedule that goes wrong in the middle of a run: {text} in the second step."
-    CASES.case(f"{clause}/between-steps", dtypes=["float32"], features=features)(body)
+    note = f"A schedule that goes wrong in the middle of a run: {text} in the second step."
+    _register(f"{clause}/between-steps", field, note, body)
 
 
 for _name, _value in BAD_NUMBERS.items():

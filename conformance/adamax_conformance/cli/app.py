@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import IntEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
@@ -94,6 +95,17 @@ def stop(message: str, code: Exit) -> typer.Exit:
     """An exit with this code, after this message; to be raised."""
     errors.print(message, style="red", markup=False, highlight=False, emoji=False, soft_wrap=True)
     return typer.Exit(code)
+
+
+def require_new(path: Path) -> None:
+    """Stop, before the work, where a file cannot be made: none is written over."""
+    if path.exists():
+        raise stop(
+            f"{path} is there already and is not written over: remove it, or name another",
+            Exit.USAGE,
+        )
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise stop(f"{path}: nothing can be written into {path.parent}", Exit.USAGE)
 
 
 def completing(choices: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:

@@ -1,6 +1,5 @@
 """``adamax-conformance check``: judge backends side by side, and print the report."""
 
-import os
 import sys
 from dataclasses import replace
 from enum import StrEnum
@@ -22,6 +21,7 @@ from adamax_conformance.cli.app import (
     errors,
     found,
     progress,
+    require_new,
     stop,
 )
 from adamax_conformance.expectations import Expectation, Expectations, dump, load
@@ -108,10 +108,8 @@ def check(
         raise stop("nothing is all of these: no such case has this clause and dtype", Exit.USAGE)
     if (expect or write_expect) and len(set(names)) > 1:
         raise stop("a file of expectations is about one backend: give one NAME", Exit.USAGE)
-    if write_expect is not None and write_expect.exists():
-        raise stop(f"{write_expect} is there already: remove it, or name another", Exit.USAGE)
-    if write_expect is not None and not os.access(write_expect.parent, os.W_OK | os.X_OK):
-        raise stop(f"{write_expect}: nothing can be written into its folder", Exit.USAGE)
+    if write_expect is not None:
+        require_new(write_expect)
     backends = {name: found(name, timeout) for name in names}
     with progress() as task:
         reports = [

@@ -15,8 +15,7 @@ from adamax_conformance.cli.app import Exit, Name, app, errors, found, spoken_as
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
-    from adamax_conformance.dialects import Diagnosis, Dialect
-    from adamax_conformance.dialects.cost import Cost
+    from adamax_conformance.dialects import Cost, Diagnosis, Dialect
 
 
 class Form(StrEnum):
@@ -27,6 +26,7 @@ class Form(StrEnum):
 
 
 _DEFAULT = Hyperparameters()
+_COST = "Of the cost, that of --scale and --plot."
 _SCALES = tuple(10.0**exponent for exponent in range(-12, 1))
 
 
@@ -40,18 +40,10 @@ def diagnose(
         float | None,
         typer.Option(help="Tell what the dialect costs for gradients of this size, such as 1e-6."),
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, max=10_000, help="Of the cost: over so many steps.")
-    ] = 100,
-    beta1: Annotated[
-        float, typer.Option(help="Of the cost, that of --scale and --plot.")
-    ] = _DEFAULT.betas[0],
-    beta2: Annotated[
-        float, typer.Option(help="Of the cost, that of --scale and --plot.")
-    ] = _DEFAULT.betas[1],
-    eps: Annotated[
-        float, typer.Option(help="Of the cost, that of --scale and --plot.")
-    ] = _DEFAULT.eps,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help=f"{_COST} Over so many.")] = 100,
+    beta1: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[0],
+    beta2: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[1],
+    eps: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.eps,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -72,8 +64,8 @@ def diagnose(
 
     Example: adamax-conformance diagnose optax --scale 1e-6
     """
-    from adamax_conformance.dialects.cost import cost  # noqa: PLC0415 - keeps --help fast
-    from adamax_conformance.dialects.diagnose import diagnose as look  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects import cost  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects import diagnose as look  # noqa: PLC0415 - keeps --help fast
 
     backend = found(name)
     try:
@@ -155,8 +147,7 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
     Raises:
         ValueError: matplotlib is not installed, or the rule of the backend is not known.
     """
-    from adamax_conformance.dialects import KNOWN_AS, Dialect  # noqa: PLC0415 - keeps --help fast
-    from adamax_conformance.dialects.cost import cost  # noqa: PLC0415 - keeps --help fast
+    from adamax_conformance.dialects import KNOWN_AS, Dialect, cost  # noqa: PLC0415 - keeps --help fast
 
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415 - only a plot needs it
@@ -166,9 +157,9 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
         ) from None
     if diagnosis.dialect is None:
         raise ValueError(f"nothing to plot: {diagnosis}")
-    dialects = [diagnosis.dialect]
-    if diagnosis.dialect == Dialect():
-        dialects = [each for each in (Dialect(*known) for known in KNOWN_AS) if each != Dialect()]
+    canonical, dialects = Dialect(), [diagnosis.dialect]
+    if diagnosis.dialect == canonical:
+        dialects = [Dialect(*known) for known in KNOWN_AS if Dialect(*known) != canonical]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(1, color="black", linestyle="--", label="the specification")

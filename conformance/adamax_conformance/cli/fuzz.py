@@ -1,6 +1,5 @@
 """``adamax-conformance fuzz``: judge a backend by examples that nobody has thought of."""
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from adamax_conformance.cli.app import Exit, Name, app, found, progress, stop
+from adamax_conformance.cli.app import Exit, Name, app, found, progress, require_new, stop
 from adamax_conformance.formats import DTYPES
 
 if TYPE_CHECKING:
@@ -115,14 +114,11 @@ def fuzz(
 
 
 def _free(out: Path | None) -> Path:
-    """Where a failure may be written; stops before the work where it may not."""
+    """Where a failure is written: as asked, or under the first name that is free."""
     if out is None:
         names = (Path(f"repro-{n}.json" if n else "repro.json") for n in count())
         out = next(path for path in names if not path.exists())
-    if out.exists():
-        raise stop(f"{out} is there already and is not written over: name another", Exit.USAGE)
-    if not os.access(out.parent, os.W_OK | os.X_OK):
-        raise stop(f"--out {out}: nothing can be written into {out.parent}", Exit.USAGE)
+    require_new(out)
     return out
 
 

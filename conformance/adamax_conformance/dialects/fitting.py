@@ -11,8 +11,7 @@ from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import Allowed, admitted, pairs, with_numbers
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.formats import format_of
-from adamax_conformance.judge import Run
-from adamax_conformance.memory import copies
+from adamax_conformance.judge import Run, stepwise
 from adamax_conformance.watched import Watched
 
 
@@ -84,13 +83,8 @@ def observe(backend: Watched, run: Run) -> Seen:
     Raises:
         BackendError: the backend raised, or returned what has no form.
     """
-    state = run.start(backend)
-    params, moments = [copies(run.params)], [backend.moments(run.params, state)]
-    for index, grads in enumerate(run.grads):
-        stepped, state = backend.step(params[-1], copies(grads), state, run.at(index))
-        params.append(stepped)
-        moments.append(backend.moments(stepped, state))
-    return Seen(run, params, moments)
+    shown = list(stepwise(backend, run, run.start(backend)))
+    return Seen(run, [each.params for each in shown], [each.moments for each in shown])
 
 
 def count_of(scope: str, run: Run) -> Count:

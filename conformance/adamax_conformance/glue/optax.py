@@ -162,7 +162,8 @@ class OptaxBackend:
         return param, state
 
 
-# Compiled once for all the steps, and all the cases, that share hyperparameters and shapes.
+# Compiled once for all steps and cases that share hyperparameters and shapes. Not kept for ever: a
+# fuzzer draws new ones without end.
 @lru_cache(maxsize=128)
 def _stepper(
     make: MakeTransform, jit: bool, hp: Hyperparameters, options: tuple[tuple[str, Any], ...]

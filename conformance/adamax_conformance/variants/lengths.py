@@ -2,14 +2,11 @@
 
 from typing import Any
 
-from adamax_conformance.variants.tails import left_out
-from adamax_conformance.variants.variant import BASE, Family
+from adamax_conformance.variants.tails import first_alone, left_out, stepped_twice
+from adamax_conformance.variants.variant import Family
 
 FAMILY = Family("lengths", "lengths of indices and tables", ("float32",))
 """An index knows nothing of the dtype of what it points to, so that one dtype shows it."""
-
-_TABLE = 110
-_CHUNK = 2**15
 
 
 @FAMILY.wrong_one("beyond-sixteen-bits-forgotten", "S-9")
@@ -21,16 +18,10 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 @FAMILY.wrong_one("tensors-after-the-first-launch-skipped", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """A kernel that is launched once, with a table of 110 tensors."""
-    stepped, new = BASE.step(p, g, s, hp)
-    return {k: v if i < _TABLE else p[k] for i, (k, v) in enumerate(stepped.items())}, new
+    return first_alone(p, g, s, hp, 110)
 
 
 @FAMILY.wrong_one("boundary-of-large-chunks-stepped-twice", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Chunks of 2^15 elements that overlap by one, whose element is stepped in both."""
-    stepped, new = BASE.step(p, g, s, hp)
-    again, _ = BASE.step(stepped, g, new, hp)
-    for k, param in stepped.items():
-        if param.ndim == 1 and param.size > _CHUNK:
-            param[_CHUNK::_CHUNK] = again[k][_CHUNK::_CHUNK]
-    return stepped, new
+    return stepped_twice(p, g, s, hp, lambda i: (i > 0) & (i % 2**15 == 0))

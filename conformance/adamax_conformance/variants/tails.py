@@ -29,6 +29,23 @@ def left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> An
     return stepped, new
 
 
+def stepped_twice(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
+    """The reference's step, and once more for some elements of large arrays."""
+    stepped, new = BASE.step(p, g, s, hp)
+    again, _ = BASE.step(stepped, g, new, hp)
+    for k, param in stepped.items():
+        if param.ndim == 1 and param.size > _VECTOR and k in g:
+            twice = np.asarray(which(np.arange(param.size)))
+            param[twice] = again[k][twice]
+    return stepped, new
+
+
+def first_alone(p: Any, g: Any, s: Any, hp: Any, table: int) -> Any:
+    """The reference's step, but that parameters beyond the end of a table stay."""
+    stepped, new = BASE.step(p, g, s, hp)
+    return {k: v if i < table else p[k] for i, (k, v) in enumerate(stepped.items())}, new
+
+
 @FAMILY.wrong_one("tail-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The remainder of the division by eight is never stepped."""
@@ -68,13 +85,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 @FAMILY.wrong_one("tail-stepped-twice", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The last vector overlaps the one before it, whose elements are stepped again."""
-    stepped, new = BASE.step(p, g, s, hp)
-    again, _ = BASE.step(stepped, g, new, hp)
-    for k, param in stepped.items():
-        if param.ndim == 1 and param.size > _VECTOR and k in g:
-            overlap = slice(param.size - 8, param.size // 8 * 8)
-            param[overlap] = again[k][overlap]
-    return stepped, new
+    return stepped_twice(p, g, s, hp, lambda i: (i >= i.size - 8) & (i < i.size // 8 * 8))
 
 
 @FAMILY.wrong_one("norm-of-the-tail-not-kept", "S-9")
@@ -113,8 +124,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 @FAMILY.wrong_one("tensors-after-the-sixteenth-skipped", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """A multi-tensor kernel whose table of addresses has sixteen entries."""
-    stepped, new = BASE.step(p, g, s, hp)
-    return {k: v if i < 16 else p[k] for i, (k, v) in enumerate(stepped.items())}, new  # noqa: PLR2004 - the table
+    return first_alone(p, g, s, hp, 16)
 
 
 @FAMILY.wrong_one("all-tensors-in-the-narrowest-dtype", "S-9")

@@ -106,20 +106,13 @@ def _(data: Data) -> Run:
     return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
 
 
-def _bad(field: str, value: Any) -> Callable[[Data], Run]:
-    def make(data: Data) -> Run:
-        params = {"w": data.array([1.0, 0.5])}
-        return Run(params, [params], unvalidated(PLAIN, **{field: value}))
-
-    return make
-
-
-def _bad_later(field: str, value: Any) -> Callable[[Data], Run]:
-    """A run whose first step is right, and whose second has a hyperparameter out of its domain."""
+def _bad(field: str, value: Any, *before: Hyperparameters) -> Callable[[Data], Run]:
+    """A run whose last step has a hyperparameter out of its domain; those before it are right."""
 
     def make(data: Data) -> Run:
         params = {"w": data.array([1.0, 0.5])}
-        return Run(params, [params] * 2, [PLAIN, unvalidated(PLAIN, **{field: value})])
+        hp = [*before, unvalidated(PLAIN, **{field: value})]
+        return Run(params, [params] * len(hp), hp)
 
     return make
 
@@ -140,7 +133,7 @@ _REFUSED: dict[str, Callable[[Data], Run]] = {
     **{f"H-3/beta1-{k}": _bad("betas", (value, 0.875)) for k, value in BAD_BETAS.items()},
     **{f"H-3/beta2-{k}": _bad("betas", (0.75, value)) for k, value in BAD_BETAS.items()},
     **{f"H-4/{name}": _bad("weight_decay", value) for name, value in BAD_NUMBERS.items()},
-    **{f"{clause}/between-steps": _bad_later(*bad) for clause, bad in BAD_LATER.items()},
+    **{f"{clause}/between-steps": _bad(*bad, PLAIN) for clause, bad in BAD_LATER.items()},
     "S-10/shape": _misfit(lambda data: data.normal((3,))),
     "S-10/one-for-many": _misfit(lambda data: data.normal((1,))),
     "S-10/scalar": _misfit(lambda data: data.normal(())),
