@@ -31,6 +31,14 @@ class Moments(NamedTuple):
     exp_inf: Any
 
 
+def copied(moments: Mapping[str, Moments]) -> dict[str, Moments]:
+    """The same moments in memory of their own."""
+    return {
+        name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
+        for name, slot in moments.items()
+    }
+
+
 class Steps(NamedTuple):
     """Some steps to differentiate through, by a vector-Jacobian product.
 

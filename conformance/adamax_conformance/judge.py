@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.backend import Arrays, Moments, copied
 from adamax_conformance.bounds.filtered import Bound, bounds
 from adamax_conformance.bounds.oracle import QUANTITIES, pairs
 from adamax_conformance.finding import Divergence, Finding, Violation
@@ -45,6 +45,10 @@ class Run:
     def at(self, index: int) -> Hyperparameters:
         """The hyperparameters of the step with this index, from zero."""
         return self.hp if isinstance(self.hp, Hyperparameters) else self.hp[index]
+
+    def kept(self) -> "Run":
+        """The same run, which what a backend does to the arrays it loads does not change."""
+        return self if self.saved is None else replace(self, saved=copied(self.saved))
 
     def start(self, backend: Watched) -> Any:
         """The state before the first step."""
@@ -179,9 +183,9 @@ def judge(
         Violation: a value is outside its interval; names step, element, value and interval.
         BackendError: the backend raised.
     """
-    run, judged = trial.run, trial.judged
-    again = trial if showing is None else None
-    showing = follow(backend, run) if showing is None else showing
+    run, judged = trial.run.kept(), trial.judged
+    again = replace(trial, run=run) if showing is None else None
+    showing = follow(backend, trial.run) if showing is None else showing
     params, believed, state = next(showing)
     if believed is None:
         if trial.accurate_correction:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, Backend, LostError, Moments, Steps, slots
+from adamax_conformance.backend import (
+    Arrays,
+    Backend,
+    LostError,
+    Moments,
+    Steps,
+    copied,
+    slots,
+)
 from adamax_conformance.blame import blamed, said
 from adamax_conformance.memory import copies
 from adamax_core import Hyperparameters
@@ -102,23 +110,19 @@ class Watched:
             if self.visible:
                 raise MalformedError("moments", ValueError("shown before, and now None"))
             return None
-        return _copied(checked)
+        return copied(checked)
 
     def load(  # noqa: D102
         self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]
     ) -> Any:
-        given = {
-            name: {k: np.array(v) if isinstance(v, np.ndarray) else v for k, v in slot.items()}
-            for name, slot in saved.items()
-        }
-        return self._call("load", copies(params), hp, given)
+        return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
 
     def vjp(self, wrt: str, steps: Steps) -> Any:  # noqa: D102
         # What it does to its arguments must not become what is expected of it.
         given = steps._replace(
             params=copies(steps.params),
             grads=[copies(each) for each in steps.grads],
-            saved=_copied(steps.saved),
+            saved=copied(steps.saved),
             cotangents=copies(steps.cotangents),
         )
         slopes = self._call("vjp", wrt, given)
@@ -146,13 +150,6 @@ class Watched:
             raise
         except BaseException as error:
             raise BackendError(operation, error) from error
-
-
-def _copied(moments: Mapping[str, Moments]) -> dict[str, Moments]:
-    return {
-        name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
-        for name, slot in moments.items()
-    }
 
 
 def _like(params: Arrays, stepped: Arrays) -> dict[str, Any]:

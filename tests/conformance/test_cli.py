@@ -164,6 +164,26 @@ def test_full_disk_is_no_traceback_and_no_verdict(command: list[str]) -> None:
     assert b"Traceback" not in ran.stderr
 
 
+def test_reader_that_goes_away_does_not_change_the_verdict() -> None:
+    """What a command has written is buffered, and finds nobody when the command has ended."""
+    script = (
+        "import sys; from adamax_conformance.cli import main\n"
+        "commands = sys.modules['adamax_conformance.cli.app']\n"
+        "commands.app = lambda: (sys.stdout.write('report'), sys.exit(3))\nmain()\n"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (3, b"")
+
+
 def test_help_is_written_in_ascii_too() -> None:
     env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     ran = subprocess.run([*MAIN, "check", "--help"], env=env, capture_output=True, check=True)

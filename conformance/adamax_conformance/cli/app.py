@@ -71,19 +71,22 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    end = SystemExit(Exit.USAGE)
     try:
         try:
             app()
-        finally:
-            # What cannot be written shows here, and not when Python has ended.
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        except SystemExit as asked:
+            end = asked
+        # What cannot be written shows here, and not when Python has ended.
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read it has seen enough.
+        # Whoever read it has seen enough; a verdict stands.
         deafen(sys.stdout)
     except OSError as error:
         deafen(sys.stdout)
-        raise SystemExit(stop(f"nothing can be written: {error}", Exit.USAGE).exit_code) from None
+        end = SystemExit(stop(f"nothing can be written: {error}", Exit.USAGE).exit_code)
+    raise end
 
 
 def deafen(stream: TextIO) -> None:
