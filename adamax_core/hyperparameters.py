@@ -4,8 +4,6 @@ import math
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import numpy as np
-
 
 def require(name: str, value: Any, *, below: float = math.inf) -> None:
     """Raise unless ``0 <= value < below``; NaN is never inside.
@@ -18,7 +16,7 @@ def require(name: str, value: Any, *, below: float = math.inf) -> None:
     Traceback (most recent call last):
     ValueError: beta1 = 1.0 is outside its domain 0 <= beta1 < 1
     """
-    if np.ndim(value):
+    if getattr(value, "ndim", 0):
         raise TypeError(f"{name} = {value!r} is not a number")
     try:
         inside = bool(0 <= value < below)

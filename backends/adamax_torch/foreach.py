@@ -1,6 +1,7 @@
 """The rule for many tensors of one device and dtype at once, in place; `adamax_torch.rule` in bulk.
 
-The same operations in the same order, so that both give the same bits.
+The same operations in the same order, so that both give the same bits. Beyond its arguments it
+holds one copy of the tensors at a time (two with decoupled decay), as torch.optim.Adamax does.
 """
 
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from adamax_torch.rule import Hyper, bias_correction
+from adamax_torch.rule import Hyper, Scalar, bias_correction
 
 
 def adamax_(
@@ -28,23 +29,43 @@ def adamax_(
     ([tensor([-0.1250])], [tensor([0.2500])], [tensor([1.])])
     """
     lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
-    decays = isinstance(weight_decay, Tensor) or weight_decay != 0
-    g = list(torch._foreach_neg(grads)) if maximize else grads
-    if decays and not decoupled:
-        g = list(torch._foreach_add(torch._foreach_mul(params, weight_decay), g))
+    # x - g has the bits of x + (-g), and needs no -g.
+    add_signed_ = torch._foreach_sub_ if maximize else torch._foreach_add_
+
+    def decayed() -> list[Tensor]:
+        g = list(torch._foreach_mul(params, weight_decay))
+        add_signed_(g, grads)
+        return g
 
     torch._foreach_mul_(exp_avgs, beta1)
-    torch._foreach_add_(exp_avgs, torch._foreach_mul(g, 1 - beta1))
-
     torch._foreach_mul_(exp_infs, beta2)
-    size = torch._foreach_abs(g)
+    if hyper.decays and not decoupled:
+        scaled = decayed()
+        torch._foreach_mul_(scaled, 1 - beta1)
+        torch._foreach_add_(exp_avgs, scaled)
+        # Computed twice, so that there are never two copies.
+        del scaled
+        size = decayed()
+        torch._foreach_abs_(size)
+    else:
+        add_signed_(exp_avgs, torch._foreach_mul(grads, 1 - beta1))
+        size = list(torch._foreach_abs(grads))
     torch._foreach_add_(size, eps)
     torch._foreach_maximum_(exp_infs, size)
+    del size
 
-    shrinkage = torch._foreach_mul(params, lr * weight_decay) if decays and decoupled else None
-    moved = torch._foreach_div(exp_avgs, exp_infs)
-    step_sizes = [lr / bias_correction(beta1, step) for step in steps]
-    torch._foreach_mul_(moved, step_sizes)  # type: ignore[arg-type]  # takes tensors of one element too
-    torch._foreach_sub_(params, moved)
-    if shrinkage is not None:
-        torch._foreach_sub_(params, shrinkage)
+    updates = torch._foreach_div(exp_avgs, exp_infs)
+    corrections = _bias_corrections(beta1, steps)
+    torch._foreach_mul_(updates, [-lr / correction for correction in corrections])  # type: ignore[misc]  # takes tensors of one element too
+    if hyper.decays and decoupled:
+        torch._foreach_sub_(updates, torch._foreach_mul(params, lr * weight_decay))
+    torch._foreach_add_(params, updates)
+
+
+def _bias_corrections(beta1: Scalar, steps: Sequence[float | Tensor]) -> Sequence[Scalar]:
+    """A-6 for each of the steps; those that are on a device take one launch an operation."""
+    counts = [step for step in steps if isinstance(step, Tensor)]
+    if counts:
+        corrections = bias_correction(beta1, torch.stack(counts))
+        return corrections.unbind() if isinstance(corrections, Tensor) else [corrections]
+    return [bias_correction(beta1, step) for step in steps]

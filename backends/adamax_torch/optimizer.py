@@ -14,27 +14,32 @@ It differs from torch.optim.Adamax (2.13) in this:
 7. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, overload
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
 
 from adamax_torch.foreach import adamax_
+from adamax_torch.loading import MOMENTS, checked, wider_moments
+from adamax_torch.precision import (
+    SMALL,
+    STEP_DTYPE,
+    Piece,
+    compute_dtype,
+    moment_dtype,
+    narrowed,
+    pieces,
+    widened,
+)
 from adamax_torch.rule import Hyper, Scalar, adamax
 from adamax_torch.validation import (
     require_fit,
-    require_group,
     require_hyperparameters,
-    require_slot,
+    require_no_leaf,
+    require_steppable,
 )
-
-STEP_DTYPE = torch.float64
-"""Exact to 2^53, and what torch.optim.Adamax can add one to."""
-
-_MOMENTS = ("exp_avg", "exp_inf")
 
 
 class Adamax(Optimizer):
@@ -125,7 +130,9 @@ class Adamax(Optimizer):
                 slot = self.state.get(param)
                 if slot:
                     device = param.device if group["capturable"] else "cpu"
-                    slot["step"] = torch.as_tensor(slot["step"], dtype=STEP_DTYPE, device=device)
+                    # A copy: the base class takes that of the optimizer it was saved from.
+                    step = torch.as_tensor(slot["step"], dtype=STEP_DTYPE, device=device)
+                    slot["step"] = step.clone()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` gave, here or in torch.optim.Adamax.
@@ -134,35 +141,27 @@ class Adamax(Optimizer):
             ValueError: the state is another optimizer's, or of another shape; names the parameter
                 and what it holds. Nothing is changed then.
         """
-        params = [param for group in self.param_groups for param in group["params"]]
-        indices = [index for group in state_dict["param_groups"] for index in group["params"]]
-        # Where the two differ in length, the base class says so.
-        saved = dict(zip(indices, params, strict=False))
-        for index, slot in state_dict["state"].items():
-            require_slot(slot, saved.get(index), f"parameter {index}")
-        for index, group in enumerate(state_dict["param_groups"]):
-            require_group(group, f"group {index}")
-        # What the saved groups do not know, such as those of torch.optim.Adamax, stays as it is.
-        pairs = zip(self.param_groups, state_dict["param_groups"], strict=False)
-        groups = [{**ours, **theirs} for ours, theirs in pairs]
-        for group in groups:
-            require_hyperparameters(group)
-        if len(groups) == len(state_dict["param_groups"]):
-            state_dict = {**state_dict, "param_groups": groups}
-        super().load_state_dict(state_dict)
-        # The base class has cast the moments to the dtypes of the parameters.
-        dtypes = {
-            id(param): _moment_dtype(param, group)
-            for group in self.param_groups
-            for param in group["params"]
-        }
-        for index, param in saved.items():
-            dtype = dtypes[id(param)]
-            if dtype == param.dtype or index not in state_dict["state"]:
-                continue
-            for name in _MOMENTS:
-                given: Tensor = state_dict["state"][index][name]
-                self.state[param][name] = given.to(device=param.device, dtype=dtype, copy=True)
+        loaded: dict[str, Any] = {}
+
+        def check(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
+            loaded.update(checked(given, self.param_groups))
+            return loaded
+
+        def keep_dtypes(_: Optimizer) -> None:
+            for param, name, moment in wider_moments(loaded, self.param_groups):
+                self.state[param][name] = moment
+
+        # Between the hooks of the user: what is checked is what theirs return, and theirs see the
+        # state as it will be.
+        handles = (
+            self.register_load_state_dict_pre_hook(check),
+            self.register_load_state_dict_post_hook(keep_dtypes, prepend=True),
+        )
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            for handle in handles:
+                handle.remove()
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -187,13 +186,29 @@ class Adamax(Optimizer):
             require_hyperparameters(group)
             for position, param in enumerate(group["params"]):
                 where = f"group {index}, parameter {position}"
-                require_fit(param, where, differentiable=group["differentiable"])
+                if group["differentiable"]:
+                    require_no_leaf(param, where)
+                if param.grad is not None:
+                    require_steppable(where, param)
+                    require_fit(param, param.grad, where)
         for group in self.param_groups:
             with torch.set_grad_enabled(bool(group["differentiable"])):
                 self._step_group(group)
         return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
+        params: list[Tensor] = []
+        grads: list[Tensor] = []
+        exp_avgs: list[Tensor] = []
+        exp_infs: list[Tensor] = []
+        steps: list[Tensor] = []
+        self._init_group(group, params, grads, exp_avgs, exp_infs, steps)
+        if not params:
+            return
+        torch._foreach_add_(steps, 1)
+        # Where reading the step would wait for the device, or end a graph, it stays a tensor.
+        unread = group["capturable"] or torch.compiler.is_compiling()
+        counts: list[float | Tensor] = [step if unread else float(step) for step in steps]
         beta1, beta2 = group["betas"]
         hyper = Hyper(
             _scalar(group["lr"]),
@@ -204,65 +219,101 @@ class Adamax(Optimizer):
             group["maximize"],
             group["decoupled_weight_decay"],
         )
-        params = [param for param in group["params"] if param.grad is not None]
-        for param in params:
-            slot = self._slot(param, group)
-            slot["step"] = slot["step"] + 1
-        if group["foreach"]:
-            self._step_many(params, hyper, group)
-            return
-        for param in params:
-            self._step_one(param, hyper, group)
+        foreach = group["foreach"]
+        if foreach is None:
+            _, foreach = _default_to_fused_or_foreach(
+                params, group["differentiable"], use_fused=False
+            )
+        tensors = list(zip(params, grads, exp_avgs, exp_infs, strict=True))
+        if foreach:
+            _step_many(tensors, counts, hyper)
+        elif group["differentiable"]:
+            for each, count in zip(tensors, counts, strict=True):
+                self._step_through(*each, count, hyper)
+        else:
+            for each, count in zip(tensors, counts, strict=True):
+                _step_one(*each, count, hyper)
 
-    def _step_one(self, param: Tensor, hyper: Hyper, group: dict[str, Any]) -> None:
-        slot = self.state[param]
-        # Autograd may save the parameter, which changes in place, and the moments: it gets a copy
-        # of the one, and the others are replaced, not overwritten.
-        old = param.clone() if group["differentiable"] else param
-        p, g, m, u = _widened(old, param.grad, slot["exp_avg"], slot["exp_inf"])
-        p, m, u = adamax(p, g, m, u, _count(slot["step"], group), hyper)
-        param.copy_(_narrowed(p, param))
-        for name, moment in (("exp_avg", m), ("exp_inf", u)):
-            if group["differentiable"]:
-                slot[name] = _narrowed(moment, slot[name])
-            else:
-                slot[name].copy_(_narrowed(moment, slot[name]))
+    def _init_group(
+        self,
+        group: dict[str, Any],
+        params: list[Tensor],
+        grads: list[Tensor],
+        exp_avgs: list[Tensor],
+        exp_infs: list[Tensor],
+        steps: list[Tensor],
+    ) -> None:
+        """Fill the lists with what takes part in this step; torch.compile knows this name."""
+        for param in group["params"]:
+            if param.grad is None:
+                continue
+            slot: dict[str, Any] = self.state[param]
+            if not slot:
+                device = param.device if group["capturable"] else "cpu"
+                slot["step"] = torch.zeros((), dtype=STEP_DTYPE, device=device)
+                for name in MOMENTS:
+                    slot[name] = torch.zeros_like(
+                        param,
+                        dtype=moment_dtype(param, group["state_dtype"]),
+                        memory_format=torch.preserve_format,
+                    )
+            params.append(param)
+            grads.append(param.grad)
+            exp_avgs.append(slot["exp_avg"])
+            exp_infs.append(slot["exp_inf"])
+            steps.append(slot["step"])
 
-    def _step_many(self, params: list[Tensor], hyper: Hyper, group: dict[str, Any]) -> None:
-        buckets: dict[tuple[torch.device, torch.dtype], list[tuple[Tensor, list[Tensor]]]] = {}
-        for param in params:
-            slot = self.state[param]
-            wide = _widened(param, param.grad, slot["exp_avg"], slot["exp_inf"])
-            buckets.setdefault((param.device, wide[0].dtype), []).append((param, wide))
-        for bucket in buckets.values():
-            p, g, m, u = (list(each) for each in zip(*(wide for _, wide in bucket), strict=True))
-            steps = [_count(self.state[param]["step"], group) for param, _ in bucket]
-            adamax_(p, g, m, u, steps, hyper)
-            for (param, _), *new in zip(bucket, p, m, u, strict=True):
-                slot = self.state[param]
-                for old, value in zip((param, slot["exp_avg"], slot["exp_inf"]), new, strict=True):
+    def _step_through(
+        self,
+        param: Tensor,
+        grad: Tensor,
+        exp_avg: Tensor,
+        exp_inf: Tensor,
+        step: float | Tensor,
+        hyper: Hyper,
+    ) -> None:
+        """A step that autograd goes through: it may save what would change in place."""
+        p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
+        update, m, u = adamax(p, g, m, u, step, hyper)
+        param.copy_(narrowed(p + update, param))
+        self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
+
+
+def _step_one(
+    param: Tensor,
+    grad: Tensor,
+    exp_avg: Tensor,
+    exp_inf: Tensor,
+    step: float | Tensor,
+    hyper: Hyper,
+) -> None:
+    p, g, m, u = widened(param, grad, exp_avg, exp_inf)
+    update, m, u = adamax(p, g, m, u, step, hyper)
+    for old, new in ((param, p + update), (exp_avg, m), (exp_inf, u)):
+        old.copy_(narrowed(new, old))
+
+
+def _step_many(
+    tensors: Iterable[tuple[Tensor, ...]], counts: Iterable[float | Tensor], hyper: Hyper
+) -> None:
+    buckets: dict[tuple[Any, ...], list[Piece]] = {}
+    for each, count in zip(tensors, counts, strict=True):
+        dtype = compute_dtype(*each)
+        in_place = all(tensor.dtype == dtype for tensor in each)
+        key = (type(each[0].data), each[0].device, dtype, in_place)
+        buckets.setdefault(key, []).append((each, count))
+    for (*_, in_place), bucket in buckets.items():
+        total = sum(each[0].numel() for each, _ in bucket)
+        # Five copies of a tenth in float32 are as much as one of all in half precision.
+        for batch in pieces(bucket, total if in_place else max(SMALL, total // 10)):
+            wide = [widened(*each) for each, _ in batch]
+            p, g, m, u = (list(column) for column in zip(*wide, strict=True))
+            adamax_(p, g, m, u, [count for _, count in batch], hyper)
+            for (each, _), row in zip(batch, wide, strict=True):
+                for old, new in zip((each[0], *each[2:]), (row[0], *row[2:]), strict=True):
                     # Where nothing had to be widened, the result is in place already.
-                    if value.data_ptr() != old.data_ptr():
-                        old.copy_(_narrowed(value, old))
-
-    def _slot(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
-        slot: dict[str, Any] = self.state[param]
-        if not slot:
-            device = param.device if group["capturable"] else "cpu"
-            slot["step"] = torch.zeros((), dtype=STEP_DTYPE, device=device)
-            for name in _MOMENTS:
-                slot[name] = torch.zeros_like(
-                    param,
-                    dtype=_moment_dtype(param, group),
-                    memory_format=torch.preserve_format,
-                )
-        return slot
-
-
-def _moment_dtype(param: Tensor, group: dict[str, Any]) -> torch.dtype:
-    """What the moments of a parameter are kept in; `state_dtype` is that of the parts."""
-    dtype: torch.dtype = group["state_dtype"] or param.dtype
-    return dtype.to_complex() if param.is_complex() else dtype
+                    if old.dtype != compute_dtype(*each):
+                        old.copy_(narrowed(new, old))
 
 
 def _scalar(value: Scalar) -> Scalar:
@@ -272,22 +323,3 @@ def _scalar(value: Scalar) -> Scalar:
     if value.requires_grad or value.device.type != "cpu" or torch.compiler.is_compiling():
         return value.reshape(())
     return value.item()
-
-
-def _count(step: Tensor, group: dict[str, Any]) -> float | Tensor:
-    """The step as a number, or left on its device where reading it would wait for the device."""
-    return step if group["capturable"] else float(step)
-
-
-def _widened(*tensors: Any) -> list[Tensor]:
-    """All in one dtype of at least float32, complex ones as pairs of reals."""
-    dtypes = (tensor.dtype for tensor in tensors)
-    dtype = functools.reduce(torch.promote_types, dtypes, torch.float32)
-    # A gradient that autograd has conjugated, and not yet computed, cannot be seen as reals.
-    wide = (tensor.to(dtype).resolve_conj() for tensor in tensors)
-    return [torch.view_as_real(each) if each.is_complex() else each for each in wide]
-
-
-def _narrowed(tensor: Tensor, like: Tensor) -> Tensor:
-    whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
-    return whole.to(like.dtype)

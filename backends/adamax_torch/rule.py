@@ -25,6 +25,11 @@ class Hyper(NamedTuple):
     maximize: bool
     decoupled: bool
 
+    @property
+    def decays(self) -> bool:
+        """Whether there is weight decay; a tensor may always be differentiated."""
+        return isinstance(self.weight_decay, Tensor) or self.weight_decay != 0
+
 
 def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:
     """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3), differentiable at zero."""
@@ -46,7 +51,7 @@ def adamax(
     step: float | Tensor,
     hyper: Hyper,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The new parameter, first moment and infinity norm; `step` counts this one.
+    """What to add to the parameter, the new first moment and infinity norm; `step` counts this one.
 
     Real tensors of one shape and dtype. Nothing that is given is changed.
 
@@ -56,14 +61,13 @@ def adamax(
     (tensor([-0.1250]), tensor([0.2500]), tensor([1.]))
     """
     lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
-    decays = isinstance(weight_decay, Tensor) or weight_decay != 0
     g = -grad if maximize else grad
-    if decays and not decoupled:
+    if hyper.decays and not decoupled:
         g = g + weight_decay * param
     m = beta1 * exp_avg + (1 - beta1) * g
     u = torch.maximum(beta2 * exp_inf, g.abs() + eps)
     step_size = lr / bias_correction(beta1, step)
-    p = param - step_size * (m / u)
-    if decays and decoupled:
-        p = p - lr * weight_decay * param
-    return p, m, u
+    update = -step_size * (m / u)
+    if hyper.decays and decoupled:
+        update = update - lr * weight_decay * param
+    return update, m, u

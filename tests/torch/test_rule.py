@@ -54,7 +54,7 @@ def test_every_step_is_within_the_counted_roundings_of_the_exact_one(
         before = [x.clone() for x in (p, grad, m, u)]
         new = adamax(p, grad, m, u, step, hyper(hp, wrap))
         assert all(torch.equal(old, x) for old, x in zip(before, (p, grad, m, u), strict=True))
-        p, m, u = new
+        p, m, u = p + new[0], *new[1:]
         exact = [follow(at, g, hp, w) for at, g in zip(exact, grad.tolist(), strict=True)]
         for values, name in ((p, "param"), (m, "exp_avg"), (u, "exp_inf")):
             right = [getattr(at, name) for at in exact]

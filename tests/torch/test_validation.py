@@ -18,6 +18,13 @@ BETAS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "beta1": lambda x: (x, 0.999),
     "beta2": lambda x: (0.9, x),
 }
+STOCK = {
+    "lr": "Invalid learning rate",
+    "eps": "Invalid epsilon value",
+    "weight_decay": "Invalid weight_decay value",
+    "beta1": "Invalid beta parameter at index 0",
+    "beta2": "Invalid beta parameter at index 1",
+}
 BAD: list[tuple[str, float]] = [
     (name, value)
     for name in ("lr", "eps", "weight_decay", *BETAS)
@@ -31,7 +38,8 @@ def option(name: str, value: Any) -> dict[str, Any]:
 
 def domain(name: str, value: float) -> str:
     end = "1" if name in BETAS else "inf"
-    return f"^{re.escape(f'{name} = {value} is outside its domain 0 <= {name} < {end}')}$"
+    domain = f"({name} = {value} is outside its domain 0 <= {name} < {end})"
+    return f"^{re.escape(f'{STOCK[name]}: {value} {domain}')}$"
 
 
 def pair(dtype: torch.dtype = torch.float64) -> list[Parameter]:
@@ -92,7 +100,16 @@ def test_a_bad_hyperparameter_set_later_stops_the_step_before_anything_changes(
         ({"state_dtype": torch.int32}, ValueError, "^state_dtype = torch.int32 is not a real"),
         ({"state_dtype": torch.complex64}, ValueError, "^state_dtype = torch.complex64 is not"),
         ({"state_dtype": "float32"}, ValueError, "^state_dtype = 'float32' is not a real"),
-        ({"foreach": True, "differentiable": True}, RuntimeError, "^foreach=True does not support"),
+        (
+            {"foreach": True, "differentiable": True},
+            RuntimeError,
+            "^`foreach` does not support `differentiable`: leave foreach out$",
+        ),
+        (
+            {"fused": True, "differentiable": True},
+            RuntimeError,
+            "^`fused` does not support `differentiable`: leave fused out$",
+        ),
         ({"fused": True}, RuntimeError, "^fused=True: this version has no fused kernel"),
     ],
     ids=str,
