@@ -117,7 +117,7 @@ class TorchBackend:
             tensor.detach_().copy_(to_torch(params[key]))
             tensor.grad = None
             if key in grads:
-                _set_grad(tensor, grads[key])
+                _set_grad(tensor, as_gradient(grads[key]))
         state.optimizer.step()
         return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
 
@@ -194,18 +194,19 @@ class TorchBackend:
         return found[0] if wrt in named else found[0][wrt]
 
 
-def _set_grad(tensor: Tensor, grad: Any) -> None:
+def as_gradient(grad: Any) -> Tensor:
+    """A gradient of the judge as PyTorch has it, a sparse one in coordinate form."""
     if isinstance(grad, SparseGradient):
         indices, values = torch.from_numpy(grad.indices), to_torch(grad.values)
-        tensor.grad = torch.sparse_coo_tensor(
-            indices[None], values, grad.shape, check_invariants=True
-        )
-        return
-    value = to_torch(grad)
+        return torch.sparse_coo_tensor(indices[None], values, grad.shape, check_invariants=True)
+    return to_torch(grad)
+
+
+def _set_grad(tensor: Tensor, grad: Tensor) -> None:
     # PyTorch refuses a gradient of another dtype unless it is told to expect one, and then the own.
-    if value.dtype != tensor.grad_dtype and value.is_floating_point():
-        tensor.grad_dtype = value.dtype
-    tensor.grad = value
+    if grad.dtype != tensor.grad_dtype and grad.is_floating_point():
+        tensor.grad_dtype = grad.dtype
+    tensor.grad = grad
 
 
 def _moments(state: Training, tensor: Tensor) -> Moments:
