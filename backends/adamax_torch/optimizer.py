@@ -14,6 +14,7 @@ It differs from torch.optim.Adamax (2.13) in this:
 7. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, overload
 
@@ -188,9 +189,10 @@ class Adamax(Optimizer):
                 where = f"group {index}, parameter {position}"
                 if group["differentiable"]:
                     require_no_leaf(param, where)
-                if param.grad is not None:
+                grad = _gradient(param)
+                if grad is not None:
                     require_steppable(where, param)
-                    require_fit(param, param.grad, where)
+                    require_fit(param, grad, where)
         for group in self.param_groups:
             with torch.set_grad_enabled(bool(group["differentiable"])):
                 self._step_group(group)
@@ -245,7 +247,8 @@ class Adamax(Optimizer):
     ) -> None:
         """Fill the lists with what takes part in this step; torch.compile knows this name."""
         for param in group["params"]:
-            if param.grad is None:
+            grad = _gradient(param)
+            if grad is None:
                 continue
             slot: dict[str, Any] = self.state[param]
             if not slot:
@@ -258,7 +261,7 @@ class Adamax(Optimizer):
                         memory_format=torch.preserve_format,
                     )
             params.append(param)
-            grads.append(param.grad)
+            grads.append(grad)
             exp_avgs.append(slot["exp_avg"])
             exp_infs.append(slot["exp_inf"])
             steps.append(slot["step"])
@@ -314,6 +317,15 @@ def _step_many(
                     # Where nothing had to be widened, the result is in place already.
                     if old.dtype != compute_dtype(*each):
                         old.copy_(narrowed(new, old))
+
+
+def _gradient(param: Tensor) -> Tensor | None:
+    """The gradient; a differentiable optimizer's parameter has one though it is no leaf."""
+    if param.is_leaf:
+        return param.grad
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        return param.grad
 
 
 def _scalar(value: Scalar) -> Scalar:
