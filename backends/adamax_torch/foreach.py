@@ -4,12 +4,49 @@ The same operations in the same order, so that both give the same bits. Beyond i
 holds one copy of the tensors at a time (two with decoupled decay), as torch.optim.Adamax does.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from adamax_torch.precision import SMALL, Piece, compute_dtype, narrowed, pieces, widened
 from adamax_torch.rule import Hyper, Scalar, bias_correction
+
+
+def step_many(
+    tensors: Iterable[tuple[Tensor, ...]], counts: Iterable[float | Tensor], hyper: Hyper
+) -> None:
+    """One step in place for tensors of any devices and dtypes, as many at once as go together.
+
+    Args:
+        tensors: for each parameter itself, its gradient, first moment and infinity norm.
+        counts: for each parameter, which step this is.
+        hyper: the hyperparameters of all of them.
+
+    >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
+    >>> wide, half = (tuple(torch.ones(4, 1, dtype=d)) for d in (torch.float64, torch.float16))
+    >>> step_many([wide, half], [1, 2], hyper)
+    >>> wide[0], half[0]
+    (tensor([0.5000], dtype=torch.float64), tensor([0.7144], dtype=torch.float16))
+    """
+    buckets: dict[tuple[Any, ...], list[Piece]] = {}
+    for each, count in zip(tensors, counts, strict=True):
+        dtype = compute_dtype(*each)
+        in_place = all(tensor.dtype == dtype for tensor in each)
+        key = (type(each[0].data), each[0].device, dtype, in_place)
+        buckets.setdefault(key, []).append((each, count))
+    for (*_, in_place), bucket in buckets.items():
+        total = sum(each[0].numel() for each, _ in bucket)
+        # Five copies of a tenth in float32 are as much as one of all in half precision.
+        for batch in pieces(bucket, total if in_place else max(SMALL, total // 10)):
+            stored = [each for each, _ in batch]
+            p, g, m, u = map(list, zip(*(widened(*each) for each in stored), strict=True))
+            adamax_(p, g, m, u, [count for _, count in batch], hyper)
+            if not in_place:
+                for index, wide in ((0, p), (2, m), (3, u)):
+                    old = [each[index] for each in stored]
+                    torch._foreach_copy_(old, list(map(narrowed, wide, old)))
 
 
 def adamax_(

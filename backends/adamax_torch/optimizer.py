@@ -15,25 +15,16 @@ It differs from torch.optim.Adamax (2.13) in this:
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
 
-from adamax_torch.foreach import adamax_
+from adamax_torch.foreach import step_many
 from adamax_torch.loading import MOMENTS, checked, wider_moments
-from adamax_torch.precision import (
-    SMALL,
-    STEP_DTYPE,
-    Piece,
-    compute_dtype,
-    moment_dtype,
-    narrowed,
-    pieces,
-    widened,
-)
+from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
 from adamax_torch.rule import Hyper, Scalar, adamax
 from adamax_torch.validation import (
     require_fit,
@@ -228,7 +219,7 @@ class Adamax(Optimizer):
             )
         tensors = list(zip(params, grads, exp_avgs, exp_infs, strict=True))
         if foreach:
-            _step_many(tensors, counts, hyper)
+            step_many(tensors, counts, hyper)
         elif group["differentiable"]:
             for each, count in zip(tensors, counts, strict=True):
                 self._step_through(*each, count, hyper)
@@ -292,31 +283,8 @@ def _step_one(
 ) -> None:
     p, g, m, u = widened(param, grad, exp_avg, exp_inf)
     update, m, u = adamax(p, g, m, u, step, hyper)
-    for old, new in ((param, p + update), (exp_avg, m), (exp_inf, u)):
-        old.copy_(narrowed(new, old))
-
-
-def _step_many(
-    tensors: Iterable[tuple[Tensor, ...]], counts: Iterable[float | Tensor], hyper: Hyper
-) -> None:
-    buckets: dict[tuple[Any, ...], list[Piece]] = {}
-    for each, count in zip(tensors, counts, strict=True):
-        dtype = compute_dtype(*each)
-        in_place = all(tensor.dtype == dtype for tensor in each)
-        key = (type(each[0].data), each[0].device, dtype, in_place)
-        buckets.setdefault(key, []).append((each, count))
-    for (*_, in_place), bucket in buckets.items():
-        total = sum(each[0].numel() for each, _ in bucket)
-        # Five copies of a tenth in float32 are as much as one of all in half precision.
-        for batch in pieces(bucket, total if in_place else max(SMALL, total // 10)):
-            wide = [widened(*each) for each, _ in batch]
-            p, g, m, u = (list(column) for column in zip(*wide, strict=True))
-            adamax_(p, g, m, u, [count for _, count in batch], hyper)
-            for (each, _), row in zip(batch, wide, strict=True):
-                for old, new in zip((each[0], *each[2:]), (row[0], *row[2:]), strict=True):
-                    # Where nothing had to be widened, the result is in place already.
-                    if old.dtype != compute_dtype(*each):
-                        old.copy_(narrowed(new, old))
+    old = [param, exp_avg, exp_inf]
+    torch._foreach_copy_(old, list(map(narrowed, (p + update, m, u), old)))
 
 
 def _gradient(param: Tensor) -> Tensor | None:
