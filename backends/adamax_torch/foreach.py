@@ -32,21 +32,28 @@ def step_many(
     """
     buckets: dict[tuple[Any, ...], list[Piece]] = {}
     for each, count in zip(tensors, counts, strict=True):
-        dtype = compute_dtype(*each)
-        in_place = all(tensor.dtype == dtype for tensor in each)
-        key = (type(each[0].data), each[0].device, dtype, in_place)
+        # Tensors that are spread over processes go with their like.
+        key = (type(each[0].data), each[0].device, *(tensor.dtype for tensor in each))
         buckets.setdefault(key, []).append((each, count))
-    for (*_, in_place), bucket in buckets.items():
+    for (_, _, *dtypes), bucket in buckets.items():
         total = sum(each[0].numel() for each, _ in bucket)
+        in_place = set(dtypes) == {compute_dtype(*dtypes)}
         # Five copies of a tenth in float32 are as much as one of all in half precision.
         for batch in pieces(bucket, total if in_place else max(SMALL, total // 10)):
-            stored = [each for each, _ in batch]
-            p, g, m, u = map(list, zip(*(widened(*each) for each in stored), strict=True))
-            adamax_(p, g, m, u, [count for _, count in batch], hyper)
-            if not in_place:
-                for index, wide in ((0, p), (2, m), (3, u)):
-                    old = [each[index] for each in stored]
-                    torch._foreach_copy_(old, list(map(narrowed, wide, old)))
+            _step_batch(batch, dtypes, hyper)
+
+
+def _step_batch(batch: Sequence[Piece], dtypes: Sequence[torch.dtype], hyper: Hyper) -> None:
+    """By itself, so that its wide copies are gone before those of the next are made."""
+    stored = [each for each, _ in batch]
+    p, g, m, u = map(list, zip(*(widened(*each) for each in stored), strict=True))
+    adamax_(p, g, m, u, [count for _, count in batch], hyper)
+    for index, wide in ((0, p), (2, m), (3, u)):
+        # What had not to be widened is in place already.
+        if dtypes[index] != compute_dtype(*dtypes):
+            for each, new in zip(stored, wide, strict=True):
+                # Not _foreach_copy_, which TorchInductor 2.13 moves before what reads the old.
+                each[index].copy_(narrowed(new, each[index]))
 
 
 def adamax_(

@@ -283,8 +283,8 @@ def _step_one(
 ) -> None:
     p, g, m, u = widened(param, grad, exp_avg, exp_inf)
     update, m, u = adamax(p, g, m, u, step, hyper)
-    old = [param, exp_avg, exp_inf]
-    torch._foreach_copy_(old, list(map(narrowed, (p + update, m, u), old)))
+    for old, new in ((param, p + update), (exp_avg, m), (exp_inf, u)):
+        old.copy_(narrowed(new, old))
 
 
 def _gradient(param: Tensor) -> Tensor | None:

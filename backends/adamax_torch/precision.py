@@ -26,13 +26,13 @@ def moment_dtype(param: Tensor, state_dtype: torch.dtype | None) -> torch.dtype:
     return dtype.to_complex() if param.is_complex() else dtype
 
 
-def compute_dtype(*tensors: Tensor) -> torch.dtype:
+def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
     """The widest of the dtypes, at least float32.
 
-    >>> compute_dtype(torch.zeros(1, dtype=torch.bfloat16), torch.zeros(1, dtype=torch.float16))
-    torch.float32
+    >>> compute_dtype(torch.bfloat16, torch.float16), compute_dtype(torch.float64, torch.complex64)
+    (torch.float32, torch.complex128)
     """
-    return functools.reduce(torch.promote_types, (t.dtype for t in tensors), torch.float32)
+    return functools.reduce(torch.promote_types, dtypes, torch.float32)
 
 
 def widened(*tensors: Tensor) -> list[Tensor]:
@@ -41,7 +41,7 @@ def widened(*tensors: Tensor) -> list[Tensor]:
     >>> widened(torch.zeros(1, dtype=torch.float16), torch.zeros(1, dtype=torch.complex64))
     [tensor([[0., 0.]]), tensor([[0., 0.]])]
     """
-    dtype = compute_dtype(*tensors)
+    dtype = compute_dtype(*(tensor.dtype for tensor in tensors))
     # A gradient that autograd has conjugated, and not yet computed, cannot be seen as reals.
     wide = (tensor.to(dtype).resolve_conj() for tensor in tensors)
     return [torch.view_as_real(each) if each.is_complex() else each for each in wide]

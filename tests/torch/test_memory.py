@@ -1,0 +1,101 @@
+"""What a step of many tensors needs beyond its arguments: no more than that of torch.optim."""
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from adamax_torch import Adamax
+from adamax_torch.precision import SMALL
+
+
+class Peak(TorchDispatchMode):
+    """The most bytes that are there at once among those allocated inside."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+        self._now: dict[int, int] = {}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        del types
+        result = func(*args, **(kwargs or {}))
+        given = {t.untyped_storage()._cdata for t in tree_iter((args, kwargs)) if _is_tensor(t)}
+        for tensor in filter(_is_tensor, tree_iter(result)):
+            storage = tensor.untyped_storage()
+            # One that is given is nobody's new one, and a view has that of its base.
+            if storage._cdata not in given | self._now.keys():
+                self._now[storage._cdata] = storage.nbytes()
+                weakref.finalize(storage, self._now.pop, storage._cdata)
+        self.bytes = max(self.bytes, sum(self._now.values()))
+        return result
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def parameters(dtype: torch.dtype) -> list[Parameter]:
+    """Large ones, and one that is larger than what may be widened at once."""
+    shapes = [(3 * SMALL,), (5, SMALL), (1, 1, 11 * SMALL), (7,)]
+    params = [Parameter(torch.ones(shape, dtype=dtype)) for shape in shapes]
+    for param in params:
+        param.grad = torch.ones_like(param)
+    return params
+
+
+def peak(cls: Any, dtype: torch.dtype, **options: Any) -> int:
+    params = parameters(dtype)
+    optimizer = cls(params, foreach=True, **options)
+    optimizer.step()
+    beyond = Peak()
+    with beyond:
+        optimizer.step()
+    return beyond.bytes
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"weight_decay": 0.1}, {"maximize": True}, {"weight_decay": 0.1, "maximize": True}],
+    ids=str,
+)
+def test_foreach_needs_no_more_than_stock(dtype: torch.dtype, options: dict[str, Any]) -> None:
+    stock = peak(torch.optim.Adamax, dtype, **options)
+    copy = sum(param.numel() * param.element_size() for param in parameters(dtype))
+    assert stock == copy
+    assert peak(Adamax, dtype, **options) <= stock
+
+
+def test_more_would_be_seen() -> None:
+    """Decoupled decay, which stock does not have, holds two copies."""
+    options = {"weight_decay": 0.1, "decoupled_weight_decay": True}
+    assert peak(Adamax, torch.float32, **options) == 2 * peak(Adamax, torch.float32)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+def test_slices_give_the_bits_of_the_whole(dtype: torch.dtype) -> None:
+    """Half precision is widened a slice at a time, of any layout; each element is as by itself."""
+    generator = torch.Generator().manual_seed(0)
+    whole = torch.randn((3, 2 * SMALL), generator=generator).to(dtype).t()
+    grad = torch.randn((2 * SMALL, 3), generator=generator).to(dtype)
+    params = [Parameter(whole.clone()), Parameter(whole.clone())]
+    for param, foreach in zip(params, (False, True), strict=True):
+        optimizer = Adamax([param], foreach=foreach, weight_decay=0.1)
+        for _ in range(2):
+            param.grad = grad.clone()
+            optimizer.step()
+    assert torch.equal(params[0], params[1])
+    assert not torch.equal(params[0], whole)
