@@ -204,11 +204,11 @@ class Adamax(Optimizer):
         counts: list[float | Tensor] = [step if unread else float(step) for step in steps]
         beta1, beta2 = group["betas"]
         hyper = Hyper(
-            _scalar(group["lr"]),
-            _scalar(beta1),
-            _scalar(beta2),
-            _scalar(group["eps"]),
-            _scalar(group["weight_decay"]),
+            _scalar(group["lr"], unread),
+            _scalar(beta1, unread),
+            _scalar(beta2, unread),
+            _scalar(group["eps"], unread),
+            _scalar(group["weight_decay"], unread),
             group["maximize"],
             group["decoupled_weight_decay"],
         )
@@ -296,10 +296,10 @@ def _gradient(param: Tensor) -> Tensor | None:
         return param.grad
 
 
-def _scalar(value: Scalar) -> Scalar:
+def _scalar(value: Scalar, unread: bool) -> Scalar:
     """A number wherever it may be read; else a tensor of no dimension, which broadcasts to none."""
     if not isinstance(value, Tensor):
         return value
-    if value.requires_grad or value.device.type != "cpu" or torch.compiler.is_compiling():
+    if unread or value.requires_grad or value.device.type != "cpu":
         return value.reshape(())
     return value.item()
