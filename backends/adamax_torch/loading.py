@@ -38,25 +38,25 @@ def checked(state_dict: Mapping[str, Any], param_groups: list[dict[str, Any]]) -
     return {**state_dict, "param_groups": [*groups, *saved[len(groups) :]]}
 
 
-def wider_moments(
+def own_moments(
     state_dict: Mapping[str, Any], param_groups: list[dict[str, Any]]
 ) -> Iterable[tuple[Tensor, str, Tensor]]:
-    """Parameter, name and moment where the group keeps moments in a dtype of their own.
+    """Parameter, name and moment, each a copy in the dtype that its group keeps moments in.
 
-    The base class casts all that it loads to the dtypes of the parameters.
+    The base class casts all to the dtypes of the parameters, and copies what it need not cast as
+    little as the count: the steps of one optimizer would change the state of the other.
     """
     found = _belongs(state_dict["param_groups"], param_groups)
-    kept = {
-        id(p): moment_dtype(p, group["state_dtype"])
+    dtypes = {
+        id(param): moment_dtype(param, group["state_dtype"])
         for group in param_groups
-        for p in group["params"]
+        for param in group["params"]
     }
     for index, slot in state_dict["state"].items():
         param = found[index]
-        dtype = kept[id(param)]
-        if dtype != param.dtype:
-            for name in MOMENTS:
-                yield param, name, slot[name].to(device=param.device, dtype=dtype, copy=True)
+        for name in MOMENTS:
+            moment = slot[name].to(device=param.device, dtype=dtypes[id(param)], copy=True)
+            yield param, name, moment
 
 
 def _belongs(saved: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[Any, Tensor]:

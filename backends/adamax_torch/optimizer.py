@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
 
 from adamax_torch.foreach import step_many
-from adamax_torch.loading import MOMENTS, checked, wider_moments
+from adamax_torch.loading import MOMENTS, checked, own_moments
 from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
 from adamax_torch.rule import Hyper, Scalar, adamax
 from adamax_torch.validation import (
@@ -139,15 +139,15 @@ class Adamax(Optimizer):
             loaded.update(checked(given, self.param_groups))
             return loaded
 
-        def keep_dtypes(_: Optimizer) -> None:
-            for param, name, moment in wider_moments(loaded, self.param_groups):
+        def own(_: Optimizer) -> None:
+            for param, name, moment in own_moments(loaded, self.param_groups):
                 self.state[param][name] = moment
 
         # Between the hooks of the user: what is checked is what theirs return, and theirs see the
         # state as it will be.
         handles = (
             self.register_load_state_dict_pre_hook(check),
-            self.register_load_state_dict_post_hook(keep_dtypes, prepend=True),
+            self.register_load_state_dict_post_hook(own, prepend=True),
         )
         try:
             super().load_state_dict(state_dict)

@@ -2,13 +2,17 @@
 
 import copy
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import pytest
 import torch
 from torch.nn import Parameter
 
+from adamax_core import Hyperparameters
 from adamax_torch import Adamax
+
+Snapshot = Callable[..., list[Any]]
 
 
 def two_parameters(dtype: torch.dtype = torch.float32) -> list[Parameter]:
@@ -101,3 +105,84 @@ def test_another_number_of_groups_or_parameters_is_torchs_error() -> None:
         saved = after_a_step(Adamax(params)).state_dict()
         with pytest.raises(ValueError, match="parameter group"):
             ours.load_state_dict(saved)
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("source", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
+@pytest.mark.parametrize("target", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
+def test_training_goes_on_with_the_numbers_of_the_other(
+    source: Any,
+    target: Any,
+    foreach: bool,
+    followed: Callable[..., Any],
+    follow: Callable[..., Any],
+    assert_within: Callable[..., None],
+) -> None:
+    """What was saved is what is loaded; from there both follow the exact trajectory."""
+    options = {"lr": 0.25, "weight_decay": 0.125, "foreach": foreach}
+    first = source(two_parameters(torch.float64), **options)
+    for _ in range(3):
+        after_a_step(first)
+    params = [Parameter(param.detach().clone()) for param in first.param_groups[0]["params"]]
+    second = target(params, lr=1.0)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    at = [
+        followed(Fraction(p), Fraction(m), Fraction(u), int(slot["step"]))
+        for param in params
+        for slot in [second.state[param]]
+        for p, m, u in zip(
+            param.tolist(), slot["exp_avg"].tolist(), slot["exp_inf"].tolist(), strict=True
+        )
+    ]
+    saved = first.state_dict()["state"].values()
+    assert [each.exp_avg for each in at] == [x for slot in saved for x in slot["exp_avg"].tolist()]
+    hp = Hyperparameters(lr=0.25, weight_decay=0.125)
+    at = [follow(each, 1.0, hp, Fraction(1, 2**53)) for each in at]
+    for optimizer in (first, second):
+        after_a_step(optimizer)
+        values = [x for p in optimizer.param_groups[0]["params"] for x in p.tolist()]
+        assert_within(values, [each.param for each in at], [each.d_param for each in at])
+        assert {int(slot["step"]) for slot in optimizer.state.values()} == {4}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_loaded_state_is_a_copy_of_its_own(dtype: torch.dtype, snapshot: Snapshot) -> None:
+    """torch.optim shares count and moments with the optimizer that they were saved from."""
+    source, target = (
+        after_a_step(Adamax(two_parameters(dtype), state_dtype=torch.float32)) for _ in range(2)
+    )
+    target.load_state_dict(source.state_dict())
+    before = snapshot(source)
+    after_a_step(target)
+    assert snapshot(source) == before
+
+
+def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot) -> None:
+    """So a hook can make Adamax's state of another, and none can slip another's in."""
+    adam = after_a_step(torch.optim.Adam(two_parameters()))
+    ours = after_a_step(Adamax(two_parameters()))
+
+    def converts(_: Any, saved: dict[str, Any]) -> dict[str, Any]:
+        saved = copy.deepcopy(saved)
+        for slot in saved["state"].values():
+            slot["exp_inf"] = slot.pop("exp_avg_sq").sqrt()
+        for group in saved["param_groups"]:
+            del group["amsgrad"]
+        return saved
+
+    handle = ours.register_load_state_dict_pre_hook(converts)
+    ours.load_state_dict(adam.state_dict())
+    for slot, given in zip(ours.state.values(), adam.state.values(), strict=True):
+        assert torch.equal(slot["exp_inf"], given["exp_avg_sq"].sqrt())
+    handle.remove()
+    before = snapshot(ours)
+    ours.register_load_state_dict_pre_hook(lambda *_: adam.state_dict())
+    with pytest.raises(ValueError, match="this looks like Adam"):
+        ours.load_state_dict(ours.state_dict())
+    assert snapshot(ours) == before
+
+
+@pytest.mark.parametrize("given", [{}, {"state": {}}, {"model": 1}], ids=str)
+def test_what_is_no_state_dict_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"^this is no optimizer's state_dict: it has no "):
+        Adamax(two_parameters()).load_state_dict(given)

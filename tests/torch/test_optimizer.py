@@ -1,4 +1,4 @@
-"""`Adamax` as a torch optimizer: drop-in, groups, state, saving, autograd, schedulers."""
+"""`Adamax` as a torch optimizer: drop-in, groups, state, saving, autograd."""
 
 import copy
 import pickle
@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import Parameter
-from torch.optim.lr_scheduler import OneCycleLR, StepLR
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
@@ -265,17 +264,6 @@ def test_the_state_dtype_survives_saving(
     assert snapshot(again) == snapshot(optimizer)
 
 
-def test_a_loaded_float32_state_is_a_copy_of_its_own(snapshot: Snapshot) -> None:
-    source, target = (
-        Adamax([parameter(1, dtype=torch.bfloat16)], state_dtype=torch.float32) for _ in range(2)
-    )
-    stepped(source, 1.0)
-    target.load_state_dict(source.state_dict())
-    before = snapshot(source)
-    stepped(target, -3.0)
-    assert snapshot(source) == before
-
-
 def test_a_float32_state_lets_the_norm_of_bfloat16_decay() -> None:
     """After 0.999^256 = 0.774; in bfloat16 0.999 u rounds back to u."""
     norms = {}
@@ -390,17 +378,6 @@ def test_capturable_in_float16_does_not_overflow_on_the_way(foreach: bool) -> No
     assert stepped(optimizer, 1000.0).item() == torch.tensor(-1e-3).half().item()
 
 
-@pytest.mark.parametrize("capturable", [False, True])
-@pytest.mark.parametrize("foreach", [False, True])
-def test_meta_tensors_step(capturable: bool, foreach: bool) -> None:
-    param = Parameter(torch.zeros(2, device="meta"))
-    optimizer = Adamax([param], capturable=capturable, foreach=foreach)
-    param.grad = torch.zeros_like(param)
-    optimizer.step()
-    assert optimizer.state[param]["exp_inf"].device.type == "meta"
-    assert optimizer.state[param]["step"].device.type == ("meta" if capturable else "cpu")
-
-
 def through_three_steps(
     at: dict[str, Tensor], *, decoupled: bool, in_tensors: bool = True
 ) -> Tensor:
@@ -499,40 +476,6 @@ def test_a_differentiable_group_is_enough_for_autograd() -> None:
     stepped(optimizer, 1.0)
     (slope,) = torch.autograd.grad(param.sum(), lr)
     assert slope == -1
-
-
-SCHEDULES: list[tuple[Callable[[Adamax], Any], bool]] = [
-    (lambda optimizer: StepLR(optimizer, step_size=2, gamma=0.5), False),
-    (lambda optimizer: OneCycleLR(optimizer, 0.5, total_steps=8, cycle_momentum=True), True),
-]
-
-
-@pytest.mark.parametrize(("schedule", "cycles"), SCHEDULES, ids=["StepLR", "OneCycleLR"])
-def test_schedulers_set_what_the_next_step_uses(
-    schedule: Callable[[Adamax], Any], cycles: bool, snapshot: Snapshot
-) -> None:
-    scheduled, by_hand = Adamax([parameter(1)]), Adamax([parameter(1)])
-    scheduler = schedule(scheduled)
-    seen = set()
-    for grad in (1.0, -2.0, 0.5, 3.0, 1.0):
-        group = scheduled.param_groups[0]
-        seen.add((group["lr"], tuple(group["betas"])))
-        by_hand.param_groups[0].update(lr=group["lr"], betas=tuple(group["betas"]))
-        stepped(scheduled, grad)
-        stepped(by_hand, grad)
-        scheduler.step()
-    assert snapshot(scheduled) == snapshot(by_hand)
-    assert len({lr for lr, _ in seen}) > 1
-    assert (len({betas for _, betas in seen}) > 1) == cycles
-
-
-def test_hooks_run_around_the_step() -> None:
-    optimizer = Adamax([parameter(1)])
-    calls: list[str] = []
-    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
-    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
-    stepped(optimizer, 1.0)
-    assert calls == ["before", "after"]
 
 
 def test_named_parameters_are_accepted() -> None:
