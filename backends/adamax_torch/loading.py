@@ -27,8 +27,11 @@ def checked(state_dict: Mapping[str, Any], param_groups: list[dict[str, Any]]) -
             f"this is no optimizer's state_dict: it has no {', '.join(sorted(missing))}"
         )
     saved = state_dict["param_groups"]
+    found = _belongs(saved, param_groups)
     for index, slot in state_dict["state"].items():
-        _require_slot(slot, _belongs(saved, param_groups).get(index), f"parameter {index}")
+        # An empty one is that of a parameter that has taken no step, and was asked for its state.
+        if slot:
+            _require_slot(slot, found.get(index), f"parameter {index}")
     for index, group in enumerate(saved):
         _require_group(group, f"group {index}")
     # Where the numbers of groups differ, the base class says so.
@@ -46,17 +49,19 @@ def own_moments(
     The base class casts all to the dtypes of the parameters, and copies what it need not cast as
     little as the count: the steps of one optimizer would change the state of the other.
     """
-    found = _belongs(state_dict["param_groups"], param_groups)
     dtypes = {
         id(param): moment_dtype(param, group["state_dtype"])
         for group in param_groups
         for param in group["params"]
     }
-    for index, slot in state_dict["state"].items():
-        param = found[index]
-        for name in MOMENTS:
-            moment = slot[name].to(device=param.device, dtype=dtypes[id(param)], copy=True)
-            yield param, name, moment
+    for index, param in _belongs(state_dict["param_groups"], param_groups).items():
+        if slot := state_dict["state"].get(index):
+            for name in MOMENTS:
+                yield (
+                    param,
+                    name,
+                    slot[name].to(device=param.device, dtype=dtypes[id(param)], copy=True),
+                )
 
 
 def _belongs(saved: list[dict[str, Any]], groups: list[dict[str, Any]]) -> dict[Any, Tensor]:

@@ -186,3 +186,11 @@ def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot
 def test_what_is_no_state_dict_is_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"^this is no optimizer's state_dict: it has no "):
         Adamax(two_parameters()).load_state_dict(given)
+
+
+def test_a_state_that_was_asked_for_and_is_empty_is_none() -> None:
+    """`optimizer.state` makes an empty one for whoever asks."""
+    source, target = Adamax(two_parameters()), Adamax(two_parameters())
+    assert source.state[source.param_groups[0]["params"][0]] == {}
+    target.load_state_dict(source.state_dict())
+    after_a_step(target)
