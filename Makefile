@@ -2,7 +2,8 @@
 # Needs Python 3.11 or newer and make, nothing else.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' optax \
+SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' 'torch?capturable=true' \
+            torch.functional optax \
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
