@@ -1,8 +1,9 @@
-"""The Adamax specification for PyTorch: a drop-in `Adamax`.
+"""The Adamax specification for PyTorch: `Adamax`, a drop-in, and `functional`, pure functions.
 
 The rule is in `adamax_torch.rule` for one tensor and in `adamax_torch.foreach` for many.
 """
 
+from adamax_torch import functional
 from adamax_torch.optimizer import Adamax
 
-__all__ = ["Adamax"]
+__all__ = ["Adamax", "functional"]

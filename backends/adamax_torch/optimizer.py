@@ -5,13 +5,18 @@ It differs from torch.optim.Adamax (2.13) in this:
 1. The step is counted in float64, so it does not stick at 2^24 (S-7).
 2. The bias correction keeps its digits for every beta1 (N-3).
 3. float16 and bfloat16 are computed in float32 and stored once; a zero first gradient in float16
-   gives no NaN (N-1).
-4. ``differentiable=True`` works through any number of steps (D-1), and lr, betas, eps and weight
-   decay may be tensors that require a gradient (D-3).
-5. An infinite hyperparameter, and NaN in any of them, is a ValueError (H-1 to H-4).
+   gives no NaN (N-1), and ``capturable`` does not overflow on the way (N-8).
+4. ``differentiable=True`` works through any number of steps (D-1); lr, betas, eps and weight decay
+   may be tensors that require a gradient (D-3). On parameters that are leaves, such as those of a
+   module, it is an error that says what to do instead: `adamax_torch.functional`.
+5. An infinite hyperparameter is a ValueError, and one that is set outside its domain later (H-1 to
+   H-4).
 6. State of another optimizer is refused by `load_state_dict` instead of failing at the next step
-   (S-8), a gradient that does not fit before anything is changed (S-10).
-7. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
+   (S-8), a gradient that does not fit before anything is changed (S-10). Gradients of another dtype
+   of the same kind are taken (S-5).
+7. What is loaded is copied: the steps of one optimizer leave the state of another alone (S-4).
+8. ``capturable=True`` works on every device, and `torch.compile` sees one graph in `step`.
+9. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
 import warnings
@@ -48,7 +53,8 @@ class Adamax(Optimizer):
         betas: decay rates of the first moment and the infinity norm, each ``0 <= beta < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
         weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
-        foreach: one call for many tensors; faster where launching is what costs. Default: no.
+        foreach: one call for many tensors; faster where launching is what costs. When None, where
+            torch.optim would: for plain tensors on an accelerator.
         maximize: ascend.
         differentiable: let autograd go through `step`, any number of times; parameters may then be
             no leaves. They still change in place, so a loss whose graph is needed after the step
@@ -170,6 +176,10 @@ class Adamax(Optimizer):
             RuntimeError: a gradient is sparse, or of another shape or dtype kind than its
                 parameter. No parameter and no state has been changed then.
         """
+        # Older versions have none: an error where a step that is not capturable is being captured.
+        check = getattr(self, "_accelerator_graph_capture_health_check", None)
+        if check is not None:
+            check()
         loss = None
         if closure is not None:
             with torch.enable_grad():
