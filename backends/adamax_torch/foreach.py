@@ -10,50 +10,46 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adamax_torch.precision import SMALL, Piece, compute_dtype, narrowed, pieces, widened
+from adamax_torch.precision import compute_dtype, narrowed, widened
 from adamax_torch.rule import Hyper, Scalar, bias_correction
+from adamax_torch.slices import SMALL, Piece, Tensors, at_once, batches
 
 
-def step_many(
-    tensors: Iterable[tuple[Tensor, ...]], counts: Iterable[float | Tensor], hyper: Hyper
-) -> None:
+def step_many(pieces: Iterable[Piece], hyper: Hyper) -> None:
     """One step in place for tensors of any devices and dtypes, as many at once as go together.
 
-    Args:
-        tensors: for each parameter itself, its gradient, first moment and infinity norm.
-        counts: for each parameter, which step this is.
-        hyper: the hyperparameters of all of them.
-
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
-    >>> wide, half = (tuple(torch.ones(4, 1, dtype=d)) for d in (torch.float64, torch.float16))
-    >>> step_many([wide, half], [1, 2], hyper)
-    >>> wide[0], half[0]
+    >>> wide, half = (Tensors(*torch.ones(4, 1, dtype=d)) for d in (torch.float64, torch.float16))
+    >>> step_many([(wide, 1), (half, 2)], hyper)
+    >>> wide.param, half.param
     (tensor([0.5000], dtype=torch.float64), tensor([0.7144], dtype=torch.float16))
     """
     buckets: dict[tuple[Any, ...], list[Piece]] = {}
-    for each, count in zip(tensors, counts, strict=True):
+    for tensors, step in pieces:
         # Tensors that are spread over processes go with their like.
-        key = (type(each[0].data), each[0].device, *(tensor.dtype for tensor in each))
-        buckets.setdefault(key, []).append((each, count))
-    for (_, _, *dtypes), bucket in buckets.items():
-        total = sum(each[0].numel() for each, _ in bucket)
-        in_place = set(dtypes) == {compute_dtype(*dtypes)}
-        # Five copies of a tenth in float32 are as much as one of all in half precision.
-        for batch in pieces(bucket, total if in_place else max(SMALL, total // 10)):
+        param = tensors.param
+        key = (type(param.data), param.device, *(tensor.dtype for tensor in tensors))
+        buckets.setdefault(key, []).append((tensors, step))
+    for (_, device, *dtypes), bucket in buckets.items():
+        limit = sum(tensors.param.numel() for tensors, _ in bucket)
+        if set(dtypes) != {compute_dtype(*dtypes)}:
+            # Five copies of a tenth in float32 are as much as one of all in half precision.
+            limit = max(SMALL, limit // 10)
+        for batch in batches(bucket, min(limit, at_once(device))):
             _step_batch(batch, dtypes, hyper)
 
 
 def _step_batch(batch: Sequence[Piece], dtypes: Sequence[torch.dtype], hyper: Hyper) -> None:
     """By itself, so that its wide copies are gone before those of the next are made."""
-    stored = [each for each, _ in batch]
-    p, g, m, u = map(list, zip(*(widened(*each) for each in stored), strict=True))
-    adamax_(p, g, m, u, [count for _, count in batch], hyper)
-    for index, wide in ((0, p), (2, m), (3, u)):
+    p, g, m, u = map(list, zip(*(widened(*tensors) for tensors, _ in batch), strict=True))
+    adamax_(p, g, m, u, [step for _, step in batch], hyper)
+    for name, wide in (("param", p), ("exp_avg", m), ("exp_inf", u)):
         # What had not to be widened is in place already.
-        if dtypes[index] != compute_dtype(*dtypes):
-            for each, new in zip(stored, wide, strict=True):
+        if dtypes[Tensors._fields.index(name)] != compute_dtype(*dtypes):
+            for (tensors, _), new in zip(batch, wide, strict=True):
                 # Not _foreach_copy_, which TorchInductor 2.13 moves before what reads the old.
-                each[index].copy_(narrowed(new, each[index]))
+                old = getattr(tensors, name)
+                old.copy_(narrowed(new, old))
 
 
 def adamax_(

@@ -31,6 +31,7 @@ from adamax_torch.foreach import step_many
 from adamax_torch.loading import MOMENTS, checked, own_moments
 from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
 from adamax_torch.rule import Hyper, Scalar, adamax
+from adamax_torch.slices import Tensors, at_once, slices
 from adamax_torch.validation import (
     require_fit,
     require_hyperparameters,
@@ -227,15 +228,16 @@ class Adamax(Optimizer):
             _, foreach = _default_to_fused_or_foreach(
                 params, group["differentiable"], use_fused=False
             )
-        tensors = list(zip(params, grads, exp_avgs, exp_infs, strict=True))
+        pieces = list(zip(map(Tensors, params, grads, exp_avgs, exp_infs), counts, strict=True))
         if foreach:
-            step_many(tensors, counts, hyper)
-        elif group["differentiable"]:
-            for each, count in zip(tensors, counts, strict=True):
-                self._step_through(*each, count, hyper)
-        else:
-            for each, count in zip(tensors, counts, strict=True):
-                _step_one(*each, count, hyper)
+            step_many(pieces, hyper)
+            return
+        for tensors, count in pieces:
+            if group["differentiable"]:
+                self._step_through(tensors, count, hyper)
+            else:
+                for part in slices(tensors, at_once(tensors.param.device)):
+                    _step_one(part, count, hyper)
 
     def _init_group(
         self,
@@ -267,32 +269,19 @@ class Adamax(Optimizer):
             exp_infs.append(slot["exp_inf"])
             steps.append(slot["step"])
 
-    def _step_through(
-        self,
-        param: Tensor,
-        grad: Tensor,
-        exp_avg: Tensor,
-        exp_inf: Tensor,
-        step: float | Tensor,
-        hyper: Hyper,
-    ) -> None:
+    def _step_through(self, tensors: Tensors, step: float | Tensor, hyper: Hyper) -> None:
         """A step that autograd goes through: it may save what would change in place."""
+        param, grad, exp_avg, exp_inf = tensors
         p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
         update, m, u = adamax(p, g, m, u, step, hyper)
         param.copy_(narrowed(p + update, param))
         self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
 
 
-def _step_one(
-    param: Tensor,
-    grad: Tensor,
-    exp_avg: Tensor,
-    exp_inf: Tensor,
-    step: float | Tensor,
-    hyper: Hyper,
-) -> None:
-    p, g, m, u = widened(param, grad, exp_avg, exp_inf)
+def _step_one(tensors: Tensors, step: float | Tensor, hyper: Hyper) -> None:
+    p, g, m, u = widened(*tensors)
     update, m, u = adamax(p, g, m, u, step, hyper)
+    param, _, exp_avg, exp_inf = tensors
     for old, new in ((param, p + update), (exp_avg, m), (exp_inf, u)):
         old.copy_(narrowed(new, old))
 

@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
 from adamax_torch import Adamax
-from adamax_torch.precision import SMALL
+from adamax_torch.slices import SMALL
 
 
 class Peak(TorchDispatchMode):
