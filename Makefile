@@ -7,7 +7,7 @@ SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' 'to
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance test coverage lint format docs clean
+.PHONY: help conformance test slow coverage lint format docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -21,8 +21,11 @@ help:  ## what there is
 conformance: .venv/installed  ## judge the reference, both adapters, torch.optim and optax
 	$(BIN)/adamax-conformance check $(SUBJECTS)
 
-test: lint  ## lint, type-check, run every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal --doctest-modules
+test: lint  ## lint, type-check, run the tests that are not slow
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules
+
+slow: .venv/installed  ## run the slow tests: every variant, every subject, processes, compilers
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
 
 coverage: .venv/installed  ## run the tests that are not slow again, and count the lines they reach
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules --cov --cov-report=term
