@@ -8,7 +8,7 @@ import numpy as np
 from adamax_conformance.backend import Arrays, LostError, Moments
 from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.formats import WITH_COMPLEX, dtype_of
+from adamax_conformance.formats import DTYPES, FLOATS, WITH_COMPLEX, dtype_of
 from adamax_conformance.judge import Run, Trial, follow, judge
 from adamax_conformance.memory import copies
 from adamax_conformance.watched import BackendError, Watched
@@ -18,15 +18,19 @@ CASES = Cases()
 HALF = ("float16", "bfloat16")
 
 
-@CASES.case("S-1/zero")
+@CASES.case("S-1/zero", dtypes=DTYPES)
 def _(backend: Watched, data: Data) -> Finding:
     """A state that starts anywhere else is another optimizer for thousands of steps."""
     run = data.run(EXTREME, steps=1)
-    now = backend.moments(run.params, backend.init(run.params, run.at(0)))
-    if now is None:
+    if backend.moments(run.params, backend.init(run.params, run.at(0))) is None:
         return judge(backend, Trial(run))
+    single = Run(data.params({"s": (), "e": (0,), "o": (1, 1)}), [], PLAIN)
+    return _begins_at_zero(backend, run) + _begins_at_zero(backend, single)
+
+
+def _begins_at_zero(backend: Watched, run: Run) -> Finding:
     elements = 0
-    for name, slot in now.items():
+    for name, slot in (backend.moments(run.params, run.start(backend)) or {}).items():
         if slot.step != 0:
             raise Violation(f"before step 1, {name}, step: got {slot.step}, must be 0")
         for what in ("exp_avg", "exp_inf"):
@@ -238,10 +242,15 @@ def _(data: Data) -> Run:
 
 @CASES.case("S-6/dtype", features=["state_dtype"])
 def _(backend: Watched, data: Data) -> Finding:
-    """The state has the dtype asked for from the start and keeps it, narrower ones too."""
-    asked = "bfloat16" if data.dtype == "float32" else "float32"
-    run = data.run(PLAIN, steps=2, state_dtype=asked)
-    return _same_dtypes(backend, run, dtype_of(asked))
+    """The state begins at zero in the dtype asked for and keeps it, narrower ones too."""
+    # Where parameters are exempt from decay, they may be a group of their own.
+    exempt = ("b",) if "undecayed" in backend.features else ()
+    finding = Finding()
+    # Not all have 64 bits where the parameter does not.
+    for asked in (dtype for dtype in FLOATS[:-1] if dtype != data.dtype):
+        run = data.run(PLAIN, steps=2, state_dtype=asked, undecayed=exempt)
+        finding += _begins_at_zero(backend, run) + _same_dtypes(backend, run, dtype_of(asked))
+    return finding
 
 
 def _long_run(data: Data, step: int) -> Run:

@@ -27,6 +27,14 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return BASE.step(p, sizes, s, hp)
 
 
+@FAMILY.wrong_one("complex-norm-starts-at-one", "S-1", "init")
+def _(p: Any, hp: Any, **more: Any) -> Any:
+    """The norm of a complex parameter begins at one."""
+    state = BASE.init(p, hp, **more)
+    norms = {k: u + 1 if u.dtype.kind == "c" else u for k, u in state.exp_inf.items()}
+    return state._replace(exp_inf=norms)
+
+
 @FAMILY.wrong_one("conjugate", "A-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Steps along the conjugate of the gradient."""

@@ -21,6 +21,14 @@ def _(p: Any, hp: Any, **more: Any) -> Any:
     return state._replace(exp_inf=ones)
 
 
+@FAMILY.wrong_one("norm-of-a-scalar-starts-at-one", "S-1", "init")
+def _(p: Any, hp: Any, **more: Any) -> Any:
+    """The norm begins at one where the parameter has no dimension."""
+    state = BASE.init(p, hp, **more)
+    norms = {k: u if u.ndim else u + u.dtype.type(1) for k, u in state.exp_inf.items()}
+    return state._replace(exp_inf=norms)
+
+
 @FAMILY.wrong_one("moment-starts-at-the-parameter", "S-1", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
     """The first moment begins as a copy of the parameter, not as zeros of its shape."""
@@ -233,6 +241,22 @@ def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
     """Takes a dtype for the state and does nothing with it."""
     del state_dtype
     return BASE.init(p, hp)
+
+
+@FAMILY.wrong_one("state-dtype-is-float32", "S-6", "init")
+def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
+    """Takes every dtype that is asked for as float32."""
+    return BASE.init(p, hp, state_dtype=state_dtype and "float32")
+
+
+@FAMILY.wrong_one("norm-in-a-dtype-of-its-own-starts-at-one", "S-6", "init")
+def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
+    """The norm begins at one where the state has another dtype than the parameter."""
+    state = BASE.init(p, hp, state_dtype=state_dtype)
+    norms = {
+        k: u if u.dtype == p[k].dtype else u + u.dtype.type(1) for k, u in state.exp_inf.items()
+    }
+    return state._replace(exp_inf=norms)
 
 
 @FAMILY.wrong_one("state-dtype-of-one-moment", "S-6", "init")
