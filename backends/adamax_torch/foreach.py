@@ -10,14 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adamax_torch.precision import compute_dtype, narrowed, widened
+from adamax_torch.precision import compute_dtype, store, widened
 from adamax_torch.rule import Hyper, Scalar, bias_correction
-from adamax_torch.slices import SMALL, Piece, Tensors, at_once, batches
+from adamax_torch.slices import Piece, at_once, batches
 
 
 def step_many(pieces: Iterable[Piece], hyper: Hyper) -> None:
     """One step in place for tensors of any devices and dtypes, as many at once as go together.
 
+    >>> from adamax_torch.slices import Tensors
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
     >>> wide, half = (Tensors(*torch.ones(4, 1, dtype=d)) for d in (torch.float64, torch.float16))
     >>> step_many([(wide, 1), (half, 2)], hyper)
@@ -31,25 +32,21 @@ def step_many(pieces: Iterable[Piece], hyper: Hyper) -> None:
         key = (type(param.data), param.device, *(tensor.dtype for tensor in tensors))
         buckets.setdefault(key, []).append((tensors, step))
     for (_, device, *dtypes), bucket in buckets.items():
-        limit = sum(tensors.param.numel() for tensors, _ in bucket)
-        if set(dtypes) != {compute_dtype(*dtypes)}:
-            # Five copies of a tenth in float32 are as much as one of all in half precision.
-            limit = max(SMALL, limit // 10)
-        for batch in batches(bucket, min(limit, at_once(device))):
-            _step_batch(batch, dtypes, hyper)
+        elements = sum(tensors.param.numel() for tensors, _ in bucket)
+        dtype = compute_dtype(*dtypes)
+        for batch in batches(bucket, at_once(device, elements, wide=set(dtypes) == {dtype})):
+            _step_batch(batch, dtype, hyper)
 
 
-def _step_batch(batch: Sequence[Piece], dtypes: Sequence[torch.dtype], hyper: Hyper) -> None:
+def _step_batch(batch: Sequence[Piece], dtype: torch.dtype, hyper: Hyper) -> None:
     """By itself, so that its wide copies are gone before those of the next are made."""
     p, g, m, u = map(list, zip(*(widened(*tensors) for tensors, _ in batch), strict=True))
     adamax_(p, g, m, u, [step for _, step in batch], hyper)
-    for name, wide in (("param", p), ("exp_avg", m), ("exp_inf", u)):
-        # What had not to be widened is in place already.
-        if dtypes[Tensors._fields.index(name)] != compute_dtype(*dtypes):
-            for (tensors, _), new in zip(batch, wide, strict=True):
-                # Not _foreach_copy_, which TorchInductor 2.13 moves before what reads the old.
-                old = getattr(tensors, name)
-                old.copy_(narrowed(new, old))
+    for (tensors, _), *new in zip(batch, p, m, u, strict=True):
+        for old, wide in zip((tensors.param, tensors.exp_avg, tensors.exp_inf), new, strict=True):
+            # What had not to be widened is in place already.
+            if old.dtype != dtype:
+                store(wide, old)
 
 
 def adamax_(

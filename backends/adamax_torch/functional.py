@@ -20,8 +20,9 @@ from torch import Tensor
 
 import adamax_core
 from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
-from adamax_torch.rule import Hyper, Scalar, adamax
+from adamax_torch.rule import Hyper, adamax, scalar
 from adamax_torch.validation import (
+    require_count,
     require_fit,
     require_moment,
     require_scalars,
@@ -169,6 +170,7 @@ def _transform(
         exp_inf: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         require_steppable(name, param)
+        require_count(step, name)
         require_moment("exp_avg", exp_avg, param, name)
         require_moment("exp_inf", exp_inf, param, name)
         if grad is None:
@@ -191,15 +193,12 @@ def _hyper(hyperparameters: adamax_core.Hyperparameters) -> Hyper:
         raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
     lr, betas, eps = hyperparameters.lr, hyperparameters.betas, hyperparameters.eps
     require_scalars(lr, betas, eps, hyperparameters.weight_decay)
-
-    def scalar(value: Scalar) -> Scalar:
-        # One element of any shape; of no dimension it broadcasts to no other.
-        return value.reshape(()) if isinstance(value, Tensor) else value
+    beta1, beta2 = betas
 
     return Hyper(
         scalar(lr),
-        scalar(betas[0]),
-        scalar(betas[1]),
+        scalar(beta1),
+        scalar(beta2),
         scalar(eps),
         scalar(hyperparameters.weight_decay),
         hyperparameters.maximize,

@@ -28,15 +28,23 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
 
 from adamax_torch.foreach import step_many
-from adamax_torch.loading import MOMENTS, checked, own_moments
-from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
-from adamax_torch.rule import Hyper, Scalar, adamax
+from adamax_torch.loading import checked, own_moments, require_dict
+from adamax_torch.precision import (
+    STEP_DTYPE,
+    compute_dtype,
+    moment_dtype,
+    narrowed,
+    store,
+    widened,
+)
+from adamax_torch.rule import Hyper, Scalar, adamax, scalar
 from adamax_torch.slices import Tensors, at_once, slices
 from adamax_torch.validation import (
-    require_fit,
+    MOMENTS,
     require_hyperparameters,
+    require_near,
     require_no_leaf,
-    require_steppable,
+    require_step,
 )
 
 
@@ -94,22 +102,21 @@ class Adamax(Optimizer):
         decoupled_weight_decay: bool = False,
         state_dtype: torch.dtype | None = None,
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "foreach": foreach,
-                "maximize": maximize,
-                "differentiable": differentiable,
-                "capturable": capturable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "state_dtype": state_dtype,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "foreach": foreach,
+            "maximize": maximize,
+            "differentiable": differentiable,
+            "capturable": capturable,
+            "fused": fused,
+            "decoupled_weight_decay": decoupled_weight_decay,
+            "state_dtype": state_dtype,
+        }
+        require_hyperparameters(defaults)
+        super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, its hyperparameters checked as the constructor's are."""
@@ -140,6 +147,7 @@ class Adamax(Optimizer):
             ValueError: the state is another optimizer's, or of another shape; names the parameter
                 and what it holds. Nothing is changed then.
         """
+        require_dict(state_dict)
         loaded: dict[str, Any] = {}
 
         def check(_: Optimizer, given: dict[str, Any]) -> dict[str, Any]:
@@ -187,14 +195,20 @@ class Adamax(Optimizer):
                 loss = closure()
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
+            beta1, beta2 = group["betas"]
+            named = {**group, "beta1": beta1, "beta2": beta2}
+            tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
             for position, param in enumerate(group["params"]):
+                grad = _gradient(param)
+                if grad is None:
+                    continue
                 where = f"group {index}, parameter {position}"
                 if group["differentiable"]:
                     require_no_leaf(param, where)
-                grad = _gradient(param)
-                if grad is not None:
-                    require_steppable(where, param)
-                    require_fit(param, grad, where)
+                # A graph is captured of a state that it guards itself.
+                slot = None if torch.compiler.is_compiling() else self.state.get(param)
+                require_step(param, grad, slot, where)
+                require_near(param, tensors, where)
         for group in self.param_groups:
             with torch.set_grad_enabled(bool(group["differentiable"])):
                 self._step_group(group)
@@ -209,17 +223,16 @@ class Adamax(Optimizer):
         self._init_group(group, params, grads, exp_avgs, exp_infs, steps)
         if not params:
             return
-        torch._foreach_add_(steps, 1)
-        # Where reading the step would wait for the device, or end a graph, it stays a tensor.
+        # Where reading a tensor would wait for the device, or end a graph, it stays a tensor.
         unread = group["capturable"] or torch.compiler.is_compiling()
-        counts: list[float | Tensor] = [step if unread else float(step) for step in steps]
+        keep = unread or group["differentiable"]
         beta1, beta2 = group["betas"]
         hyper = Hyper(
-            _scalar(group["lr"], unread),
-            _scalar(beta1, unread),
-            _scalar(beta2, unread),
-            _scalar(group["eps"], unread),
-            _scalar(group["weight_decay"], unread),
+            _scalar(group["lr"], keep),
+            _scalar(beta1, keep),
+            _scalar(beta2, keep),
+            _scalar(group["eps"], keep),
+            _scalar(group["weight_decay"], keep),
             group["maximize"],
             group["decoupled_weight_decay"],
         )
@@ -228,16 +241,20 @@ class Adamax(Optimizer):
             _, foreach = _default_to_fused_or_foreach(
                 params, group["differentiable"], use_fused=False
             )
-        pieces = list(zip(map(Tensors, params, grads, exp_avgs, exp_infs), counts, strict=True))
+        together = list(map(Tensors, params, grads, exp_avgs, exp_infs))
         if foreach:
-            step_many(pieces, hyper)
+            torch._foreach_add_(steps, 1)
+            counts = [step if unread else float(step) for step in steps]
+            step_many(zip(together, counts, strict=True), hyper)
             return
-        for tensors, count in pieces:
+        for tensors, step in zip(together, steps, strict=True):
+            # Not step.add_(1): TorchDynamo takes a float64 of no dimension for a constant.
+            torch._foreach_add_([step], 1)
             if group["differentiable"]:
-                self._step_through(tensors, count, hyper)
+                # A copy, since autograd may save it, and the next step changes it.
+                self._step_through(tensors, step.clone() if unread else float(step), hyper)
             else:
-                for part in slices(tensors, at_once(tensors.param.device)):
-                    _step_one(part, count, hyper)
+                _step_one(tensors, step if unread else float(step), hyper)
 
     def _init_group(
         self,
@@ -256,7 +273,8 @@ class Adamax(Optimizer):
             slot: dict[str, Any] = self.state[param]
             if not slot:
                 device = param.device if group["capturable"] else "cpu"
-                slot["step"] = torch.zeros((), dtype=STEP_DTYPE, device=device)
+                # Not zeros, of which a fake tensor would not know the value.
+                slot["step"] = torch.tensor(0.0, dtype=STEP_DTYPE, device=device)
                 for name in MOMENTS:
                     slot[name] = torch.zeros_like(
                         param,
@@ -274,16 +292,18 @@ class Adamax(Optimizer):
         param, grad, exp_avg, exp_inf = tensors
         p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
         update, m, u = adamax(p, g, m, u, step, hyper)
-        param.copy_(narrowed(p + update, param))
+        store(p + update, param)
         self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
 
 
 def _step_one(tensors: Tensors, step: float | Tensor, hyper: Hyper) -> None:
-    p, g, m, u = widened(*tensors)
-    update, m, u = adamax(p, g, m, u, step, hyper)
-    param, _, exp_avg, exp_inf = tensors
-    for old, new in ((param, p + update), (exp_avg, m), (exp_inf, u)):
-        old.copy_(narrowed(new, old))
+    elements = tensors.param.numel()
+    wide = {tensor.dtype for tensor in tensors} == {compute_dtype(*(t.dtype for t in tensors))}
+    for part in slices(tensors, at_once(tensors.param.device, elements, wide=wide)):
+        p, g, m, u = widened(*part)
+        update, m, u = adamax(p, g, m, u, step, hyper)
+        for old, new in ((part.param, p + update), (part.exp_avg, m), (part.exp_inf, u)):
+            store(new, old)
 
 
 def _gradient(param: Tensor) -> Tensor | None:
@@ -295,10 +315,8 @@ def _gradient(param: Tensor) -> Tensor | None:
         return param.grad
 
 
-def _scalar(value: Scalar, unread: bool) -> Scalar:
-    """A number wherever it may be read; else a tensor of no dimension, which broadcasts to none."""
-    if not isinstance(value, Tensor):
-        return value
-    if unread or value.requires_grad or value.device.type != "cpu":
-        return value.reshape(())
+def _scalar(value: Scalar, keep: bool) -> Scalar:
+    """A number wherever it may be read, else what `scalar` makes of a tensor."""
+    if not isinstance(value, Tensor) or keep or value.requires_grad or value.device.type != "cpu":
+        return scalar(value)
     return value.item()

@@ -29,21 +29,36 @@ def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
 
 
 def widened(*tensors: Tensor) -> list[Tensor]:
-    """All in their `compute_dtype`, complex ones as pairs of reals; copies only where it differs.
+    """All in their `compute_dtype`, complex ones as pairs of reals, those of no dimension with one.
 
-    >>> widened(torch.zeros(1, dtype=torch.float16), torch.zeros(1, dtype=torch.complex64))
-    [tensor([[0., 0.]]), tensor([[0., 0.]])]
+    Those of another dtype are copies, and so are lazily conjugated ones; the others are views.
+
+    >>> widened(torch.zeros((), dtype=torch.float16), torch.zeros(1, dtype=torch.complex64))
+    [tensor([0., 0.]), tensor([[0., 0.]])]
     """
     dtype = compute_dtype(*{tensor.dtype for tensor in tensors})
     return [_as_reals(each if each.dtype == dtype else each.to(dtype)) for each in tensors]
 
 
 def _as_reals(tensor: Tensor) -> Tensor:
-    # A gradient that autograd has conjugated, and not yet computed, cannot be seen as reals.
-    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+    if tensor.is_complex():
+        # One that autograd has conjugated, and not yet computed, cannot be seen as reals.
+        return torch.view_as_real(tensor.resolve_conj())
+    return tensor if tensor.dim() else tensor.reshape(1)
 
 
 def narrowed(tensor: Tensor, like: Tensor) -> Tensor:
-    """Back in the dtype of `like`, rounded once."""
+    """In the dtype and shape of `like`, rounded once."""
     whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
-    return whole if whole.dtype == like.dtype else whole.to(like.dtype)
+    whole = whole if whole.dtype == like.dtype else whole.to(like.dtype)
+    return whole if like.dim() else whole.reshape(())
+
+
+def store(tensor: Tensor, old: Tensor) -> None:
+    """Put what has been widened back where it came from.
+
+    Not by ``_foreach_copy_``, which TorchInductor 2.13 moves before what reads the old value; and
+    not into a tensor of no dimension, which it takes for a number that does not change.
+    """
+    new = narrowed(tensor, old)
+    (old if old.dim() else old.view(1)).copy_(new)

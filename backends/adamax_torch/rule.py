@@ -31,11 +31,21 @@ class Hyper(NamedTuple):
         return isinstance(self.weight_decay, Tensor) or self.weight_decay != 0
 
 
+def scalar(value: Scalar) -> Scalar:
+    """A number, or a tensor of no dimension in float64: no digit is lost, nothing is promoted.
+
+    >>> scalar(0.5), scalar(torch.tensor([0.5]))
+    (0.5, tensor(0.5000, dtype=torch.float64))
+    """
+    return value.reshape(()).to(torch.float64) if isinstance(value, Tensor) else value
+
+
 def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:
     """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3), differentiable at zero."""
     if not isinstance(beta1, Tensor) and not isinstance(step, Tensor):
         return -math.expm1(step * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**step  # noqa: PLR2004 - below one half the subtraction loses nothing
-    beta = torch.as_tensor(beta1, dtype=torch.float64)
+    device = next(each.device for each in (beta1, step) if isinstance(each, Tensor))
+    beta = torch.as_tensor(beta1, dtype=torch.float64, device=device)
     return torch.where(
         beta >= 0.5,  # noqa: PLR2004 - as above
         -torch.expm1(step * torch.log(beta.clamp(min=0.5))),
@@ -53,7 +63,8 @@ def adamax(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """What to add to the parameter, the new first moment and infinity norm; `step` counts this one.
 
-    Real tensors of one shape and dtype. Nothing that is given is changed.
+    Real tensors of one shape and dtype, of one dimension or more: a tensor of none would take the
+    dtype of a hyperparameter. Nothing that is given is changed.
 
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
     >>> zero = torch.zeros(1)

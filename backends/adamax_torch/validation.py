@@ -1,12 +1,17 @@
 """What is refused before anything is changed: hyperparameters and gradients that do not fit."""
 
 import math
+from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adamax_core.hyperparameters import require
+from adamax_torch.precision import STEP_DTYPE
+
+MOMENTS = ("exp_avg", "exp_inf")
 
 _STOCK = {
     "lr": "Invalid learning rate",
@@ -45,9 +50,10 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
     Traceback (most recent call last):
     ValueError: Invalid learning rate: -1.0 (lr = -1.0 is outside its domain 0 <= lr < inf)
     """
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:  # noqa: PLR2004 - a pair has two
-        raise ValueError(f"betas = {betas!r} is not a pair (beta1, beta2)")
-    beta1, beta2 = betas
+    try:
+        beta1, beta2 = betas
+    except (TypeError, ValueError):
+        raise ValueError(f"betas = {betas!r} is not a pair (beta1, beta2)") from None
     scalars = {"lr": lr, "eps": eps, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay}
     for name, given in scalars.items():
         value = _number(name, given)
@@ -60,6 +66,8 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
 def _number(name: str, value: Any) -> Any:
     """What can be compared; zero, which is inside every domain, where a tensor does not tell."""
     if not isinstance(value, Tensor):
+        if not isinstance(value, Real):
+            raise TypeError(f"{name} = {value!r} is not a number")
         return value
     if value.numel() != 1:
         raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
@@ -83,16 +91,54 @@ def require_state_dtype(dtype: Any) -> None:
         raise ValueError(f"state_dtype = {dtype!r} is not a real floating-point torch.dtype")
 
 
-def require_steppable(where: str, param: Tensor) -> None:
-    """Raise unless the tensor is of a kind that can take steps.
+def require_step(param: Tensor, grad: Tensor, slot: Mapping[str, Any] | None, where: str) -> None:
+    """Raise unless a parameter can take a step with this gradient, from this state.
 
     Raises:
-        RuntimeError: names the parameter and its dtype.
+        RuntimeError: the parameter cannot change in place, or the gradient is sparse or does not
+            fit; names the parameter.
+        ValueError: the state does not fit.
     """
+    require_steppable(where, param)
+    require_fit(param, grad, where)
+    if slot:
+        for name in MOMENTS:
+            require_moment(name, slot.get(name), param, where)
+
+
+def require_near(param: Tensor, tensors: Mapping[str, Tensor], where: str) -> None:
+    """Raise unless these hyperparameters are on the host, or where the parameter is.
+
+    Raises:
+        ValueError: names the parameter, the hyperparameter and both devices.
+    """
+    for name, tensor in tensors.items():
+        if tensor.device.type not in ("cpu", param.device.type):
+            raise ValueError(f"{where} is on {param.device}, and {name} on {tensor.device}")
+
+
+def require_steppable(where: str, param: Any) -> None:
+    """Raise unless this is a tensor of a kind that can take steps.
+
+    Raises:
+        TypeError: it is no tensor; names it.
+        RuntimeError: names the parameter and its dtype, or how it lies in memory.
+    """
+    if not isinstance(param, Tensor):
+        raise TypeError(f"{where}: only tensors can take steps, not {type(param).__name__}")
     if not (param.is_floating_point() or param.is_complex()):
         raise RuntimeError(
             f"{where}: only floating-point and complex tensors can take steps, not "
             f"the parameter {param.dtype}"
+        )
+    if param.layout != torch.strided:
+        raise RuntimeError(f"{where}: only dense tensors can take steps, not {param.layout}")
+    if any(step == 0 < size - 1 for step, size in zip(param.stride(), param.shape, strict=True)):
+        raise RuntimeError(f"{where}: an expanded tensor has several elements in one place")
+    # In a graph that is captured there is no telling.
+    if not torch.compiler.is_compiling() and param.is_conj():
+        raise RuntimeError(
+            f"{where}: a lazily conjugated tensor cannot change in place; give its resolve_conj()"
         )
 
 
@@ -102,7 +148,7 @@ def require_fit(param: Tensor, grad: Tensor, where: str) -> None:
     Raises:
         RuntimeError: names the parameter and both shapes or dtypes.
     """
-    if grad.is_sparse:
+    if grad.layout != torch.strided:
         raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
     if grad.shape != param.shape:
         raise RuntimeError(
@@ -123,7 +169,11 @@ def require_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
     Raises:
         ValueError: names the parameter, the moment and both shapes or dtypes.
     """
-    if not isinstance(moment, Tensor) or not (moment.is_floating_point() or moment.is_complex()):
+    if (
+        not isinstance(moment, Tensor)
+        or not (moment.is_floating_point() or moment.is_complex())
+        or moment.layout != torch.strided
+    ):
         raise ValueError(f"the state of {where} has {name} = {moment!r}, which is no moment")
     if moment.is_complex() != param.is_complex():
         raise ValueError(
@@ -133,6 +183,19 @@ def require_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
         raise ValueError(
             f"the state of {where} has {name} of shape {tuple(moment.shape)}, "
             f"the parameter has shape {tuple(param.shape)}"
+        )
+
+
+def require_count(step: Any, where: str) -> None:
+    """Raise unless this can count steps exactly.
+
+    Raises:
+        ValueError: names the parameter, and shows what it has.
+    """
+    if not isinstance(step, Tensor) or step.shape or step.dtype != STEP_DTYPE:
+        raise ValueError(
+            f"the state of {where} has step = {step!r}, which is no {STEP_DTYPE} tensor of no "
+            "dimension"
         )
 
 

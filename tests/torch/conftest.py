@@ -8,6 +8,9 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+collect_ignore = ["ranks.py"]
+"""A script, which the processes of test_distributed.py run."""
+
 
 def _bits(tensor: Tensor) -> bytes:
     flat = tensor.detach().resolve_conj().contiguous().reshape(-1)

@@ -10,6 +10,7 @@ from torch.nn import Parameter
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
+from adamax_torch.slices import SMALL
 
 # torch's own, where the compiler imports what it needs.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
@@ -60,6 +61,46 @@ def test_one_graph_without_breaks_and_without_recompiling(
         with torch._dynamo.config.patch(error_on_recompile=seed > 1):
             step()
         assert snapshot(eager) == snapshot(graph)
+
+
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128], ids=str)
+@pytest.mark.parametrize("state_dtype", [None, torch.float64], ids=str)
+def test_tensors_of_no_dimension_are_no_constants(
+    backend: str,
+    foreach: bool,
+    dtype: torch.dtype,
+    state_dtype: torch.dtype | None,
+    snapshot: Snapshot,
+) -> None:
+    """The compiler takes one of float64 on a processor for a number that nothing changes."""
+    torch.compiler.reset()
+    one, two = (Parameter(torch.tensor(1.0, dtype=dtype)) for _ in range(2))
+    options: dict[str, Any] = {"lr": 0.1, "foreach": foreach, "state_dtype": state_dtype}
+    eager, graph = Adamax([one], capturable=True, **options), Adamax([two], **options)
+    step = torch.compile(graph.step, fullgraph=True, backend=backend)
+    for value in (0.5, -2.0, 1.0):
+        for param in (one, two):
+            param.grad = torch.full_like(param, value)
+        eager.step()
+        step()
+        assert snapshot(eager) == snapshot(graph)
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+def test_large_tensors_of_half_precision_are_one_graph(foreach: bool) -> None:
+    """Which takes them whole, and gives the same bits."""
+    torch.compiler.reset()
+    one, two = (Parameter(torch.ones(5 * SMALL, dtype=torch.float16)) for _ in range(2))
+    eager, graph = (Adamax([p], foreach=foreach, capturable=True) for p in (one, two))
+    step = torch.compile(graph.step, fullgraph=True, backend="eager")
+    for _ in range(2):
+        for param in (one, two):
+            param.grad = torch.arange(5 * SMALL).remainder(7).half()
+        eager.step()
+        step()
+    assert torch.equal(one, two)
 
 
 def test_a_number_that_changes_is_seen() -> None:

@@ -91,6 +91,16 @@ def test_meta_tensors_step(options: dict[str, Any], tensors: bool) -> None:
     assert devices == {torch.device("meta")}
 
 
+@pytest.mark.parametrize("foreach", [False, True])
+def test_nothing_is_made_where_the_default_device_is(foreach: bool) -> None:
+    params = parameters()
+    optimizer = Adamax(params, betas=(0.9, 0.5), capturable=True, foreach=foreach)
+    with torch.device("meta"):
+        optimizer.step()
+    assert {param.device.type for param in params} == {"cpu"}
+    assert all(param[0] != 1 for param in params)
+
+
 def test_the_count_is_on_the_host_unless_it_is_captured() -> None:
     optimizer = Adamax(parameters("meta"))
     optimizer.step()
@@ -99,10 +109,11 @@ def test_the_count_is_on_the_host_unless_it_is_captured() -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_fake_tensors_step(options: dict[str, Any]) -> None:
+@pytest.mark.parametrize("capturable", [False, True])
+def test_fake_tensors_step(options: dict[str, Any], capturable: bool) -> None:
     with torch._subclasses.FakeTensorMode():
-        lr = torch.ones(())
-        optimizer = Adamax(parameters(), lr, capturable=True, **options)
+        lr: Any = torch.ones(()) if capturable else 0.5
+        optimizer = Adamax(parameters(), lr, capturable=capturable, **options)
         optimizer.step()
         optimizer.step()
         shapes = {slot["exp_avg"].shape for slot in optimizer.state.values()}

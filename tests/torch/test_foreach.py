@@ -42,6 +42,36 @@ def test_foreach_gives_the_bits_of_the_loop(
     assert snapshot(loop) != before
 
 
+@pytest.mark.parametrize("capturable", [False, True])
+def test_scalars_have_the_bits_of_vectors(
+    capturable: bool, snapshot: Callable[..., list[Any]]
+) -> None:
+    """A tensor of no dimension would take the dtype of a hyperparameter that is a tensor."""
+    values = torch.randn(50, generator=torch.Generator().manual_seed(0))
+    grads = torch.randn((20, 50), generator=torch.Generator().manual_seed(1))
+    vector = torch.nn.Parameter(values.clone())
+    options: dict[str, Any] = {
+        "betas": (torch.tensor(0.9), torch.tensor(0.999).double()),
+        "weight_decay": torch.tensor(0.1),
+        "decoupled_weight_decay": True,
+        "capturable": capturable,
+    }
+    whole = Adamax([vector], 0.1, **options)
+    optimizers = [
+        Adamax([torch.nn.Parameter(value.clone()) for value in values], 0.1, foreach=f, **options)
+        for f in (False, True)
+    ]
+    for row in grads:
+        vector.grad = row
+        for optimizer in optimizers:
+            for param, grad in zip(optimizer.param_groups[0]["params"], row, strict=True):
+                param.grad = grad
+        for optimizer in (whole, *optimizers):
+            optimizer.step()
+    assert snapshot(optimizers[0]) == snapshot(optimizers[1])
+    assert torch.equal(torch.stack(optimizers[0].param_groups[0]["params"]), vector)
+
+
 def test_one_group_may_hold_several_dtypes_and_a_state_dtype(
     make_parameters: Callable[..., list[torch.nn.Parameter]],
     set_gradients: Callable[..., None],

@@ -137,6 +137,18 @@ def test_vmap_gives_the_bits_of_one_model_after_the_other(bits: Bits) -> None:
     ]
 
 
+def test_vmapped_hyperparameters_promote_nothing() -> None:
+    params = {"w": torch.ones(4, 3), "b": torch.ones(4)}
+    lrs = torch.logspace(-3, 0, 4).double()
+
+    def step(params: Any, lr: Tensor) -> Any:
+        hp = Hyperparameters(lr, (lr / 2, lr / 3), lr / 4, lr / 5)
+        return functional.step(params, params, functional.init(params), hp)
+
+    after, state = vmap(step)(params, lrs)
+    assert {leaf.dtype for leaf in leaves(after, state.exp_avg, state.exp_inf)} == {torch.float32}
+
+
 def pick(tree: Any, index: int) -> Any:
     return optree.tree_map(lambda leaf: leaf[index], tree)
 
@@ -259,6 +271,7 @@ def test_meta_and_fake_tensors_step() -> None:
 # Errors
 
 ONES = {"w": torch.ones(2)}
+COUNT = torch.zeros((), dtype=torch.float64)
 
 
 def taken(**changes: Any) -> Any:
@@ -279,10 +292,20 @@ def taken(**changes: Any) -> Any:
             TypeError,
             "^state is NoneType, not State: it comes from init or a step$",
         ),
+        (
+            {"params": {"w": 1.0}},
+            TypeError,
+            r"^params\['w'\]: only tensors can take steps, not float",
+        ),
+        (
+            {"state": State({"w": torch.zeros(1)}, ONES, ONES)},
+            ValueError,
+            r"^the state of params\['w'\] has step = tensor\(\[0\.\]\), which is no torch.float64",
+        ),
         ({"hp": 0.5}, TypeError, "^hyperparameters is float, not Hyperparameters$"),
         ({"grads": {}}, ValueError, "^grads does not have the structure of params: "),
         (
-            {"state": State({"w": torch.zeros(())}, {"w": torch.zeros(3)}, ONES)},
+            {"state": State({"w": COUNT}, {"w": torch.zeros(3)}, ONES)},
             ValueError,
             r"^the state of params\['w'\] has exp_avg of shape \(3,\), the parameter has .*\(2,\)$",
         ),
@@ -297,7 +320,7 @@ def taken(**changes: Any) -> Any:
             r"^params\['w'\]: the gradient has dtype torch.int32, the parameter torch.float32$",
         ),
     ],
-    ids=["state", "hyperparameters", "structure", "moment", "shape", "kind"],
+    ids=["state", "leaf", "count", "hyperparameters", "structure", "moment", "shape", "kind"],
 )
 def test_what_does_not_fit_is_refused_by_name(
     changes: dict[str, Any], error: type[Exception], message: str

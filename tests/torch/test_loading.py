@@ -1,10 +1,12 @@
 """`load_state_dict`: what is taken from other optimizers, what is refused, and what stays."""
 
 import copy
+import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import Parameter
@@ -66,6 +68,20 @@ BROKEN: dict[str, tuple[Break, str]] = {
         r"exp_avg of shape \(3,\), the parameter has shape \(2,\)",
     ),
     "no norm": (lambda d: d["state"][0].pop("exp_inf"), "has exp_avg, step; Adamax has step"),
+    "huge step": (lambda d: d["state"][0].update(step=10**400), "which is not a count"),
+    "no slot": (lambda d: d["state"].update({0: [1, 2]}), "^the state of parameter 0 is list"),
+    "tensor for slot": (
+        lambda d: d["state"].update({0: torch.ones(2)}),
+        "is Tensor, which is no",
+    ),
+    "sparse": (
+        lambda d: d["state"][0].update(exp_avg=torch.ones(2).to_sparse()),
+        "which is no moment",
+    ),
+    "keys of all kinds": (
+        lambda d: d["state"].update({0: {1: 2, "step": 3}}),
+        "^the state of parameter 0 has 1, step; Adamax has step, exp_avg and exp_inf$",
+    ),
     "bad lr": (lambda d: d["param_groups"][0].update(lr=float("nan")), "lr = nan is outside"),
     "bad betas": (lambda d: d["param_groups"][0].update(betas=(0.9,)), "is not a pair"),
 }
@@ -83,20 +99,73 @@ def test_broken_state_is_refused_and_nothing_changed(name: str) -> None:
     assert str(ours.state_dict()) == str(before)
 
 
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [
-        (lambda p: torch.optim.SGD(p, lr=0.1), "group 0 has no betas, eps: it is not Adamax's"),
-        (torch.optim.Adam, "group 0 has amsgrad: this looks like Adam or AdamW"),
-    ],
-)
-def test_optimizers_that_have_taken_no_step_are_told_by_their_groups(
-    other: Callable[[list[Parameter]], Any], message: str
+# Every optimizer of torch.optim but Adamax, and how it is called; L-BFGS needs a closure to step.
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "Adadelta": ({}, "Adadelta"),
+    "Adafactor": ({}, "Adafactor"),
+    "Adagrad": ({}, "Adagrad"),
+    "Adam": ({}, "Adam or AdamW"),
+    "AdamW": ({"amsgrad": True}, "Adam or AdamW"),
+    "ASGD": ({}, "ASGD"),
+    "LBFGS": ({}, ""),
+    "Muon": ({}, "Muon"),
+    "NAdam": ({}, "NAdam"),
+    "RAdam": ({"weight_decay": 0.3, "decoupled_weight_decay": True}, "RAdam"),
+    "RMSprop": ({}, "RMSprop"),
+    "Rprop": ({}, "Rprop"),
+    "SGD": ({"momentum": 0.9}, "SGD"),
+    "SparseAdam": ({}, ""),
+}
+
+
+def test_no_other_optimizer_is_left_out() -> None:
+    there = {
+        name
+        for name, value in vars(torch.optim).items()
+        if isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
+    }
+    assert there - {"Adamax", "Optimizer"} == set(OTHERS)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_state_of_another_optimizer_is_refused_and_nothing_changed(
+    name: str, steps: int, snapshot: Snapshot
 ) -> None:
-    ours = Adamax(two_parameters())
-    with pytest.raises(ValueError, match=message):
-        ours.load_state_dict(other(two_parameters()).state_dict())
-    after_a_step(ours)
+    options, guess = OTHERS[name]
+    # Muon takes matrices alone.
+    other = getattr(torch.optim, name)([Parameter(torch.ones(2, 2))], **options)
+    if steps and name not in ("LBFGS", "SparseAdam"):
+        after_a_step(other)
+    ours = after_a_step(Adamax([Parameter(torch.full((2, 2), 3.0))], lr=0.25))
+    before, groups = snapshot(ours), copy.deepcopy(ours.state_dict()["param_groups"])
+    looks = f"this looks like {guess}$" if guess else "is not Adamax's"
+    with pytest.raises(ValueError, match=looks):
+        ours.load_state_dict(other.state_dict())
+    assert snapshot(ours) == before
+    assert ours.state_dict()["param_groups"] == groups
+    assert not ours._optimizer_load_state_dict_pre_hooks
+
+
+@pytest.mark.parametrize(
+    "step", [3, 3.0, np.float32(3), np.int64(3), torch.tensor(3.0), torch.tensor(3)], ids=repr
+)
+def test_old_state_dicts_load(step: Any) -> None:
+    """Without the flags of today, which are then off, whatever the loading optimizer had."""
+    new = Adamax(two_parameters())
+    for _ in range(3):
+        after_a_step(new)
+    saved = copy.deepcopy(new.state_dict())
+    for slot in saved["state"].values():
+        slot["step"] = step
+    for option in set(saved["param_groups"][0]) - {"params", "lr", "betas", "eps", "weight_decay"}:
+        del saved["param_groups"][0][option]
+    loaded = Adamax(two_parameters(), maximize=True)
+    loaded.load_state_dict(saved)
+    assert not loaded.param_groups[0]["maximize"]
+    after_a_step(loaded)
+    assert {slot["step"].item() for slot in loaded.state.values()} == {4}
+    assert {slot["step"].dtype for slot in loaded.state.values()} == {torch.float64}
 
 
 def test_another_number_of_groups_or_parameters_is_torchs_error() -> None:
@@ -167,7 +236,7 @@ def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot
         for slot in saved["state"].values():
             slot["exp_inf"] = slot.pop("exp_avg_sq").sqrt()
         for group in saved["param_groups"]:
-            del group["amsgrad"]
+            del group["amsgrad"], group["decoupled_weight_decay"]
         return saved
 
     handle = ours.register_load_state_dict_pre_hook(converts)
@@ -182,9 +251,23 @@ def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot
     assert snapshot(ours) == before
 
 
-@pytest.mark.parametrize("given", [{}, {"state": {}}, {"model": 1}], ids=str)
-def test_what_is_no_state_dict_is_refused(given: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=r"^this is no optimizer's state_dict: it has no "):
+@pytest.mark.parametrize(
+    "given",
+    [
+        None,
+        [],
+        {},
+        {"state": {}},
+        {"model": 1},
+        {"state": None, "param_groups": []},
+        {"state": {}, "param_groups": {}},
+        {"state": {}, "param_groups": [3]},
+        {"state": {}, "param_groups": [{"lr": 0.1}]},
+    ],
+    ids=str,
+)
+def test_what_is_no_state_dict_is_refused(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"^this is no optimizer's state_dict: "):
         Adamax(two_parameters()).load_state_dict(given)
 
 
@@ -193,4 +276,47 @@ def test_a_state_that_was_asked_for_and_is_empty_is_none() -> None:
     source, target = Adamax(two_parameters()), Adamax(two_parameters())
     assert source.state[source.param_groups[0]["params"][0]] == {}
     target.load_state_dict(source.state_dict())
+    after_a_step(target)
+
+
+def test_what_else_a_state_holds_is_loaded_with_it() -> None:
+    """Of a parameter, or of none, as torch.optim takes it."""
+    source = after_a_step(Adamax(two_parameters()))
+    source.state[source.param_groups[0]["params"][0]]["average"] = torch.ones(2)
+    source.state["calls"] = 7
+    target = Adamax(two_parameters())
+    target.load_state_dict(source.state_dict())
+    assert target.state["calls"] == 7  # type: ignore[index]  # as above
+    first = target.param_groups[0]["params"][0]
+    assert torch.equal(target.state[first]["average"], torch.ones(2))
+    after_a_step(target)
+
+
+def test_a_group_is_left_with_what_was_saved_as_by_torch() -> None:
+    """What a schedule has put into the groups of the loading optimizer is gone."""
+    target = Adamax(two_parameters())
+    target.param_groups[0]["initial_lr"] = 0.5
+    target.load_state_dict(Adamax(two_parameters()).state_dict())
+    assert "initial_lr" not in target.param_groups[0]
+
+
+def test_a_state_loads_before_a_lazy_module_is_materialized() -> None:
+    source = after_a_step(Adamax(torch.nn.Linear(2, 3).parameters()))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # lazy modules are new, says torch
+        module = torch.nn.LazyLinear(3)
+    target = Adamax(module.parameters())
+    target.load_state_dict(source.state_dict())
+    module(torch.ones(1, 2))
+    after_a_step(target)
+    assert {slot["step"].item() for slot in target.state.values()} == {2}
+
+
+def test_a_state_on_meta_loads() -> None:
+    """Such as `torch.load` gives with ``map_location="meta"``."""
+    saved = after_a_step(Adamax([Parameter(torch.ones(2, device="meta"))])).state_dict()
+    saved["state"][0]["step"] = saved["state"][0]["step"].to("meta")
+    target = Adamax([Parameter(torch.ones(2, device="meta"))], capturable=True)
+    saved["param_groups"][0]["capturable"] = True
+    target.load_state_dict(saved)
     after_a_step(target)

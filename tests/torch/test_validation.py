@@ -4,6 +4,7 @@ import math
 import re
 import warnings
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -94,6 +95,8 @@ def test_a_bad_hyperparameter_set_later_stops_the_step_before_anything_changes(
         ({"betas": 0.9}, ValueError, r"^betas = 0.9 is not a pair \(beta1, beta2\)$"),
         ({"betas": (0.9,)}, ValueError, r"is not a pair"),
         ({"lr": None}, TypeError, "^lr = None is not a number$"),
+        ({"lr": Decimal("0.1")}, TypeError, r"^lr = Decimal\('0\.1'\) is not a number$"),
+        ({"betas": {"a": 0.5, "b": 0.5}}, TypeError, "^beta1 = 'a' is not a number$"),
         ({"eps": "small"}, TypeError, "^eps = 'small' is not a number$"),
         ({"lr": torch.ones(2)}, ValueError, r"^Tensor lr must be 1-element, has shape \(2,\)$"),
         ({"betas": (torch.ones(0), 0.9)}, ValueError, r"must be 1-element, has shape \(0,\)$"),
@@ -174,6 +177,80 @@ def test_parameters_that_are_not_floating_are_refused(dtype: torch.dtype, foreac
     param.grad = torch.ones(2, dtype=dtype)
     with pytest.raises(RuntimeError, match=f"^group 0, parameter 0: .* the parameter {dtype}$"):
         Adamax([param], foreach=foreach).step()
+
+
+@pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize(
+    ("break_it", "message"),
+    [
+        (
+            lambda _, p: setattr(p, "data", torch.ones(5)),
+            r"^the state of group 1, parameter 0 has exp_avg of shape \(2,\), .* shape \(5,\)$",
+        ),
+        (
+            lambda _, p: setattr(p, "data", torch.ones(2, dtype=torch.complex64)),
+            "^the state of group 1, parameter 0 has exp_avg of torch.float32, .*complex64$",
+        ),
+        (lambda o, p: o.state[p].pop("exp_inf"), "has exp_inf = None, which is no moment$"),
+        (
+            lambda o, _: o.param_groups[1].update(lr=torch.tensor(0.1, device="meta")),
+            "^group 1, parameter 0 is on cpu, and lr on meta$",
+        ),
+        (
+            lambda o, _: o.param_groups[1].update(betas=(0.9, torch.tensor(0.1, device="meta"))),
+            "^group 1, parameter 0 is on cpu, and beta2 on meta$",
+        ),
+    ],
+    ids=["shape", "kind", "moment", "lr on meta", "beta2 on meta"],
+)
+def test_what_has_been_changed_under_it_stops_the_step_before_anything_changes(
+    break_it: Callable[[Adamax, Parameter], Any], message: str, foreach: bool, snapshot: Snapshot
+) -> None:
+    first, second = pair(torch.float32)
+    optimizer = Adamax([{"params": [first]}, {"params": [second]}], foreach=foreach)
+    optimizer.step()
+    break_it(optimizer, second)
+    second.grad = torch.ones_like(second)
+    before = snapshot(optimizer)
+    with pytest.raises(ValueError, match=message):
+        optimizer.step()
+    assert snapshot(optimizer) == before
+
+
+@pytest.mark.parametrize(
+    ("param", "message"),
+    [
+        (torch.zeros(1).expand(3), "several elements in one place"),
+        (torch.eye(2).to_sparse(), "only dense tensors can take steps, not torch.sparse_coo$"),
+        (torch.ones(2, dtype=torch.complex64).conj(), r"give its resolve_conj\(\)$"),
+    ],
+    ids=["expanded", "sparse", "conjugated"],
+)
+@pytest.mark.parametrize("foreach", [False, True])
+def test_parameters_that_cannot_change_in_place_are_refused(
+    param: Tensor, message: str, foreach: bool
+) -> None:
+    param.grad = param.clone()
+    optimizer = Adamax([param], foreach=foreach)
+    with pytest.raises(RuntimeError, match=f"^group 0, parameter 0: .*{message}"):
+        optimizer.step()
+    assert not optimizer.state
+
+
+def test_bad_defaults_are_refused_though_every_group_has_its_own() -> None:
+    for params in ([{"params": pair(), "lr": 0.1}], []):
+        with pytest.raises(ValueError, match=r"^Invalid learning rate: -1 \("):
+            Adamax(params, lr=-1)
+
+
+def test_a_differentiable_leaf_without_a_gradient_is_left_alone(snapshot: Snapshot) -> None:
+    params = pair()
+    optimizer = Adamax(params, differentiable=True)
+    for param in params:
+        param.grad = None
+    before = snapshot(optimizer)
+    optimizer.step()
+    assert snapshot(optimizer) == before
 
 
 def test_a_differentiable_step_of_a_leaf_is_refused_with_the_remedy(snapshot: Snapshot) -> None:
