@@ -7,9 +7,8 @@ shrinks by 2^29 from one to the other, and a difference of rule does not shrink 
 rounded down, is as far from one as from the other.
 """
 
-import importlib.util
 import re
-import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -23,18 +22,10 @@ from adamax_core.rule import maximum
 
 SHRINKS = 2.0 ** -((53 - 24) // 2)
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "digits.py"
-
 
 @pytest.fixture(scope="module")
-def digits() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("digits_example", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+def digits(example: Callable[[str], ModuleType]) -> ModuleType:
+    return example("digits")
 
 
 def run(digits: ModuleType, plot: Path, dtype: str) -> str:
@@ -98,7 +89,7 @@ def test_one_dialect_among_the_four_would_be_noticed(
         (["--seed", "-1"], "Invalid value for '--seed'"),
         (["--dtype", "float16"], "'float16' is not one of 'float32', 'float64'"),
         (["--plot", "curves.txt"], "curves.txt ends in none of .png, .pdf, .svg"),
-        (["--plot", f"{EXAMPLE}/curves.png"], f"({EXAMPLE}: File exists)"),
+        (["--plot", f"{__file__}/curves.png"], f"({__file__}: File exists)"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_any_training(

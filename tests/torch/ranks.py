@@ -6,6 +6,7 @@ each, a traceback or nothing, to a file of its own.
 
 import copy
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -276,7 +277,9 @@ def main(what: str, rank: int, world: int, folder: Path, source: Path) -> None:
         # A process that has failed may be a message behind: what follows is in step again.
         dist.barrier()
     (folder / f"{rank}.json").write_text(json.dumps(results))
-    dist.destroy_process_group()
+    dist.barrier()
+    # Everything is written. A thread that wants the interpreter while it ends would abort it.
+    os._exit(0)
 
 
 if __name__ == "__main__":
