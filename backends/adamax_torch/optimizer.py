@@ -193,6 +193,14 @@ class Adamax(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
+        self._require_ready()
+        for group in self.param_groups:
+            with torch.set_grad_enabled(bool(group["differentiable"])):
+                self._step_group(group)
+        return loss
+
+    def _require_ready(self) -> None:
+        """Raise, before anything is changed, unless every parameter can take its step."""
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
             beta1, beta2 = group["betas"]
@@ -209,10 +217,6 @@ class Adamax(Optimizer):
                 slot = None if torch.compiler.is_compiling() else self.state.get(param)
                 require_step(param, grad, slot, where)
                 require_near(param, tensors, where)
-        for group in self.param_groups:
-            with torch.set_grad_enabled(bool(group["differentiable"])):
-                self._step_group(group)
-        return loss
 
     def _step_group(self, group: dict[str, Any]) -> None:
         params: list[Tensor] = []
