@@ -100,6 +100,7 @@ def require_step(param: Tensor, grad: Tensor, slot: Mapping[str, Any] | None, wh
         ValueError: the state does not fit.
     """
     require_steppable(where, param)
+    _require_in_place(where, param)
     require_fit(param, grad, where)
     if slot:
         for name in MOMENTS:
@@ -133,7 +134,12 @@ def require_steppable(where: str, param: Any) -> None:
         )
     if param.layout != torch.strided:
         raise RuntimeError(f"{where}: only dense tensors can take steps, not {param.layout}")
-    if any(step == 0 < size - 1 for step, size in zip(param.stride(), param.shape, strict=True)):
+
+
+def _require_in_place(where: str, param: Tensor) -> None:
+    """Raise unless the elements of a tensor can change each by itself."""
+    strides = zip(param.stride(), param.shape, strict=True)
+    if param.numel() and any(step == 0 and size > 1 for step, size in strides):
         raise RuntimeError(f"{where}: an expanded tensor has several elements in one place")
     # In a graph that is captured there is no telling.
     if not torch.compiler.is_compiling() and param.is_conj():
