@@ -15,7 +15,8 @@ It differs from torch.optim.Adamax (2.13) in this:
    (S-8), a gradient that does not fit before anything is changed (S-10). Gradients of another dtype
    of the same kind are taken (S-5).
 7. What is loaded is copied: the steps of one optimizer leave the state of another alone (S-4).
-8. ``capturable=True`` works on every device, and `torch.compile` sees one graph in `step`.
+8. ``capturable=True`` works on every device that has float64, a processor too, and `torch.compile`
+   sees one graph in `step`.
 9. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 

@@ -92,6 +92,19 @@ def test_meta_tensors_step(options: dict[str, Any], tensors: bool) -> None:
 
 
 @pytest.mark.parametrize("foreach", [False, True])
+@pytest.mark.parametrize("capturable", [False, True])
+def test_one_group_may_be_on_several_devices(foreach: bool, capturable: bool) -> None:
+    here, there = parameters(), parameters("meta")
+    optimizer = Adamax([*here, *there], foreach=foreach, capturable=capturable)
+    alone = parameters()
+    for each in (optimizer, Adamax(alone, foreach=foreach, capturable=capturable)):
+        each.step()
+        each.step()
+    assert all(torch.equal(param, same) for param, same in zip(here, alone, strict=True))
+    assert {optimizer.state[param]["exp_inf"].device.type for param in there} == {"meta"}
+
+
+@pytest.mark.parametrize("foreach", [False, True])
 def test_nothing_is_made_where_the_default_device_is(foreach: bool) -> None:
     params = parameters()
     optimizer = Adamax(params, betas=(0.9, 0.5), capturable=True, foreach=foreach)
