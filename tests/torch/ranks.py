@@ -28,6 +28,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn import Linear, Parameter, Sequential, Tanh
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Adam
@@ -108,7 +109,7 @@ def sharded(mesh: DeviceMesh, dtype: torch.dtype = torch.float32) -> Sequential:
 
 
 def fsdp(mesh: DeviceMesh, _: Path) -> None:
-    """FSDP2: shards, uneven and empty ones, go where the whole goes with the same gradients."""
+    """FSDP2: shards, uneven and empty ones, go where the whole goes, and say nothing on the way."""
     for options in OPTIONS:
         for dtype, more in ((torch.float32, {}), (torch.bfloat16, HALF)):
             shards, alone = sharded(mesh, dtype), model(dtype)
@@ -118,8 +119,12 @@ def fsdp(mesh: DeviceMesh, _: Path) -> None:
                 shards(torch.randn(4, 3, dtype=dtype)).square().sum().backward()
                 for p, q in zip(shards.parameters(), alone.parameters(), strict=True):
                     q.grad = whole(p.grad)  # type: ignore[arg-type]  # it has one
+                with CommDebugMode() as messages:  # type: ignore[no-untyped-call]  # torch's own
+                    for optimizer in optimizers:
+                        optimizer.step()
+                if messages.get_total_counts():
+                    raise AssertionError(f"a step sent {messages.get_comm_counts()}")
                 for optimizer in optimizers:
-                    optimizer.step()
                     optimizer.zero_grad()
             require_same(optimizers, f"{options}, {dtype}")
 
