@@ -48,6 +48,7 @@ OTHERWISE = {
     "H": "in which way something is refused is the language's business",
     "S-4": "what becomes of the inputs is seen in memory alone",
     "S-5": "the dtype of a state is no number",
+    "state-dtype-is-float32": "no vector asks for another",
     "S-7": "past 2^31 - 1 a count may stay or go on",
     "S-8": "a foreign state is not of the schema",
     "S-9": "a thousand elements are not for reading",
