@@ -7,7 +7,7 @@ import numpy as np
 
 import adamax_core
 from adamax_conformance.backend import Moments
-from adamax_conformance.variants.variant import BASE, Family, each_alone
+from adamax_conformance.variants.variant import BASE, HALF, Family, each_alone
 from adamax_core import State
 
 FAMILY = Family("state", "state handling and aliasing")
@@ -243,7 +243,9 @@ def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
     return BASE.init(p, hp)
 
 
-@FAMILY.wrong_one("state-dtype-is-float32", "S-6", "init")
+@FAMILY.wrong_one("state-dtype-is-float32", "S-6", "init", proofs={
+    HALF: "float32 is all that is asked for there",
+})  # fmt: skip
 def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
     """Takes every dtype that is asked for as float32."""
     return BASE.init(p, hp, state_dtype=state_dtype and "float32")
