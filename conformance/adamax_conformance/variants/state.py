@@ -244,7 +244,7 @@ def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
 
 
 @FAMILY.wrong_one("state-dtype-is-float32", "S-6", "init", proofs={
-    HALF: "float32 is all that is asked for there",
+    HALF: "float32 is all that is asked for there.",
 })  # fmt: skip
 def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
     """Takes every dtype that is asked for as float32."""
