@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from sklearn.datasets import load_digits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import cross_entropy
@@ -25,6 +26,9 @@ from adamax_torch.functional import Hyperparameters
 
 # Few images to train with, so that decay has something to do.
 TRAIN_SIZE, VALIDATION_SIZE = 100, 700
+
+# Both wrong on purpose: the learning rate is too small, the decay too large.
+FIRST_LR, FIRST_WEIGHT_DECAY = 1e-3, 1.0
 
 Digits = tuple[Tensor, Tensor]
 
@@ -78,7 +82,7 @@ def trained(task: Task, lr: Tensor, weight_decay: Tensor, steps: int) -> dict[st
 
 def tune(task: Task, outer_steps: int, steps: int, *, quiet: bool) -> list[Outer]:
     """Descend the validation loss in the logarithms, which keep both positive."""
-    logs = torch.tensor([1e-3, 1e-1], dtype=torch.float64).log().requires_grad_()
+    logs = torch.tensor([FIRST_LR, FIRST_WEIGHT_DECAY], dtype=torch.float64).log().requires_grad_()
     # Short memories: the slope changes by orders of magnitude on the way.
     optimizer = Adamax([logs], lr=0.25, betas=(0.5, 0.75))
     path = []
@@ -95,25 +99,33 @@ def tune(task: Task, outer_steps: int, steps: int, *, quiet: bool) -> list[Outer
 
 def draw(path: list[Outer]) -> Figure:
     """The losses over the outer steps, and below them the hyperparameters."""
-    figure = Figure(figsize=(7, 6), layout="constrained")
+    figure = Figure(figsize=(7, 6), dpi=150, layout="constrained")
     losses, hyperparameters = figure.subplots(2, sharex=True)
-    losses.plot([at.validation for at in path], label="validation, which is descended")
-    losses.plot([at.test for at in path], "--", label="test, which nothing sees")
+    losses.plot([at.validation for at in path], "o-", label="validation, which is descended")
+    losses.plot([at.test for at in path], "s--", label="test, which nothing sees", markersize=4)
     losses.set(ylabel="loss after the training", title="A training is differentiated, and tuned")
-    hyperparameters.plot([at.lr for at in path], label="learning rate")
-    hyperparameters.plot([at.weight_decay for at in path], "--", label="weight decay")
+    hyperparameters.plot([at.lr for at in path], "o-", label="learning rate")
+    hyperparameters.plot([at.weight_decay for at in path], "s--", label="weight decay")
     hyperparameters.set(yscale="log", xlabel="outer step", ylabel="hyperparameter")
     for axes in (losses, hyperparameters):
-        axes.legend()
-        axes.grid(alpha=0.3)
+        axes.grid(color="#eeeeee")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
     return figure
 
 
-def drawable(plot: Path | None) -> Path | None:
-    """Refuse what no plot can be written as, before anyone waits for it."""
-    if plot is not None and plot.suffix not in (".png", ".pdf", ".svg"):
-        raise typer.BadParameter(f"{plot} ends in none of .png, .pdf, .svg")
-    return plot
+def prepare(plot: Path) -> None:
+    """Make the folder and see whether the plot can be written, before anyone waits for it."""
+    if plot.suffix not in (".png", ".pdf", ".svg"):
+        message = f"{plot} ends in none of .png, .pdf, .svg"
+        raise typer.BadParameter(message, param_hint="'--plot'")
+    try:
+        plot.parent.mkdir(parents=True, exist_ok=True)
+        with plot.open("ab"):
+            pass
+    except OSError as error:
+        message = f"cannot write {plot} ({error.filename}: {error.strerror})"
+        raise typer.BadParameter(message, param_hint="'--plot'") from error
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -123,9 +135,10 @@ app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions
 def main(
     *,
     plot: Annotated[
-        Path | None, typer.Option(callback=drawable, help="Where a plot goes (.png, .pdf, .svg).")
+        Path | None,
+        typer.Option(help="Where a plot goes (.png, .pdf or .svg); its folder is made."),
     ] = None,
-    outer_steps: Annotated[int, typer.Option(min=1, help="Trainings, one after the other.")] = 40,
+    outer_steps: Annotated[int, typer.Option(min=1, help="Trainings, one after the other.")] = 30,
     steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="Decides the split and the weights.")] = 0,
 ) -> None:
@@ -134,10 +147,13 @@ def main(
     Printed are both, and the loss that a training with them comes to, on images to tune with and on
     images that nothing has seen.
     """
-    path = tune(make_task(seed), outer_steps, steps, quiet=not Console(stderr=True).is_terminal)
+    if plot is not None:
+        prepare(plot)
+    # Arrays this small gain nothing from threads, and on a busy machine waiting for them is all.
+    with threadpool_limits(1):
+        path = tune(make_task(seed), outer_steps, steps, quiet=not Console(stderr=True).is_terminal)
     print("outer step  learning rate  weight decay  validation loss  test loss")
-    for index in sorted({*range(0, len(path), 5), len(path) - 1}):
-        lr, decay, validation, test = path[index]
+    for index, (lr, decay, validation, test) in enumerate(path):
         print(f"{index:10}  {lr:13.3g}  {decay:12.3g}  {validation:15.4f}  {test:9.4f}")
     if plot is not None:
         draw(path).savefig(plot)
