@@ -1,5 +1,6 @@
 """The Adamax specification as an optax gradient transformation: `adamax_transform`."""
 
-from adamax_jax.transform import AdamaxState, adamax_transform
+from adamax_jax.state import AdamaxState
+from adamax_jax.transform import adamax_transform
 
 __all__ = ["AdamaxState", "adamax_transform"]

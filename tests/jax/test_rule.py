@@ -15,9 +15,9 @@ def test_two_steps_of_the_table_of_dialects() -> None:
     """On dyadic numbers the moments are exact: m = 1/4, u = 5/4, then m = 5/16, u = 35/32."""
     hyper = Hyper(0.125, 0.75, 0.875, 0.25, 0.0, maximize=False, decoupled=False)
     zero = jnp.zeros(1)
-    _, m, u = adamax(None, zero + 1, zero, zero, jnp.array(0.25), hyper)
+    _, m, u = adamax(None, zero + 1, zero, zero, jnp.array(0.5), hyper)
     assert (m.tolist(), u.tolist()) == ([0.25], [1.25])
-    _, m, u = adamax(None, zero + 0.5, m, u, jnp.array(0.4375), hyper)
+    _, m, u = adamax(None, zero + 0.5, m, u, jnp.array(0.125 / 0.4375), hyper)
     assert (m.tolist(), u.tolist()) == ([0.3125], [1.09375])
 
 
@@ -36,7 +36,7 @@ def test_sign_comes_before_decay(
     """p = 2, g = 1, weight decay 1/4: coupled, the gradient is 3/2, or -1/2 when it ascends."""
     hyper = Hyper(0.125, 0.75, 0.875, 0.25, 0.25, maximize, decoupled)
     zero = jnp.zeros(1)
-    delta, m, u = adamax(zero + 2, zero + 1, zero, zero, jnp.array(0.25), hyper)
+    delta, m, u = adamax(zero + 2, zero + 1, zero, zero, jnp.array(0.5), hyper)
     assert (m.item(), u.item()) == moments
     assert delta[0] == jnp.float32(update)
 

@@ -454,7 +454,7 @@ def test_a_gradient_that_does_not_fit_is_named(
     params = {"a": [jnp.ones(1), jnp.ones(2)]}
     optimizer = adamax_transform()
     given = params if with_params else None
-    with pytest.raises(error, match=rf"^grads\['a'\]\[1\] has {message.removeprefix('has ')}"):
+    with pytest.raises(error, match=rf"(?m)^grads\['a'\]\[1\] has {message.removeprefix('has ')}"):
         optimizer.update({"a": [jnp.ones(1), leaf]}, optimizer.init(params), given)
 
 
