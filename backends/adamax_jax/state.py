@@ -40,8 +40,9 @@ def zero_state(params: Any, dtype: Any) -> AdamaxState:
 
 
 def _zeros(param: Any, dtype: Any) -> jax.Array:
-    param = jnp.asarray(param)
-    if dtype is not None and jnp.iscomplexobj(param):
+    if not isinstance(param, jax.Array | jax.ShapeDtypeStruct):
+        param = jnp.asarray(param)
+    if dtype is not None and jnp.issubdtype(param.dtype, jnp.complexfloating):
         dtype = jnp.result_type(dtype, jnp.complex64)
     dtype = param.dtype if dtype is None else dtype
     zeros: jax.Array
@@ -49,7 +50,8 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
         # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
         _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
     else:
-        # Nothing to compile, and committed to its devices only where the parameter is.
-        device = param.sharding if param.committed else None
+        # Nothing to compile, and committed to its devices only where the parameter is; a
+        # ShapeDtypeStruct may say where its array will be.
+        device = param.sharding if getattr(param, "committed", True) else None
         zeros = jax.device_put(np.zeros(param.shape, dtype), device)
     return zeros

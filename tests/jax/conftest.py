@@ -1,0 +1,5 @@
+"""Eight devices, so that sharding is tested on JAX's own engine."""
+
+import jax
+
+jax.config.update("jax_num_cpu_devices", 8)
