@@ -2,4 +2,4 @@
 
 import jax
 
-jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_num_cpu_devices", 8)  # type: ignore[no-untyped-call]  # not typed
