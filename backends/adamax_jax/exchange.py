@@ -1,0 +1,173 @@
+"""State to and from that of `optax.adamax`.
+
+optax keeps Adamax's state and Adam's in one class, `optax.ScaleByAdamState`, and both in trees of
+the same shapes; the numbers alone can tell them apart. A norm ``u`` is at least ``b2^k`` times the
+gradient of ``k`` steps ago, so that for ``b1 < b2`` a state of Adamax after ``t`` steps has
+
+    ``|m| <= (1 - b1) (1 + r + ... + r^(t-1)) u``    where ``r = b1 / b2``,
+
+at most 1.01 u at the defaults, and what has not is refused. Adam's ``nu`` is an average of squares:
+where gradients are well below one it is far below ``|mu|``, which is told; where all gradients are
+above one it may pass, and a state that is zero says nothing.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamax_core.hyperparameters import require
+from adamax_jax.state import AdamaxState
+from adamax_jax.validation import leaf_path
+
+
+def from_optax_state(optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float = 0.999) -> Any:
+    """`fresh` with the moments and counts of a state of `optax.adamax` or `optax.adamaxw`.
+
+    Args:
+        optax_state: any tree with one `optax.ScaleByAdamState` in it; its schedule, where it has
+            one, gives the clock.
+        fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with one in
+            it, such as the state of a chain. It decides the dtypes of the moments.
+        b1: the decay rate that made the first moments, ``0 <= b1 < 1``.
+        b2: the decay rate that made the infinity norms, ``0 <= b2 < 1``.
+
+    Returns:
+        A tree like `fresh`.
+
+    Raises:
+        ValueError: there is not one such state, it is Adam's, its moments are of another structure
+            or shape, or complex: optax takes the modulus, where the specification takes the parts.
+
+    >>> params = {"w": jnp.array([1.0, 2.0])}
+    >>> theirs, ours = optax.adamax(1e-3), optax.adamax(1e-3)
+    >>> _, state = theirs.update(params, theirs.init(params))
+    >>> from adamax_jax import adamax_transform
+    >>> from_optax_state(state, adamax_transform(1e-3).init(params)).count
+    Array([1], dtype=int32)
+    """
+    require("b1", b1, below=1)
+    require("b2", b2, below=1)
+    adam = _only(optax_state, optax.ScaleByAdamState, "an optax.adamax state")
+    mine = _only(fresh, AdamaxState, "a state of adamax_transform")
+    mu, nu = _as_in(adam.mu, mine.mu, "mu"), _as_in(adam.nu, mine.nu, "nu")
+    _require_adamax(adam, b1, b2)
+    clocks = [each.count for each in _all(optax_state, optax.ScaleByScheduleState)]
+    state = AdamaxState(
+        count=jnp.full_like(mine.count, adam.count),
+        mu=mu,
+        nu=nu,
+        clock=jnp.asarray((clocks or [adam.count])[0], jnp.int32),
+    )
+    return _replaced(fresh, {AdamaxState: state})
+
+
+def to_optax_state(state: Any, fresh: Any) -> Any:
+    """`fresh` with the moments and the count of a state of `adamax_transform`.
+
+    Args:
+        state: an `AdamaxState`, or any tree with one in it.
+        fresh: what `init` of the optax optimizer gives. It decides the dtypes of the moments, and
+            its schedules go on from the clock.
+
+    Returns:
+        A tree like `fresh`.
+
+    Raises:
+        ValueError: there is not one such state, its moments are of another structure or shape or
+            complex, or parameters have taken different numbers of steps: optax has one count.
+
+    >>> from adamax_jax import adamax_transform
+    >>> ours, params = adamax_transform(1e-3), {"w": jnp.array([1.0, 2.0])}
+    >>> _, state = ours.update(params, ours.init(params))
+    >>> to_optax_state(state, optax.adamax(1e-3).init(params))[0].count
+    Array(1, dtype=int32)
+    """
+    mine = _only(state, AdamaxState, "a state of adamax_transform")
+    adam = _only(fresh, optax.ScaleByAdamState, "an optax.adamax state")
+    counts = np.asarray(mine.count)
+    if counts.size and (counts != counts[0]).any():
+        other = int((counts != counts[0]).argmax())
+        treedef = jax.tree.structure(mine.mu)
+        raise ValueError(
+            f"parameter {leaf_path(treedef, 0)} has taken {counts[0]} steps and "
+            f"{leaf_path(treedef, other)} {counts[other]}; optax has one count for all"
+        )
+    changed = adam._replace(
+        count=jnp.asarray(counts[0] if counts.size else mine.clock, jnp.int32),
+        mu=_as_in(mine.mu, adam.mu, "mu"),
+        nu=_as_in(mine.nu, adam.nu, "nu"),
+    )
+    clock = optax.ScaleByScheduleState(count=mine.clock)
+    return _replaced(fresh, {optax.ScaleByAdamState: changed, optax.ScaleByScheduleState: clock})
+
+
+def _all(tree: Any, kind: type[Any]) -> list[Any]:
+    leaves = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind))
+    return [leaf for leaf in leaves if isinstance(leaf, kind)]
+
+
+def _only(tree: Any, kind: type[Any], what: str) -> Any:
+    found = _all(tree, kind)
+    if len(found) != 1:
+        raise ValueError(
+            f"this is not {what}: it has {len(found) or 'no'} {kind.__name__} in it, not one:\n"
+            f"  {jax.tree.structure(tree)}"
+        )
+    return found[0]
+
+
+def _replaced(tree: Any, by: dict[type[Any], Any]) -> Any:
+    kinds = tuple(by)
+    return jax.tree.map(
+        lambda node: by.get(type(node), node), tree, is_leaf=lambda node: isinstance(node, kinds)
+    )
+
+
+def _as_in(given: Any, wanted: Any, name: str) -> Any:
+    """The moments in the dtypes that are wanted."""
+    structures: Any = (jax.tree.structure(given), jax.tree.structure(wanted))
+    if structures[0] != structures[1]:
+        raise ValueError(
+            f"{name} has another structure than the state it goes into (optax loses the moments of "
+            f"a parameter that had no gradient):\n  {structures[0]}\n  {structures[1]}"
+        )
+
+    def one(path: Any, leaf: Any, like: Any) -> jax.Array:
+        where = f"{name}{jax.tree_util.keystr(path)}"
+        if jnp.shape(leaf) != like.shape:
+            raise ValueError(f"{where} has shape {jnp.shape(leaf)}, its parameter {like.shape}")
+        if jnp.iscomplexobj(leaf) or jnp.iscomplexobj(like):
+            raise ValueError(
+                f"{where} is complex: optax's norm is of the modulus, the specification's of the "
+                "real and of the imaginary part, and neither can be had from the other"
+            )
+        return jnp.asarray(leaf).astype(like.dtype)
+
+    return jax.tree.map_with_path(one, given, wanted)
+
+
+def _require_adamax(adam: Any, b1: float, b2: float) -> None:
+    """Raise where a first moment is larger than Adamax can make it (see the module)."""
+    leaves = zip(jax.tree.leaves_with_path(adam.mu), jax.tree.leaves(adam.nu), strict=True)
+    for (path, mu), nu in leaves:
+        info: Any = jnp.finfo(mu.dtype)  # type: ignore[no-untyped-call]  # not typed
+        unit, tiny = float(info.eps), float(info.tiny)
+        # Each step rounds the first moment at most four times and the norm twice.
+        ratio = b1 * (1 + 4 * unit) / (b2 * (1 - 2 * unit)) if b2 else np.inf
+        if ratio >= 1:
+            continue  # a moment that outlives the norm has no bound
+        most = (1 - b1) * (1 + 8 * unit) * (1 - ratio ** int(adam.count)) / (1 - ratio)
+        # What is lost below the smallest normal number, while it is remembered.
+        lost = tiny * (1 + most) / (1 - b2)
+        m, u = (np.asarray(each).astype(np.float64) for each in (mu, nu))
+        if (too_large := np.abs(m) > most * u + lost).any():
+            at = tuple(int(i) for i in np.unravel_index(too_large.argmax(), m.shape))
+            where = jax.tree_util.keystr(path) + (str(list(at)) if at else "")
+            raise ValueError(
+                f"this is not the state of an Adamax with b1 = {b1}, b2 = {b2}: mu{where} = "
+                f"{m[at]:g} and nu{where} = {u[at]:g}, where |mu| <= {most:.4g} nu. It looks like "
+                "Adam's, whose nu is an average of squares"
+            )

@@ -1,0 +1,177 @@
+"""State to and from optax.adamax, and through Orbax's checkpoints."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import orbax.checkpoint as ocp
+import pytest
+
+from adamax_jax import AdamaxState, adamax_transform, from_optax_state, to_optax_state
+
+PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25, -1.0])}
+
+
+def bits(tree: Any) -> list[bytes]:
+    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
+
+
+def grads(seed: int, scale: float = 1.0) -> Any:
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda p: jnp.array(scale * rng.normal(size=p.shape), p.dtype), PARAMS)
+
+
+def trained(optimizer: Any, steps: int, scale: float = 1.0, params: Any = PARAMS) -> Any:
+    state = optimizer.init(params)
+    for seed in range(steps):
+        updates, state = optimizer.update(grads(seed, scale), state, params)
+        params = optax.apply_updates(params, updates)
+    return params, state
+
+
+@pytest.mark.parametrize("steps", [0, 1, 5])
+@pytest.mark.parametrize(
+    "theirs",
+    [
+        optax.adamax(0.1),
+        optax.adamax(optax.linear_schedule(0.1, 0.01, 10)),
+        optax.adamaxw(0.1),
+        optax.inject_hyperparams(optax.adamax)(0.1),
+    ],
+    ids=["adamax", "schedule", "adamaxw", "injected"],
+)
+def test_there_and_back_keeps_every_bit(theirs: Any, steps: int) -> None:
+    _, state = trained(theirs, steps)
+    ours = optax.chain(optax.clip(1.0), adamax_transform(0.1))
+    converted = from_optax_state(state, ours.init(PARAMS))
+    assert converted[1].count.tolist() == [steps, steps]
+    assert int(converted[1].clock) == steps
+    back = to_optax_state(converted, theirs.init(PARAMS))
+    for name in ("mu", "nu"):
+        assert bits(optax.tree.get(back, name)) == bits(optax.tree.get(state, name))
+    kinds = optax.ScaleByAdamState, optax.ScaleByScheduleState
+    counts = [
+        int(node.count)
+        for node in jax.tree.leaves(back, is_leaf=lambda node: isinstance(node, kinds))
+        if isinstance(node, kinds)
+    ]
+    assert set(counts) == {steps}
+
+
+def test_training_goes_on_with_their_numbers() -> None:
+    """The moments of the next steps are theirs; the bias correction is ours."""
+    theirs, ours = optax.adamax(0.125, b1=0.75, b2=0.875), adamax_transform(0.125, 0.75, 0.875)
+    params, state = trained(theirs, 3)
+    mine = from_optax_state(state, ours.init(PARAMS), b1=0.75, b2=0.875)
+    for seed in (7, 8):
+        grad = grads(seed)
+        _, state = jax.jit(theirs.update)(grad, state, params)
+        _, mine = jax.jit(ours.update)(grad, mine, params)
+    assert mine.count.tolist() == [5, 5]
+    assert bits(mine.nu) == bits(optax.tree.get(state, "nu"))
+    # A compiler may contract one of the sums: four roundings a step, of numbers below the largest.
+    largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves([grads(7), grads(8)]))
+    for one, other in zip(mine.mu.values(), optax.tree.get(state, "mu").values(), strict=True):
+        assert (abs(one - other) <= 2 * 4 * np.spacing(np.float32(largest))).all()
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3, 1e6])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.75), (0.0, 0.9), (0.9, 0.9)])
+def test_no_state_of_adamax_is_refused(
+    scale: float, dtype: str, betas: tuple[float, float]
+) -> None:
+    params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
+    theirs, ours = optax.adamax(0.1, *betas), adamax_transform(0.1, *betas)
+    state = theirs.init(params)
+    update = jax.jit(theirs.update)
+    for seed in range(40):
+        # Gradients that fade away leave the largest moments over the smallest norms.
+        fading = jax.tree.map(
+            lambda g: g.astype(dtype), grads(seed % 3, scale * 0.7 ** (seed % 20))
+        )
+        _, state = update(fading, state, params)
+        from_optax_state(state, ours.init(params), b1=betas[0], b2=betas[1])
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.5])
+@pytest.mark.parametrize("steps", [1, 3, 20])
+@pytest.mark.parametrize("other", [optax.adam(0.1), optax.adamw(0.1), optax.nadam(0.1)])
+def test_the_state_of_adam_is_refused(other: Any, steps: int, scale: float) -> None:
+    _, state = trained(other, steps, scale)
+    with pytest.raises(ValueError, match=r"mu\['.'\]\[\d.*It looks like Adam's, whose nu"):
+        from_optax_state(state, adamax_transform().init(PARAMS))
+
+
+def test_what_is_known_not_to_be_told() -> None:
+    """Large gradients make the squares large too: the limit that the module states."""
+    state = optax.adam(0.1).init(PARAMS)
+    _, state = optax.adam(0.1).update(jax.tree.map(lambda p: 0 * p + 2e3, PARAMS), state, PARAMS)
+    from_optax_state(state, adamax_transform().init(PARAMS))
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        (optax.sgd(0.1).init(PARAMS), "not an optax.adamax state: it has no ScaleByAdamState"),
+        (optax.amsgrad(0.1).init(PARAMS), "not an optax.adamax state: it has no ScaleByAdamState"),
+        ((optax.adam(0.1).init(PARAMS),) * 2, "it has 2 ScaleByAdamState in it, not one"),
+        (optax.adamax(0.1).init({"w": PARAMS["w"]}), "mu has another structure"),
+        (optax.adamax(0.1).init(PARAMS | {"b": jnp.ones(3)}), r"mu\['b'\] has shape \(3,\), its"),
+        (optax.adamax(0.1).init(PARAMS | {"b": jnp.ones(2) * 1j}), r"mu\['b'\] is complex"),
+    ],
+    ids=["sgd", "amsgrad", "two", "structure", "shape", "complex"],
+)
+def test_what_is_no_such_state_is_refused(state: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        from_optax_state(state, adamax_transform().init(PARAMS))
+
+
+def test_a_lost_moment_is_named_as_such() -> None:
+    theirs = optax.adamax(0.1)
+    _, state = theirs.update(grads(1) | {"b": None}, theirs.init(PARAMS))
+    with pytest.raises(ValueError, match="loses the moments of a parameter that had no gradient"):
+        from_optax_state(state, adamax_transform().init(PARAMS))
+
+
+def test_counts_that_differ_have_no_place_in_optax() -> None:
+    ours = adamax_transform(0.1)
+    _, state = ours.update(grads(1) | {"b": None}, ours.init(PARAMS))
+    message = r"parameter \['b'\] has taken 0 steps and \['w'\] 1; optax has one count for all"
+    with pytest.raises(ValueError, match=message):
+        to_optax_state(state, optax.adamax(0.1).init(PARAMS))
+
+
+def test_the_fresh_state_decides_the_dtypes() -> None:
+    _, state = trained(optax.adamax(0.1), 2)
+    halves = jax.tree.map(lambda p: p.astype(jnp.bfloat16), PARAMS)
+    converted = from_optax_state(state, adamax_transform().init(halves))
+    assert {leaf.dtype.name for leaf in jax.tree.leaves((converted.mu, converted.nu))} == {
+        "bfloat16"
+    }
+
+
+def test_orbax_saves_and_restores_a_training_to_the_last_bit(tmp_path: Path) -> None:
+    optimizer = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        adamax_transform(optax.linear_schedule(0.1, 0.01, 10), weight_decay=0.1),
+    )
+    params, state = trained(optimizer, 3)
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "three", {"params": params, "state": state})
+        checkpointer.wait_until_finished()
+        like = jax.eval_shape(lambda: {"params": params, "state": optimizer.init(params)})
+        restored = checkpointer.restore(tmp_path / "three", like)
+    assert isinstance(restored["state"][1], AdamaxState)
+    assert bits(restored) == bits({"params": params, "state": state})
+    for seed in (7, 8):
+        updates, state = optimizer.update(grads(seed), state, params)
+        params = optax.apply_updates(params, updates)
+        updates, restored["state"] = optimizer.update(
+            grads(seed), restored["state"], restored["params"]
+        )
+        restored["params"] = optax.apply_updates(restored["params"], updates)
+    assert bits(restored) == bits({"params": params, "state": state})
