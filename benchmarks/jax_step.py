@@ -1,0 +1,104 @@
+"""A step of `adamax_transform` against one of `optax.adamax`: compiled, donated, and outside jit.
+
+python benchmarks/jax_step.py --json out.json --plot out.png
+"""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import typer
+from rich.progress import Progress
+from shapes import SHAPES, Shapes
+from turns import Step, Timing, plot, show, timed, write
+
+from adamax_jax import adamax_transform
+
+OPTIMIZERS: dict[str, Any] = {"ours": adamax_transform(2e-3), "theirs": optax.adamax(2e-3)}
+CASES = [
+    ("one of 20 million", "jitted", 4, 20),
+    ("one of 20 million", "donated", 4, 40),
+    ("GPT-2 small", "jitted", 4, 6),
+    ("GPT-2 small", "donated", 4, 12),
+    ("500 of 256", "jitted", 8, 100),
+    ("500 of 256", "donated", 8, 100),
+    ("150 of 256", "outside jit", 2, 50),
+    ("GPT-2 small", "outside jit", 2, 3),
+]
+"""Shapes, how, how often both are built, and rounds after each."""
+
+
+def stepper(name: str, shapes: Shapes, how: str) -> Step:
+    """Steps of one optimizer, on parameters of its own."""
+    optimizer = OPTIMIZERS[name]
+    rng = np.random.default_rng(0)
+    params, grads = (
+        [jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes] for _ in range(2)
+    )
+    state = jax.jit(optimizer.init)(params)
+
+    def whole(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    advance: Any = jax.jit(whole, donate_argnums=(0, 1) if how == "donated" else ())
+    ready: Any = jax.block_until_ready  # not typed
+    held = [(params, state)]
+    del params, state
+
+    def step() -> None:
+        # What is stepped is let go of before the next is made, as a training does.
+        held.append(ready(advance(*held.pop(), grads)))
+
+    def eager() -> None:
+        params, state = held[0]
+        ready(optimizer.update(grads, state, params))
+
+    return eager if how == "outside jit" else step
+
+
+def main(
+    *,
+    only: Annotated[str, typer.Option(help="Only the cases with this text in them.")] = "",
+    json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
+    plot_to: Annotated[Path | None, typer.Option("--plot", help="Draw them there.")] = None,
+) -> None:
+    """Time each case, both optimizers in turn, and print medians of ratios with their quartiles."""
+    cases = [case for case in CASES if only in f"{case[0]}, {case[1]}"]
+    if not cases:
+        names = "; ".join(f"{shapes}, {how}" for shapes, how, _, _ in CASES)
+        raise typer.BadParameter(f"no case has {only!r} in it: {names}", param_hint="--only")
+    for path in filter(None, (json, plot_to)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    timings: list[Timing] = []
+    with Progress(transient=True) as progress:
+        for shapes, how, builds, rounds in cases:
+            name = f"{shapes}, {how}"
+            task = progress.add_task(name, total=builds * rounds)
+            jax.clear_caches()  # type: ignore[no-untyped-call]  # not typed
+            timings.append(
+                timed(
+                    name,
+                    {
+                        each: lambda each=each, shapes=shapes, how=how: stepper(  # type: ignore[misc]  # defaults bind
+                            each, SHAPES[shapes], how
+                        )
+                        for each in OPTIMIZERS
+                    },
+                    builds=builds,
+                    rounds=rounds,
+                    tick=lambda task=task: progress.advance(task),  # type: ignore[misc]  # defaults bind
+                )
+            )
+    show(timings, "optax.adamax")
+    if json:
+        write(timings, {"jax": jax.__version__, "optax": optax.__version__}, json)
+    if plot_to:
+        plot(timings, "optax.adamax", plot_to)
+
+
+if __name__ == "__main__":
+    typer.run(main)
