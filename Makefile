@@ -7,7 +7,7 @@ SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' 'to
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance test slow coverage lint format docs clean
+.PHONY: help conformance test slow coverage lint format bench docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -38,6 +38,9 @@ lint: .venv/installed  ## ruff and mypy strict
 format: .venv/installed  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: .venv/installed  ## time a step in JAX against optax's; takes minutes of a quiet machine
+	$(BIN)/python benchmarks/jax_step.py
 
 docs: .venv/installed  ## redraw the plot and the table that the README shows
 	$(BIN)/python examples/digits.py --plot docs/digits.png

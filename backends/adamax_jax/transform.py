@@ -14,6 +14,8 @@ It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
 7. Hyperparameters outside their domains are a ValueError (H-1 to H-4); tracers pass unseen.
 8. The state of another transformation, Adam's among them, is refused (S-8).
 9. The moments are sharded as their parameters are, under ``jax.jit(init)`` too (S-11).
+10. Outside ``jax.jit`` all leaves are stepped by one program, compiled once for each structure of
+    the trees, where optax runs an operation at a time.
 
 JAX's gradient of a real function of a complex parameter is the conjugate of the direction of
 ascent: conjugate it, as for every optax optimizer, before it comes here.
