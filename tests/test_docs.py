@@ -40,7 +40,7 @@ def test_what_it_names_is_there(file: str, name: str) -> None:
     [
         each
         for text in TABLES.values()
-        for each in re.findall(r"^```python\n(.*?)^```", text, re.M | re.S)
+        for each in re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     ],
 )
 def test_a_snippet_runs(snippet: str) -> None:
