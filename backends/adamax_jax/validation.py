@@ -58,12 +58,16 @@ def matched(
         ValueError: a tree has another structure, or a leaf has another shape.
     """
     treedef: Any = jax.tree.structure(state.mu)
-    mus, nus = jax.tree.leaves(state.mu), jax.tree.leaves(state.nu)
+    mus, nus = jax.tree.leaves(state.mu), _leaves_like(treedef, state.nu, "state.nu")
+    if jnp.shape(state.count) != (len(mus),):
+        raise ValueError(
+            f"state.count has shape {jnp.shape(state.count)}, but there are {len(mus)} parameters"
+        )
     targets = mus if params is None else _leaves_like(treedef, params, "params")
     grads = _leaves_like(treedef, updates, "grads")
-    _require_fit(treedef, "grads", grads, "params", targets)
     _require_fit(treedef, "params", targets, "state.mu", mus)
     _require_fit(treedef, "params", targets, "state.nu", nus)
+    _require_fit(treedef, "grads", grads, "params", targets)
     return treedef, grads, targets, mus, nus
 
 
@@ -101,8 +105,8 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
             f"{what} does not have the structure of the parameters: {error}\n"
             f"  parameters: {treedef}\n  {what}: {jax.tree.structure(tree)}"
         ) from error
-    if what == "params" and any(leaf is None for leaf in leaves):
-        raise ValueError("params has None where the state has a parameter")
+    if what != "grads" and any(leaf is None for leaf in leaves):
+        raise ValueError(f"{what} has None where the state has a parameter")
     return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
 
 
@@ -117,7 +121,9 @@ def _require_fit(treedef: Any, what: str, leaves: list[Any], to: str, targets: l
                 f"{what}{path} has shape {leaf.shape}, but {to}{path} has shape {target.shape}"
             )
         same_kind = jnp.iscomplexobj(leaf) == jnp.iscomplexobj(target)
-        if not same_kind or not jnp.issubdtype(leaf.dtype, jnp.inexact):
+        if not same_kind or not all(
+            jnp.issubdtype(each.dtype, jnp.inexact) for each in (leaf, target)
+        ):
             path = leaf_path(treedef, index)
             raise TypeError(
                 f"{what}{path} has dtype {leaf.dtype}, but {to}{path} has dtype {target.dtype}"

@@ -578,3 +578,27 @@ def test_parameters_are_held_to_the_state(
 def test_a_decay_that_is_known_to_be_zero_reads_no_parameter() -> None:
     _, state = run(adamax_transform(weight_decay=jnp.float32(0)), jnp.array([jnp.inf]), jnp.ones(1))
     assert np.isfinite(state.mu).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"nu": {}}, ValueError, "state.nu does not have the structure of the parameters"),
+        ({"nu": {"w": None}}, ValueError, "state.nu has None where the state has a parameter"),
+        ({"nu": {"w": jnp.ones(2, int)}}, TypeError, r"state.nu\['w'\] has dtype int32"),
+        ({"nu": {"w": jnp.ones(3)}}, ValueError, r"state.nu\['w'\] has shape \(3,\)"),
+        (
+            {"count": jnp.zeros(2, int)},
+            ValueError,
+            r"state.count has shape \(2,\), but",
+        ),
+    ],
+)
+def test_a_state_that_does_not_hold_together_is_refused(
+    changed: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    params = {"w": jnp.ones(2)}
+    optimizer = adamax_transform()
+    state = optimizer.init(params)._replace(**changed)
+    with pytest.raises(error, match=message):
+        optimizer.update(params, state, params)
