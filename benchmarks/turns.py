@@ -82,7 +82,8 @@ def show(timings: list[Timing], theirs: str) -> None:
     """A table for people."""
     table = Table(title=f"a step of adamax_transform over one of {theirs}")
     for heading in ("case", "ours", "theirs", "ratio", "quartiles", "rounds"):
-        table.add_column(heading, justify="left" if heading == "case" else "right", no_wrap=True)
+        number = heading != "case"
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
     for each in timings:
         table.add_row(
             each.case,
