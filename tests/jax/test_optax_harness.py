@@ -84,3 +84,14 @@ def test_optax_accepts_it(kind: type[unittest.TestCase], test: str) -> None:
     assert not problems, problems[0]
     assert result.testsRun == 1
     assert not result.skipped
+
+
+def test_its_tools_for_states_find_ours() -> None:
+    """Of the tests of these tools, the one that does not spell out the class of Adam's state."""
+
+    def adamw(learning_rate: Any) -> optax.GradientTransformation:
+        return optax.chain(adamaxw(learning_rate))
+
+    with mock.patch.object(alias, "adamw", adamw):
+        kind = load("optax.tree_utils._state_utils_test").StateUtilsTest
+        test_optax_accepts_it(kind, "test_inject_hparams")
