@@ -7,10 +7,12 @@ gradient of ``k`` steps ago, so that for ``b1 < b2`` a state of Adamax after ``t
     ``|m| <= (1 - b1) (1 + r + ... + r^(t-1)) u``    where ``r = b1 / b2``,
 
 at most 1.01 u at the defaults, and what has not is refused. Adam's ``nu`` is an average of squares:
-where gradients are well below one it is far below ``|mu|``, which is told; where all gradients are
-above one it may pass, and a state that is zero says nothing.
+where gradients are well below one it is far below ``|mu|``, and is told, and so is the state after
+a few steps of larger ones. After many steps of gradients of about one or more, whose average is
+small, it may pass; a state that is zero says nothing.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -23,19 +25,24 @@ from adamax_jax.state import AdamaxState
 from adamax_jax.validation import leaf_path
 
 
-def from_optax_state(optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float = 0.999) -> Any:
+def from_optax_state(
+    optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float = 0.999, grad_dtype: Any = None
+) -> Any:
     """`fresh` with the moments and counts of a state of `optax.adamax` or `optax.adamaxw`.
 
     Args:
         optax_state: any tree with one `optax.ScaleByAdamState` in it; its schedule, where it has
             one, gives the clock.
         fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with one in
-            it, such as the state of a chain. It decides the dtypes of the moments.
+            it, such as the state of a chain. It decides the dtypes of the moments, and where they
+            are.
         b1: the decay rate that made the first moments, ``0 <= b1 < 1``.
         b2: the decay rate that made the infinity norms, ``0 <= b2 < 1``.
+        grad_dtype: that of the gradients that made them, where it is less precise than theirs:
+            optax rounds ``(1 - b1) g`` and ``|g| + eps`` to it.
 
     Returns:
-        A tree like `fresh`.
+        A tree like `fresh`, of arrays of its own.
 
     Raises:
         ValueError: there is not one such state, it is Adam's, its moments are of another structure
@@ -53,7 +60,8 @@ def from_optax_state(optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float
     adam = _only(optax_state, optax.ScaleByAdamState, "an optax.adamax state")
     mine = _only(fresh, AdamaxState, "a state of adamax_transform")
     mu, nu = _as_in(adam.mu, mine.mu, "mu"), _as_in(adam.nu, mine.nu, "nu")
-    _require_adamax(adam, b1, b2)
+    _require_one_model(adam.count, 0)
+    _require_adamax(adam, b1, b2, grad_dtype)
     clocks = [each.count for each in _all(optax_state, optax.ScaleByScheduleState)]
     state = AdamaxState(
         count=jnp.full_like(mine.count, adam.count),
@@ -61,7 +69,7 @@ def from_optax_state(optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float
         nu=nu,
         clock=jnp.asarray((clocks or [adam.count])[0], jnp.int32),
     )
-    return _replaced(fresh, {AdamaxState: state})
+    return _replaced(fresh, {AdamaxState: lambda: state})
 
 
 def to_optax_state(state: Any, fresh: Any) -> Any:
@@ -69,11 +77,11 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
 
     Args:
         state: an `AdamaxState`, or any tree with one in it.
-        fresh: what `init` of the optax optimizer gives. It decides the dtypes of the moments, and
-            its schedules go on from the clock.
+        fresh: what `init` of the optax optimizer gives. It decides the dtypes of the moments and
+            where they are, and its schedules go on from the clock.
 
     Returns:
-        A tree like `fresh`.
+        A tree like `fresh`, of arrays of its own.
 
     Raises:
         ValueError: there is not one such state, its moments are of another structure or shape or
@@ -87,6 +95,7 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
     """
     mine = _only(state, AdamaxState, "a state of adamax_transform")
     adam = _only(fresh, optax.ScaleByAdamState, "an optax.adamax state")
+    _require_one_model(mine.count, 1)
     counts = np.asarray(mine.count)
     if counts.size and (counts != counts[0]).any():
         other = int((counts != counts[0]).argmax())
@@ -100,8 +109,13 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
         mu=_as_in(mine.mu, adam.mu, "mu"),
         nu=_as_in(mine.nu, adam.nu, "nu"),
     )
-    clock = optax.ScaleByScheduleState(count=mine.clock)
-    return _replaced(fresh, {optax.ScaleByAdamState: changed, optax.ScaleByScheduleState: clock})
+    return _replaced(
+        fresh,
+        {
+            optax.ScaleByAdamState: lambda: changed,
+            optax.ScaleByScheduleState: lambda: optax.ScaleByScheduleState(jnp.array(mine.clock)),
+        },
+    )
 
 
 def _all(tree: Any, kind: type[Any]) -> list[Any]:
@@ -119,11 +133,21 @@ def _only(tree: Any, kind: type[Any], what: str) -> Any:
     return found[0]
 
 
-def _replaced(tree: Any, by: dict[type[Any], Any]) -> Any:
+def _replaced(tree: Any, by: dict[type[Any], Callable[[], Any]]) -> Any:
     kinds = tuple(by)
     return jax.tree.map(
-        lambda node: by.get(type(node), node), tree, is_leaf=lambda node: isinstance(node, kinds)
+        lambda node: by[type(node)]() if isinstance(node, kinds) else node,
+        tree,
+        is_leaf=lambda node: isinstance(node, kinds),
     )
+
+
+def _require_one_model(count: Any, dimensions: int) -> None:
+    if jnp.ndim(count) != dimensions:
+        raise ValueError(
+            f"the count has shape {jnp.shape(count)}: the state of several models, as vmap makes "
+            "it, is carried one model at a time"
+        )
 
 
 def _as_in(given: Any, wanted: Any, name: str) -> Any:
@@ -144,24 +168,27 @@ def _as_in(given: Any, wanted: Any, name: str) -> Any:
                 f"{where} is complex: optax's norm is of the modulus, the specification's of the "
                 "real and of the imaginary part, and neither can be had from the other"
             )
-        return jnp.asarray(leaf).astype(like.dtype)
+        copy = jnp.array(leaf, like.dtype)
+        return jax.device_put(copy, like.sharding) if like.committed else copy
 
     return jax.tree.map_with_path(one, given, wanted)
 
 
-def _require_adamax(adam: Any, b1: float, b2: float) -> None:
+def _require_adamax(adam: Any, b1: float, b2: float, grad_dtype: Any) -> None:
     """Raise where a first moment is larger than Adamax can make it (see the module)."""
     leaves = zip(jax.tree.leaves_with_path(adam.mu), jax.tree.leaves(adam.nu), strict=True)
     for (path, mu), nu in leaves:
-        info: Any = jnp.finfo(mu.dtype)  # type: ignore[no-untyped-call]  # not typed
-        unit, tiny = float(info.eps), float(info.tiny)
+        info, grad_info = (_info(dtype) for dtype in (mu.dtype, grad_dtype or mu.dtype))
+        unit, grad_unit = float(info.eps), float(grad_info.eps)
         # Each step rounds the first moment at most four times and the norm twice.
         ratio = b1 * (1 + 4 * unit) / (b2 * (1 - 2 * unit)) if b2 else np.inf
         if ratio >= 1:
             continue  # a moment that outlives the norm has no bound
-        most = (1 - b1) * (1 + 8 * unit) * (1 - ratio ** int(adam.count)) / (1 - ratio)
+        most = (1 - b1) * (1 - ratio ** int(adam.count)) / (1 - ratio)
+        # What comes in is rounded in the dtype of the gradients, once.
+        most *= 1 + 8 * unit + 4 * grad_unit
         # What is lost below the smallest normal number, while it is remembered.
-        lost = tiny * (1 + most) / (1 - b2)
+        lost = max(float(info.tiny), float(grad_info.tiny)) * (1 + most) / (1 - b2)
         m, u = (np.asarray(each).astype(np.float64) for each in (mu, nu))
         if (too_large := np.abs(m) > most * u + lost).any():
             at = tuple(int(i) for i in np.unravel_index(too_large.argmax(), m.shape))
@@ -169,5 +196,10 @@ def _require_adamax(adam: Any, b1: float, b2: float) -> None:
             raise ValueError(
                 f"this is not the state of an Adamax with b1 = {b1}, b2 = {b2}: mu{where} = "
                 f"{m[at]:g} and nu{where} = {u[at]:g}, where |mu| <= {most:.4g} nu. It looks like "
-                "Adam's, whose nu is an average of squares"
+                "Adam's, whose nu is an average of squares. (If gradients were less precise than "
+                "the moments, give their dtype as grad_dtype.)"
             )
+
+
+def _info(dtype: Any) -> Any:
+    return jnp.finfo(dtype)  # type: ignore[no-untyped-call]  # not typed

@@ -35,10 +35,11 @@ def step_leaf(
     dtype = functools.reduce(np.promote_types, dtypes, np.dtype(np.float32))
     real = jnp.zeros((), dtype).real.dtype
     p, g, m, u = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
-    lr, b1, b2, eps, weight_decay = (
-        each.astype(real) if isinstance(each, jax.Array) else each for each in hyper[:5]
+    lr, b2, eps, weight_decay = (
+        each.astype(real) if isinstance(each, jax.Array) else each
+        for each in (hyper.lr, hyper.b2, hyper.eps, hyper.weight_decay)
     )
-    same = Hyper(lr, b1, b2, eps, weight_decay, hyper.maximize, hyper.decoupled)
+    same = hyper._replace(lr=lr, b2=b2, eps=eps, weight_decay=weight_decay)
     update, m, u = adamax(p if decays else None, g, m, u, step_size.astype(real), same)
     return _stored(update, target), _stored(m, mu), _stored(u, nu)
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 Scalar = float | jax.Array
 
@@ -60,6 +61,14 @@ def bias_correction(b1: Scalar, count: jax.Array) -> jax.Array:
     return jnp.where(accurate, -jnp.expm1(count * jnp.log(above)), 1 - b1**count)
 
 
+def averaging(b1: Scalar, dtype: Any) -> tuple[Scalar, Scalar]:
+    """``b1`` and ``1 - b1`` (A-4), each rounded once to the dtype they are used in."""
+    if isinstance(b1, float):
+        return b1, 1 - b1
+    wide = b1.astype(np.promote_types(b1.dtype, dtype))
+    return wide.astype(dtype), (1 - wide).astype(dtype)
+
+
 def step_sizes(lr: Scalar, b1: Scalar, count: jax.Array) -> list[jax.Array]:
     """``lr / bias_correction`` for each of a vector of counts (A-6, A-7).
 
@@ -95,7 +104,8 @@ def adamax(
     g = -grad if maximize else grad
     if param is not None and not decoupled:
         g = g + weight_decay * param
-    mu = b1 * mu + (1 - b1) * g
+    kept, new = averaging(b1, g.dtype)
+    mu = kept * mu + new * g
     nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
     update = -step_size * (mu / nu)
     if param is not None and decoupled:

@@ -12,16 +12,16 @@ from adamax_jax.state import AdamaxState
 
 
 def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
-    """A Python number as a float, an array as a 0-d array; a tracer may hold anything.
+    """A Python number as a float, an array as a 0-d array; a 0-d tracer may hold anything.
 
     Raises:
         ValueError: it is not a number, or is outside ``0 <= value < below``.
         TypeError: it cannot be compared with a number.
     """
-    if isinstance(value, jax.core.Tracer):
-        return value
     if np.ndim(value):
         raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
+    if isinstance(value, jax.core.Tracer):
+        return value
     number = np.asarray(value).item() if hasattr(value, "dtype") else value
     require(name, number, below=below)
     return jnp.asarray(value) if isinstance(value, jax.Array | np.ndarray) else float(number)

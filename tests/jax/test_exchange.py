@@ -107,10 +107,56 @@ def test_the_state_of_adam_is_refused(other: Any, steps: int, scale: float) -> N
 
 
 def test_what_is_known_not_to_be_told() -> None:
-    """Large gradients make the squares large too: the limit that the module states."""
-    state = optax.adam(0.1).init(PARAMS)
-    _, state = optax.adam(0.1).update(jax.tree.map(lambda p: 0 * p + 2e3, PARAMS), state, PARAMS)
-    from_optax_state(state, adamax_transform().init(PARAMS))
+    """The limits that the module states: squares of large gradients, and a long run of noise."""
+    theirs, fresh = optax.adam(0.1), adamax_transform().init(PARAMS)
+    large = jax.tree.map(lambda p: 0 * p + 2e3, PARAMS)
+    from_optax_state(theirs.update(large, theirs.init(PARAMS), PARAMS)[1], fresh)
+    keys = jax.random.split(jax.random.key(0), 3000)
+    noise = jax.vmap(lambda key: {"w": jax.random.normal(key, (2, 2)), "b": jnp.ones(2)})(keys)
+    noisy, _ = jax.lax.scan(
+        lambda state, grads: (theirs.update(grads, state, PARAMS)[1], None),
+        theirs.init(PARAMS),
+        noise | {"b": noise["w"][:, 0]},
+    )
+    from_optax_state(noisy, fresh)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3])
+def test_gradients_of_less_precision_are_told_of(dtype: str, scale: float) -> None:
+    theirs = optax.adamax(0.1)
+    state, fresh = theirs.init(PARAMS), adamax_transform().init(PARAMS)
+    for seed in (0, 0, 1):
+        coarse = jax.tree.map(lambda g: g.astype(dtype), grads(seed, scale))
+        _, state = theirs.update(coarse, state, PARAMS)
+        from_optax_state(state, fresh, grad_dtype=dtype)
+
+
+def test_a_state_of_several_models_is_refused() -> None:
+    models = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
+    theirs, ours = (jax.vmap(each.init)(models) for each in (optax.adamax(0.1), adamax_transform()))
+    for carry, state, fresh, shape in (
+        (from_optax_state, theirs, ours, r"\(2,\)"),
+        (to_optax_state, ours, theirs, r"\(2, 2\)"),
+    ):
+        with pytest.raises(ValueError, match=f"the count has shape {shape}: the state of several"):
+            carry(state, fresh)
+
+
+def test_what_is_carried_is_a_copy_where_the_fresh_state_is() -> None:
+    device = jax.devices()[1]
+    theirs, ours = optax.adamax(optax.constant_schedule(0.1)), adamax_transform()
+    _, state = trained(theirs, 2)
+    fresh = ours.init(jax.device_put(PARAMS, device))
+    carried = from_optax_state(state, fresh)
+    assert carried.mu["w"].devices() == {device}
+    back = to_optax_state(from_optax_state(state, ours.init(PARAMS)), state)
+    pointers = [
+        leaf.unsafe_buffer_pointer()
+        for leaf in jax.tree.leaves((state, back))
+        if leaf.ndim or leaf.size
+    ]
+    assert len(set(pointers)) == len(pointers)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from adamax_jax.rule import Hyper, adamax, bias_correction
+from adamax_jax.rule import Hyper, adamax, averaging, bias_correction
 
 
 def test_two_steps_of_the_table_of_dialects() -> None:
@@ -80,3 +80,14 @@ def test_the_derivative_of_the_bias_correction_is_finite_and_right(
                 jnp.float64(beta1)
             )
             assert ulps(slope, -count * Fraction(beta1) ** (count - 1), 53) <= 8
+
+
+@pytest.mark.parametrize("wide", ["bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("b1", [0.999, 0.3])
+def test_what_b1_leaves_is_rounded_once(wide: str, b1: float) -> None:
+    """Of what the array holds, however precise: 1 - 0.999 in float32 is off by 108 units."""
+    with jax.enable_x64(True):
+        value = jnp.asarray(b1, wide)
+        kept, new = averaging(value, jnp.float32)
+        assert kept == jnp.float32(float(value))
+        assert new == jnp.float32(1 - float(value))

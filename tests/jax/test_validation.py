@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -203,3 +204,11 @@ def test_a_state_that_does_not_hold_together_is_refused(
     state = optimizer.init(params)._replace(**changed)
     with pytest.raises(error, match=message):
         optimizer.update(params, state, params)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "b1", "b2", "eps", "weight_decay"])
+def test_a_traced_vector_is_no_number(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=rf"{name} has shape \(2,\); it is a number or a 0-d array"
+    ):
+        jax.jit(lambda value: adamax_transform(**{name: value}).init(jnp.ones(2)))(jnp.ones(2) / 2)
