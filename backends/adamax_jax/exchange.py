@@ -49,7 +49,7 @@ def from_optax_state(
             or shape, or complex: optax takes the modulus, where the specification takes the parts.
 
     >>> params = {"w": jnp.array([1.0, 2.0])}
-    >>> theirs, ours = optax.adamax(1e-3), optax.adamax(1e-3)
+    >>> theirs = optax.adamax(1e-3)
     >>> _, state = theirs.update(params, theirs.init(params))
     >>> from adamax_jax import adamax_transform
     >>> from_optax_state(state, adamax_transform(1e-3).init(params)).count
