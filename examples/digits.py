@@ -26,6 +26,7 @@ import typer
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
+from plots import prepare
 from rich.console import Console
 from rich.progress import Progress
 from sklearn.datasets import load_digits
@@ -311,9 +312,6 @@ def report(runs: dict[str, Run]) -> None:
     print("(the loss is that on the whole training set, after every step)")
 
 
-FORMATS = (".png", ".pdf", ".svg")
-
-
 class Precision(StrEnum):
     """The choices of ``--dtype``."""
 
@@ -329,20 +327,6 @@ def inside_domain(param: typer.CallbackParam, value: float) -> float:
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     return value
-
-
-def prepare(plot: Path) -> None:
-    """Make the folder and see whether the plot can be written, before anyone waits for it."""
-    if plot.suffix not in FORMATS:
-        message = f"{plot} ends in none of {', '.join(FORMATS)}"
-        raise typer.BadParameter(message, param_hint="'--plot'")
-    try:
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        with plot.open("ab"):
-            pass
-    except OSError as error:
-        message = f"cannot write {plot} ({error.filename}: {error.strerror})"
-        raise typer.BadParameter(message, param_hint="'--plot'") from error
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

@@ -13,6 +13,7 @@ from typing import Annotated, NamedTuple
 import torch
 import typer
 from matplotlib.figure import Figure
+from plots import prepare
 from rich.console import Console
 from rich.progress import track
 from sklearn.datasets import load_digits
@@ -112,20 +113,6 @@ def draw(path: list[Outer]) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False)
     return figure
-
-
-def prepare(plot: Path) -> None:
-    """Make the folder and see whether the plot can be written, before anyone waits for it."""
-    if plot.suffix not in (".png", ".pdf", ".svg"):
-        message = f"{plot} ends in none of .png, .pdf, .svg"
-        raise typer.BadParameter(message, param_hint="'--plot'")
-    try:
-        plot.parent.mkdir(parents=True, exist_ok=True)
-        with plot.open("ab"):
-            pass
-    except OSError as error:
-        message = f"cannot write {plot} ({error.filename}: {error.strerror})"
-        raise typer.BadParameter(message, param_hint="'--plot'") from error
 
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)

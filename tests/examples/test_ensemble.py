@@ -117,23 +117,6 @@ def test_it_prints_and_draws(ensemble: ModuleType, tmp_path: Path) -> None:
     assert "learning rate" in plot.read_text()
 
 
-@pytest.mark.parametrize(
-    ("plot", "said"),
-    [
-        ("curve.txt", "curve.txt ends in none of .png, .pdf, .svg"),
-        (f"{__file__}/curve.png", f"({__file__}: File exists)"),
-    ],
-    ids=["suffix", "folder"],
-)
-def test_a_plot_that_cannot_be_written_is_refused_first(
-    plot: str, said: str, ensemble: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(ensemble, "split")
-    result = CliRunner().invoke(ensemble.app, ["--plot", plot])
-    assert result.exit_code == 2
-    assert said in result.stderr
-
-
 def test_each_has_its_own_learning_rate(ensemble: ModuleType) -> None:
     """The one that hardly moves knows no more than it did; the best has learned most digits."""
     train, test = ensemble.split(0)

@@ -110,23 +110,6 @@ def test_what_is_cut_from_the_graph_would_be_noticed(
     assert is_among_the_slopes(hypergradient) == (False, False)
 
 
-@pytest.mark.parametrize(
-    ("plot", "said"),
-    [
-        ("path.txt", "path.txt ends in none of .png, .pdf, .svg"),
-        (f"{__file__}/path.png", f"({__file__}: File exists)"),
-    ],
-    ids=["suffix", "folder"],
-)
-def test_a_plot_that_cannot_be_written_is_refused_first(
-    plot: str, said: str, hypergradient: ModuleType, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(hypergradient, "make_task")
-    result = CliRunner().invoke(hypergradient.app, ["--plot", plot])
-    assert result.exit_code == 2
-    assert said in result.stderr
-
-
 def test_a_tuned_training_ends_lower_on_images_that_nothing_has_seen(
     hypergradient: ModuleType, tmp_path: Path
 ) -> None:

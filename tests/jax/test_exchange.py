@@ -110,7 +110,7 @@ def test_what_is_known_not_to_be_told() -> None:
     """The limits that the module states: squares of large gradients, and a long run of noise."""
     theirs, fresh = optax.adam(0.1), adamax_transform().init(PARAMS)
     large = jax.tree.map(lambda p: 0 * p + 2e3, PARAMS)
-    from_optax_state(theirs.update(large, theirs.init(PARAMS), PARAMS)[1], fresh)
+    _, squares = theirs.update(large, theirs.init(PARAMS), PARAMS)
     keys = jax.random.split(jax.random.key(0), 3000)
     noise = jax.vmap(lambda key: {"w": jax.random.normal(key, (2, 2)), "b": jnp.ones(2)})(keys)
     noisy, _ = jax.lax.scan(
@@ -118,7 +118,10 @@ def test_what_is_known_not_to_be_told() -> None:
         theirs.init(PARAMS),
         noise | {"b": noise["w"][:, 0]},
     )
-    from_optax_state(noisy, fresh)
+    for state in (squares, noisy):
+        passed = from_optax_state(state, fresh)
+        assert bits(passed.mu) == bits(optax.tree.get(state, "mu"))
+        assert bits(passed.nu) == bits(optax.tree.get(state, "nu"))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])

@@ -1,0 +1,35 @@
+"""A plot that cannot be written is refused before the work."""
+
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+from typer.testing import CliRunner
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [("digits", "make_task"), ("ensemble", "split"), ("hypergradient", "make_task")],
+)
+@pytest.mark.parametrize(
+    ("plot", "said"),
+    [
+        ("plot.txt", "plot.txt ends in none of .png, .pdf, .svg"),
+        (f"{__file__}/plot.png", f"({__file__}: File exists)"),
+    ],
+    ids=["suffix", "folder"],
+)
+def test_it_is_refused_first(
+    name: str,
+    first: str,
+    plot: str,
+    said: str,
+    example: Callable[[str], ModuleType],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    module = example(name)
+    monkeypatch.delattr(module, first)
+    result = CliRunner().invoke(module.app, ["--plot", plot])
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert result.stdout == ""
