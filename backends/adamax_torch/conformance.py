@@ -17,7 +17,11 @@ from adamax_torch.precision import STEP_DTYPE
 
 
 def backend(
-    *, foreach: bool | None = None, differentiable: bool = False, capturable: bool = False
+    *,
+    foreach: bool | None = None,
+    differentiable: bool = False,
+    capturable: bool = False,
+    fused: bool | None = None,
 ) -> TorchBackend:
     """`Adamax` with these arguments of its constructor."""
     return TorchBackend(
@@ -25,9 +29,11 @@ def backend(
         Adamax,
         offers=[
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
-            "load", "sparse", "placement",
+            "load", "sparse", *([] if fused else ["placement"]),  # the kernel has one device
         ],
-        variant=chosen(foreach=foreach, differentiable=differentiable, capturable=capturable),
+        variant=chosen(
+            foreach=foreach, differentiable=differentiable, capturable=capturable, fused=fused
+        ),
     )  # fmt: skip
 
 

@@ -21,15 +21,17 @@ It differs from torch.optim.Adamax (2.13) in this:
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, overload
 
 import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
 
+from adamax_torch import fusable
 from adamax_torch.foreach import step_many
 from adamax_torch.loading import checked, own_moments, require_dict
+from adamax_torch.plan import Plan, made
 from adamax_torch.precision import (
     STEP_DTYPE,
     compute_dtype,
@@ -70,14 +72,17 @@ class Adamax(Optimizer):
             no leaves. They still change in place, so a loss whose graph is needed after the step
             has to be computed of ``param.clone()``.
         capturable: keep the step on the parameter's device, and never read it from there.
-        fused: there is no fused kernel in this version; ``True`` is refused.
+        fused: one pass over memory, by the compiled kernel of `adamax_fused`, for dense tensors of
+            every dtype on a processor. When None, wherever that
+            can be had, and neither ``foreach`` nor another way was asked for; True demands it.
         decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
         state_dtype: dtype of the moments (of their parts, for complex parameters); the
             parameter's when None. float32 lets them decay where parameters are in half precision.
 
     Raises:
         ValueError: a hyperparameter outside its domain; shows value and domain.
-        RuntimeError: ``foreach`` with ``differentiable``, or ``fused``.
+        RuntimeError: two ways of stepping that exclude each other, or ``fused=True`` where it
+            cannot be had; says why.
 
     >>> w = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
     >>> optimizer = Adamax([w], lr=0.5)
@@ -86,6 +91,9 @@ class Adamax(Optimizer):
     >>> w.data
     tensor([ 0.5000, -0.5000])
     """
+
+    # How the kernel stepped each group last time; not of the state, which is saved and copied.
+    _plans: Sequence[Plan | None] = ()
 
     def __init__(
         self,
@@ -124,6 +132,11 @@ class Adamax(Optimizer):
         if isinstance(param_group, dict):
             require_hyperparameters(self.defaults | param_group)
         super().add_param_group(param_group)
+        try:
+            fusable.prepare(self.param_groups[-1])
+        except RuntimeError:
+            self.param_groups.pop()
+            raise
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -194,16 +207,29 @@ class Adamax(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        self._require_ready()
-        for group in self.param_groups:
+        plans = self._require_ready()
+        for index, group in enumerate(self.param_groups):
             with torch.set_grad_enabled(bool(group["differentiable"])):
-                self._step_group(group)
+                plans[index] = self._step_group(group, plans[index])
+        if not torch.compiler.is_compiling():
+            self._plans = plans
         return loss
 
-    def _require_ready(self) -> None:
-        """Raise, before anything is changed, unless every parameter can take its step."""
+    def _require_ready(self) -> list[Plan | None]:
+        """Raise, before anything is changed, unless every parameter can take its step.
+
+        Returns:
+            For each group how the kernel stepped it last time, where that is how it steps it now.
+        """
+        plans: list[Plan | None] = []
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
+            plan = self._plans[index] if index < len(self._plans) else None
+            if plan and fusable.chosen(group) and plan.holds(group["params"], self.state):
+                plans.append(plan)
+                continue
+            plans.append(None)
+            rows = {}
             beta1, beta2 = group["betas"]
             named = {**group, "beta1": beta1, "beta2": beta2}
             tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
@@ -218,8 +244,16 @@ class Adamax(Optimizer):
                 slot = None if torch.compiler.is_compiling() else self.state.get(param)
                 require_step(param, grad, slot, where)
                 require_near(param, tensors, where)
+                if group["fused"]:
+                    rows[where] = [param, grad, *((slot[name] for name in MOMENTS) if slot else ())]
+            fusable.require(rows)
+        return plans
 
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def _step_group(self, group: dict[str, Any], plan: Plan | None) -> Plan | None:
+        """Returns how the kernel steps this group, if it does."""
+        if plan is not None:
+            plan.step(group)
+            return plan
         params: list[Tensor] = []
         grads: list[Tensor] = []
         exp_avgs: list[Tensor] = []
@@ -227,7 +261,13 @@ class Adamax(Optimizer):
         steps: list[Tensor] = []
         self._init_group(group, params, grads, exp_avgs, exp_infs, steps)
         if not params:
-            return
+            return None
+        together = list(map(Tensors, params, grads, exp_avgs, exp_infs))
+        if fusable.chosen(group):
+            plan = made(together, steps)
+            if plan is not None:
+                plan.step(group)
+                return plan
         # Where reading a tensor would wait for the device, or end a graph, it stays a tensor.
         unread = group["capturable"] or torch.compiler.is_compiling()
         keep = unread or group["differentiable"]
@@ -246,12 +286,11 @@ class Adamax(Optimizer):
             _, foreach = _default_to_fused_or_foreach(
                 params, group["differentiable"], use_fused=False
             )
-        together = list(map(Tensors, params, grads, exp_avgs, exp_infs))
         if foreach:
             torch._foreach_add_(steps, 1)
             counts = [step if unread else float(step) for step in steps]
             step_many(zip(together, counts, strict=True), hyper)
-            return
+            return None
         for tensors, step in zip(together, steps, strict=True):
             # Not step.add_(1): TorchDynamo takes a float64 of no dimension for a constant.
             torch._foreach_add_([step], 1)
@@ -260,6 +299,7 @@ class Adamax(Optimizer):
                 self._step_through(tensors, step.clone() if unread else float(step), hyper)
             else:
                 _step_one(tensors, step if unread else float(step), hyper)
+        return None
 
     def _init_group(
         self,

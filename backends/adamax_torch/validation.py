@@ -28,14 +28,16 @@ def require_hyperparameters(group: dict[str, Any]) -> None:
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
-        RuntimeError: ``foreach`` with ``differentiable``, or ``fused``.
+        RuntimeError: two ways of stepping that exclude each other.
     """
     require_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"])
     for path in ("fused", "foreach"):
         if group[path] and group["differentiable"]:
             raise RuntimeError(f"`{path}` does not support `differentiable`: leave {path} out")
-    if group["fused"]:
-        raise RuntimeError("fused=True: this version has no fused kernel; use fused=None or False")
+    if group["fused"] and group["foreach"]:
+        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+    if group["fused"] and group["capturable"]:
+        raise RuntimeError("`fused` does not support `capturable`: leave fused out")
     require_state_dtype(group["state_dtype"])
 
 

@@ -31,7 +31,8 @@ def test_foreach_gives_the_bits_of_the_loop(
     snapshot: Callable[..., list[Any]],
 ) -> None:
     one, many = make_parameters(dtype), make_parameters(dtype)
-    loop, foreach = Adamax(one, **options), Adamax(many, foreach=True, **options)
+    loop = Adamax(one, foreach=False, **options)
+    foreach = Adamax(many, foreach=True, **options)
     before = snapshot(loop)
     for seed in range(1, 5):
         for params in (one, many):
@@ -56,7 +57,7 @@ def test_scalars_have_the_bits_of_vectors(
         "decoupled_weight_decay": True,
         "capturable": capturable,
     }
-    whole = Adamax([vector], 0.1, **options)
+    whole = Adamax([vector], 0.1, foreach=False, **options)
     optimizers = [
         Adamax([torch.nn.Parameter(value.clone()) for value in values], 0.1, foreach=f, **options)
         for f in (False, True)

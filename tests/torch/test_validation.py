@@ -113,7 +113,16 @@ def test_a_bad_hyperparameter_set_later_stops_the_step_before_anything_changes(
             RuntimeError,
             "^`fused` does not support `differentiable`: leave fused out$",
         ),
-        ({"fused": True}, RuntimeError, "^fused=True: this version has no fused kernel"),
+        (
+            {"fused": True, "foreach": True},
+            RuntimeError,
+            "^`fused` and `foreach` cannot be `True` together.$",
+        ),
+        (
+            {"fused": True, "capturable": True},
+            RuntimeError,
+            "^`fused` does not support `capturable`: leave fused out$",
+        ),
     ],
     ids=str,
 )

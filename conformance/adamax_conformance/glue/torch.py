@@ -29,8 +29,13 @@ class Training:
 
 
 def chosen(**options: bool | None) -> dict[str, bool]:
-    """The options that are not at their defaults, which are all None or False."""
-    return {name: value for name, value in options.items() if value}
+    """The options that are not at their defaults: None for the ways of stepping, else False."""
+    ways = ("foreach", "fused")
+    return {
+        name: value
+        for name, value in options.items()
+        if value or (value is not None and name in ways)
+    }
 
 
 def to_torch(array: Any) -> Tensor:

@@ -1,0 +1,5 @@
+"""Adamax in one pass over memory, in place, for NumPy arrays and CPU tensors (docs/spec.md)."""
+
+from adamax_fused.step import step_
+
+__all__ = ["step_"]

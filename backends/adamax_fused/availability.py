@@ -1,0 +1,65 @@
+"""Whether the kernel can be had in this process, and why not where it cannot.
+
+Importing this imports neither Numba nor what needs it.
+"""
+
+import functools
+import importlib.util
+import os
+import sys
+import warnings
+
+Dtypes = tuple[str, str, str, str]
+"""Of parameter, gradient, first moment and infinity norm."""
+
+DTYPES = ("float32", "float64", "bfloat16", "float16")
+"""What the kernel takes, of real numbers and of the parts of complex ones."""
+
+
+@functools.cache
+def missing(dtypes: Dtypes) -> str | None:
+    """Why there is no kernel for these dtypes; None where it is compiled and loaded.
+
+    The first call for some dtypes compiles, which takes seconds, or loads what an earlier process
+    kept on disk, which takes a fraction of one. What fails is warned of, once in a process, except
+    that Numba is not installed: then nobody asked for it.
+    """
+    if importlib.util.find_spec("numba") is None:
+        return "Numba is not installed: pip install 'adamax-spec[fused]'"
+    if _forked:
+        return "the process was forked from one whose threads, of GNU OpenMP, do not outlive that"
+    try:
+        from adamax_fused.table import prepare  # noqa: PLC0415 - imports Numba, which takes time
+
+        prepare(dtypes)
+    except Exception as error:  # noqa: BLE001 - whatever Numba, LLVM or the disk have to say
+        return _told(f"it could not be compiled and kept: {type(error).__name__}: {error}")
+    return None
+
+
+@functools.cache
+def _told(reason: str) -> str:
+    warnings.warn(
+        f"the fused kernel of Adamax is not used, and steps are slower: {reason}",
+        RuntimeWarning,
+        stacklevel=4,
+    )
+    return reason
+
+
+_forked = False
+
+
+def _after_fork() -> None:
+    """OpenMP of GNU ends a process that uses it on both sides of a fork."""
+    global _forked  # noqa: PLW0603 - a property of the process
+    numba = sys.modules.get("numba")
+    try:
+        _forked = numba is not None and numba.threading_layer() == "omp"
+    except ValueError:
+        return  # no thread has been started
+    missing.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -1,0 +1,80 @@
+"""`step_` as a subject of the judge; loaded through the entry point ``fused`` alone."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import adamax_core
+from adamax_conformance import DTYPES, FunctionalBackend, Moments
+from adamax_core import Hyperparameters, State
+from adamax_fused import step_
+
+
+class Training(NamedTuple):
+    """Arrays of its own, which change in place: parameters and state."""
+
+    params: dict[str, Any]
+    state: State
+
+
+def backend() -> FunctionalBackend:
+    """The kernel, on arrays that begin where no vector of a processor does."""
+    return FunctionalBackend(
+        "fused",
+        init=_init,
+        step=_step,
+        moments=_moments,
+        load=_load,
+        dtypes=DTYPES,
+        features=("maximize", "weight_decay", "decoupled_weight_decay", "state_dtype", "load"),
+    )
+
+
+def _init(params: Mapping[str, Any], hp: Hyperparameters, state_dtype: Any = None) -> Training:
+    hp.validate()
+    state = adamax_core.init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
+    return _own(params, state)
+
+
+def _load(
+    params: Mapping[str, Any], _hp: Hyperparameters, saved: Mapping[str, Mapping[str, Any]]
+) -> Training:
+    fields = {field for slot in saved.values() for field in slot}
+    return _own(
+        params, State(**{field: {k: slot[field] for k, slot in saved.items()} for field in fields})
+    )
+
+
+def _own(params: Mapping[str, Any], state: State) -> Training:
+    own, exp_avg, exp_inf = (
+        {key: _unaligned(np.asarray(array)) for key, array in arrays.items()}
+        for arrays in (params, state.exp_avg, state.exp_inf)
+    )
+    return Training(own, State(state.step, exp_avg, exp_inf))
+
+
+def _unaligned(array: Any) -> Any:
+    """A copy that is one element further than where memory is given out."""
+    copy = np.empty(array.size + 1, array.dtype)[1:].reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+def _step(
+    params: Mapping[str, Any], grads: Mapping[str, Any], training: Training, hp: Hyperparameters
+) -> tuple[dict[str, Any], Training]:
+    for key, array in training.params.items():
+        array[...] = params[key]
+    present = {key: grads.get(key) for key in training.params}
+    state = step_(training.params, present, training.state, hp)
+    stepped = {key: array.copy() for key, array in training.params.items()}
+    return stepped, training._replace(state=state)
+
+
+def _moments(training: Training) -> dict[str, Moments]:
+    state = training.state
+    return {
+        key: Moments(state.step[key], state.exp_avg[key].copy(), state.exp_inf[key].copy())
+        for key in state.step
+    }

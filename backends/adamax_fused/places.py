@@ -1,0 +1,205 @@
+"""Where NumPy arrays lie, and whether they can be stepped there.
+
+All is decided by numbers, not by the arrays: what was decided once holds for whatever array lies at
+the same place later.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamax_fused.availability import DTYPES, Dtypes
+
+FIELDS = ("params", "grads", "exp_avg", "exp_inf")
+"""What a row of places is of."""
+
+
+class RefusedError(Exception):
+    """An array that cannot be stepped where it is.
+
+    Attributes:
+        row: which of the parameters.
+        field: which of `FIELDS`.
+        kind: the class of what is to be raised.
+        reason: a predicate, and a remedy.
+    """
+
+    def __init__(self, row: int, field: str, kind: type[Exception], reason: str) -> None:
+        super().__init__(reason)
+        self.row, self.field, self.kind, self.reason = row, field, kind, reason
+
+
+class Place(NamedTuple):
+    """An array, without its elements."""
+
+    address: int
+    readonly: bool
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def parts(self) -> int:
+        """Two for complex numbers."""
+        return 2 if self.dtype.kind == "c" else 1
+
+    @property
+    def part(self) -> str:
+        """The dtype of a real number, or of the parts of a complex one."""
+        if not self.dtype.isnative:
+            return str(self.dtype)
+        return {"complex64": "float32", "complex128": "float64"}.get(
+            self.dtype.name, self.dtype.name
+        )
+
+    @property
+    def layout(self) -> tuple[float, ...]:
+        """How many elements it is to the next along each dimension; 0 where there is no next."""
+        pairs = zip(self.strides, self.shape, strict=True)
+        return tuple(
+            stride / self.dtype.itemsize if size > 1 and self.size else 0 for stride, size in pairs
+        )
+
+
+def where(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    """The fields of the `Place` of an array, which are what a table depends on.
+
+    >>> Place(*where(np.zeros((3, 2), np.float32).T)).layout
+    (1.0, 2.0)
+    """
+    return (*array.__array_interface__["data"], array.dtype, array.shape, array.strides)
+
+
+def laid_out(grad: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The gradient, or a copy that lies in memory as its parameter does.
+
+    >>> grad = np.arange(4.0).reshape(2, 2).T
+    >>> laid_out(grad, np.zeros((2, 2))).strides, laid_out(grad, np.zeros((2, 2)).T) is grad
+    ((16, 8), True)
+    """
+    if grad.shape != like.shape:
+        return grad  # refused later, by name
+    flags = grad.flags
+    if flags.aligned and grad.dtype.isnative:
+        if flags.c_contiguous and like.flags.c_contiguous:
+            return grad
+        if Place(*where(grad)).layout == Place(*where(like)).layout:
+            return grad
+    copy = np.empty_like(like, dtype=grad.dtype.newbyteorder("="), subok=False)
+    copy[...] = grad
+    return copy
+
+
+Rows = tuple[tuple[Place, Place, Place, Place], ...]
+
+
+def dtypes_of(rows: Rows) -> tuple[Dtypes, ...]:
+    """The dtypes of the parts of each row, once all can be stepped where they are.
+
+    Raises:
+        RefusedError: names the row and what cannot.
+    """
+    spans = []
+    for index, row in enumerate(rows):
+        for which, (field, place) in enumerate(zip(FIELDS, row, strict=True)):
+            _require_steppable(index, field, place, row[0])
+            end = place.address + place.size * place.dtype.itemsize
+            spans.append((place.address, end, field != "grads", len(FIELDS) * index + which))
+    shared = sharing(spans)
+    if shared is not None:
+        index, which = divmod(shared, len(FIELDS))
+        reason = "shares memory with another array of the step: pass a copy"
+        raise RefusedError(index, FIELDS[which], ValueError, reason)
+    return tuple((p.part, g.part, m.part, u.part) for p, g, m, u in rows)
+
+
+def _require_steppable(row: int, field: str, place: Place, param: Place) -> None:
+    def refuse(kind: type[Exception], reason: str) -> None:
+        raise RefusedError(row, field, kind, reason)
+
+    if place.part not in DTYPES:
+        refuse(
+            TypeError,
+            f"has dtype {place.part}; the fused kernel takes {', '.join(DTYPES)}, complex64 and "
+            "complex128: use adamax_core.step",
+        )
+    if place.shape != param.shape or place.parts != param.parts:
+        refuse(ValueError, f"does not fit its parameter: {place.shape} of {place.dtype}")
+    if field == "grads":
+        return
+    if place.readonly:
+        refuse(ValueError, "is read-only, and a step in place would write to it: pass a copy")
+    if place.address % (place.dtype.itemsize // place.parts):
+        refuse(ValueError, f"is not aligned for {place.dtype}: pass a copy")
+    if not is_dense(place.shape, place.layout):
+        refuse(
+            ValueError,
+            f"has gaps in memory, or is expanded (shape {place.shape}, strides {place.strides}): "
+            "pass numpy.ascontiguousarray of it, or use adamax_core.step",
+        )
+    if place.layout != param.layout:
+        refuse(
+            ValueError,
+            f"lies in another order than its parameter (strides {place.strides}, not "
+            f"{param.strides}): make it with numpy.zeros_like of the parameter",
+        )
+
+
+def is_dense(shape: Sequence[int], strides: Sequence[float]) -> bool:
+    """Whether elements with these strides, in elements, lie together without a gap, each once.
+
+    >>> is_dense((2, 3), (1, 2)), is_dense((2, 3), (4, 1)), is_dense((2, 3), (0, 1))
+    (True, False, False)
+    """
+    if 0 in shape:
+        return True
+    expected = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def is_apart(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether elements with these strides have each a place of its own.
+
+    >>> is_apart((2, 3), (6, 2)), is_apart((2, 3), (1, 1))
+    (True, False)
+    """
+    if 0 in shape:
+        return True
+    reach = 0
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1:
+            if stride <= reach:
+                return False
+            reach += stride * (size - 1)
+    return True
+
+
+Span = tuple[int, int, bool, int]
+"""Memory from here to there, whether it is written, and whose it is."""
+
+
+def sharing(spans: Iterable[Span]) -> int | None:
+    """Whose memory overlaps with another's, where one of both is written; None where none does.
+
+    >>> sharing([(0, 8, True, 0), (8, 16, False, 1), (8, 12, False, 2)])
+    >>> sharing([(0, 8, True, 0), (4, 8, False, 1)])
+    1
+    """
+    end = written = 0
+    for first, last, writes, owner in sorted(spans):
+        if first < last and first < (end if writes else written):
+            return owner
+        end = max(end, last)
+        written = max(written, last) if writes else written
+    return None

@@ -1,0 +1,168 @@
+"""Many arrays as one call: a table of addresses, cut in pieces that threads share evenly.
+
+A table is made of addresses and knows nothing of the arrays: who makes it keeps it as long as they
+are where they were.
+"""
+
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+from adamax_fused import kernel
+from adamax_fused.availability import Dtypes
+
+SMALLEST, LARGEST = 2**14, 2**16
+"""Elements of a piece: enough to be worth waking a thread for, few enough to share out evenly."""
+
+Integers = npt.NDArray[np.int64]
+
+_CARRIERS = {
+    "float32": np.float32,
+    "float64": np.float64,
+    "bfloat16": np.uint16,
+    "float16": np.int16,
+}
+
+# One call at a time: a thread pool of Numba's own ends the process where two come at once.
+_LOCK = threading.Lock()
+
+
+class Row(NamedTuple):
+    """One parameter: four addresses, the dtypes there, and the number of real elements."""
+
+    addresses: tuple[int, ...]
+    dtypes: tuple[str, ...]
+    size: int
+
+
+class _Group(NamedTuple):
+    """Rows of the same dtypes, which one call steps."""
+
+    members: Integers
+    rows: Integers
+    likes: tuple[Any, ...]
+    pieces: Integers
+    shares: Integers
+    dtype: type[np.floating[Any]]
+
+
+class Table:
+    """The parameters of one step, ready to be stepped any number of times.
+
+    >>> p, g, m, u = np.zeros(2), np.ones(2), np.zeros(2), np.zeros(2)
+    >>> addresses = tuple(array.ctypes.data for array in (p, g, m, u))
+    >>> table = Table([Row(addresses, ("float64",) * 4, 2)])
+    >>> table.step(np.ones(1), lr=0.5, betas=(0.9, 0.999), eps=0.0)
+    >>> p.round(6)
+    array([-0.5, -0.5])
+    """
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        members: dict[tuple[str, ...], list[int]] = {}
+        for index, row in enumerate(rows):
+            members.setdefault(row.dtypes, []).append(index)
+        self._groups = [
+            _group(dtypes, np.array(chosen), [rows[index] for index in chosen])
+            for dtypes, chosen in members.items()
+        ]
+
+    def step(
+        self,
+        counts: npt.NDArray[np.float64],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float = 0.0,
+        maximize: bool = False,
+        decoupled_weight_decay: bool = False,
+    ) -> None:
+        """One step in place; `counts` says of each row which it is, the first being 1.
+
+        Hyperparameters are those of `adamax_core.Hyperparameters`, inside their domains. Nothing
+        is refused here.
+        """
+        beta1, beta2 = betas
+        mode, decay = 0, weight_decay
+        if weight_decay != 0:
+            mode = kernel.DECOUPLED if decoupled_weight_decay else kernel.COUPLED
+            decay = lr * weight_decay if decoupled_weight_decay else weight_decay
+        numbers = kernel.Hyper(-1.0 if maximize else 1.0, beta1, 1 - beta1, beta2, eps, decay)
+        for group in self._groups:
+            _launch(
+                len(group.shares) - 1,
+                group.rows,
+                group.likes,
+                group.pieces,
+                group.shares,
+                counts[group.members] if len(self._groups) > 1 else counts,
+                lr,
+                beta1,
+                mode,
+                np.array(numbers, group.dtype),
+            )
+
+
+def prepare(dtypes: Dtypes) -> None:
+    """Compile the kernel for these dtypes, or load it, and start its threads."""
+    Table([Row((0, 0, 0, 0), dtypes, 0)]).step(np.ones(1), lr=0.0, betas=(0.0, 0.0), eps=0.0)
+    kernel.count_steps(np.zeros(0, np.int64))
+
+
+def _launch(shares: int, *arguments: Any) -> None:
+    with _LOCK:
+        threads = numba.get_num_threads()
+        if shares >= threads:
+            kernel.step_rows(*arguments)
+            return
+        # A thread without work is waited for all the same, and on a busy machine for long.
+        numba.set_num_threads(max(shares, 1))
+        try:
+            kernel.step_rows(*arguments)
+        finally:
+            numba.set_num_threads(threads)
+
+
+def _group(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> _Group:
+    sizes = np.array([row.size for row in rows])
+    # About eight for each thread, so that none has much more to do than another.
+    wanted = sizes.sum() // (8 * numba.config.NUMBA_NUM_THREADS)
+    length = int(np.clip(wanted, SMALLEST, LARGEST))
+    pieces = _pieces(sizes, length)
+    return _Group(
+        members,
+        np.array([row.addresses for row in rows], np.uint64).astype(np.int64),
+        tuple(np.zeros(0, _CARRIERS[dtype]) for dtype in dtypes),
+        pieces,
+        _shares(pieces[:, 2], length),
+        np.float64 if "float64" in dtypes else np.float32,
+    )
+
+
+def _pieces(sizes: Integers, length: int) -> Integers:
+    """For each piece of at most this length its row, its first element and how many.
+
+    >>> _pieces(np.array([12, 0, 3]), 10)
+    array([[ 0,  0, 10],
+           [ 0, 10,  2],
+           [ 2,  0,  3]])
+    """
+    each = -(-sizes // length)
+    row = np.repeat(np.arange(len(sizes)), each)
+    first = (np.arange(len(row)) - np.repeat(np.cumsum(each) - each, each)) * length
+    return np.stack([row, first, np.minimum(length, sizes[row] - first)], axis=1)
+
+
+def _shares(sizes: Integers, length: int) -> Integers:
+    """Where in the pieces each share begins, and the end; a share has about this many elements.
+
+    >>> _shares(np.array([10, 2, 3, 6, 7]), 10)
+    array([0, 1, 4, 5])
+    """
+    before = np.cumsum(sizes) - sizes
+    begins = np.searchsorted(before, np.arange(0, sizes.sum(), length))
+    return np.unique(np.append(begins, len(sizes)))

@@ -1,0 +1,162 @@
+"""What the kernel of `adamax_fused` can step: plain and dense tensors of a processor.
+
+The kernel is told addresses, and sees nothing of what else a tensor is, so all of that is asked
+here.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor
+from torch.utils._python_dispatch import _len_torch_dispatch_stack  # type: ignore[attr-defined]
+
+from adamax_fused.availability import missing
+from adamax_fused.places import is_apart, is_dense, sharing
+from adamax_torch.precision import moment_dtype
+
+PARTS = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+    torch.complex64: "float32",
+    torch.complex128: "float64",
+}
+"""What the kernel calls the dtypes; complex numbers are pairs."""
+
+
+def chosen(group: Mapping[str, Any]) -> bool:
+    """Whether a group is to be stepped by the kernel, where its tensors are such that it can."""
+    if group["fused"] is None:
+        others = group["foreach"] is not None or group["differentiable"] or group["capturable"]
+        return not others and not _watched()
+    return bool(group["fused"])
+
+
+def _watched() -> bool:
+    return torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0
+
+
+def prepare(group: Mapping[str, Any]) -> None:
+    """Compile the kernel for the parameters of a group, or load it, so that no step waits for it.
+
+    Raises:
+        RuntimeError: ``fused=True``, and a parameter cannot be stepped so; says which, and why.
+    """
+    if not chosen(group):
+        return
+    for position, param in enumerate(group["params"]):
+        reason = _unsuitable([param])
+        if reason is None:
+            moment = moment_dtype(param, group["state_dtype"])
+            reason = _missing([param.dtype, param.dtype, moment, moment])
+        if reason is not None and group["fused"]:
+            raise RuntimeError(f"parameter {position}: fused=True, but {reason}")
+
+
+def require(rows: Mapping[str, Sequence[Tensor]]) -> None:
+    """Raise unless the kernel can step these, which go by their names (see `obstacle`).
+
+    Raises:
+        RuntimeError: names the first that it cannot, and says why.
+    """
+    found = obstacle(list(rows.values()))
+    if found is not None:
+        raise RuntimeError(f"{list(rows)[found[0]]}: fused=True, but {found[1]}")
+
+
+def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
+    """The first row that the kernel cannot step, and why; None where it can step all.
+
+    A row is a parameter, its gradient, and its moments where there are some already; each is dense,
+    and of the shape of its parameter.
+
+    >>> obstacle([[torch.zeros(2), torch.zeros(2)], [torch.zeros(2, device="meta")]])
+    (1, 'the kernel runs on processors, not on meta')
+    """
+    if rows and _watched():
+        return 0, "torch.compile or a dispatch mode is on, which would not see its operations"
+    spans = []
+    for index, row in enumerate(rows):
+        reason = _unsuitable(row)
+        if reason is None and len(row) > 2:  # noqa: PLR2004 - there are moments
+            reason = _missing([tensor.dtype for tensor in row])
+        if reason is not None:
+            return index, reason
+        for which, part in enumerate(map(local, row)):
+            spans.append((part.data_ptr(), part.data_ptr() + part.nbytes, which != 1, index))
+    shared = sharing(spans)
+    return None if shared is None else (shared, "it shares memory with another tensor of the step")
+
+
+def _unsuitable(row: Sequence[Tensor]) -> str | None:
+    if any(_spread(tensor) != _spread(row[0]) for tensor in row):
+        return "gradient or state is spread over processes in another way"
+    parts = [local(tensor) for tensor in row]
+    reasons = [_of_another_kind(tensor) for tensor in parts]
+    if not any(reasons):
+        reasons = [_unchangeable(tensor) for tensor in (parts[0], *parts[2:])]
+    return next(filter(None, reasons), None)
+
+
+def _of_another_kind(tensor: Tensor) -> str | None:
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or is_functorch_wrapped_tensor(tensor):
+        return f"the kernel takes no {type(tensor).__name__} that is more than memory"
+    if tensor.device.type != "cpu":
+        return f"the kernel runs on processors, not on {tensor.device}"
+    if tensor.dtype not in PARTS:
+        return f"the kernel takes {', '.join(map(_name, PARTS))}, not {_name(tensor.dtype)}"
+    return "it is a tensor of inference mode" if tensor.is_inference() else None
+
+
+def _unchangeable(tensor: Tensor) -> str | None:
+    """Why a parameter or a moment cannot be changed where it is."""
+    if tensor.is_neg() or tensor.is_conj():
+        return "it is lazily negated or conjugated"
+    if tensor.numel() and not tensor.data_ptr():
+        return "its memory has been given back"
+    return None if is_apart(tensor.shape, tensor.stride()) else "its elements share memory"
+
+
+def _missing(dtypes: Sequence[torch.dtype]) -> str | None:
+    for dtype in dtypes:
+        if dtype not in PARTS:
+            return f"the kernel keeps no moments in {_name(dtype)}"
+    param, grad, exp_avg, exp_inf = (PARTS[dtype] for dtype in dtypes)
+    return missing((param, grad, exp_avg, exp_inf))
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def local(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    if _spread(tensor) is None:
+        return tensor
+    part: Tensor = tensor.to_local()  # type: ignore[attr-defined]  # a DTensor
+    return part
+
+
+def _spread(tensor: Tensor) -> Any:
+    """How a tensor is spread over processes; None where it is not."""
+    # To import it takes longer than all the rest.
+    distributed = sys.modules.get("torch.distributed.tensor")
+    if distributed is None or not isinstance(tensor, distributed.DTensor):
+        return None
+    return tensor.device_mesh, tensor.placements
+
+
+def lies_like(tensor: Tensor, other: Tensor) -> bool:
+    """Whether the elements of two tensors of one shape can be walked together, without a gap."""
+    aligned = tensor.data_ptr() % (tensor.element_size() >> tensor.is_complex()) == 0
+    return aligned and is_dense(tensor.shape, tensor.stride()) and _layout(tensor) == _layout(other)
+
+
+def _layout(tensor: Tensor) -> list[int]:
+    if not tensor.numel():
+        return []
+    return [s for s, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
