@@ -2,8 +2,8 @@
 # Needs Python 3.11 or newer and make, nothing else.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-SUBJECTS := numpy jax torch 'torch?foreach=true' 'torch?differentiable=true' 'torch?capturable=true' \
-            torch.functional optax \
+SUBJECTS := numpy fused jax torch 'torch?fused=true' 'torch?fused=false' 'torch?foreach=true' \
+            'torch?differentiable=true' 'torch?capturable=true' torch.functional optax \
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
@@ -18,7 +18,7 @@ help:  ## what there is
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-conformance: .venv/installed  ## judge the reference, both adapters, torch.optim and optax
+conformance: .venv/installed  ## judge the reference, the adapters, torch.optim and optax
 	$(BIN)/adamax-conformance check $(SUBJECTS)
 
 test: lint  ## lint, type-check, run the tests that are not slow
@@ -39,8 +39,9 @@ format: .venv/installed  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed  ## time a step in JAX against optax's; takes minutes of a quiet machine
-	$(BIN)/python benchmarks/jax_step.py
+bench: .venv/installed  ## time steps against those of others; takes a quarter of an hour of a quiet machine
+	$(BIN)/python benchmarks/jax_step.py --json out/jax_step.json --plot out/jax_step.png
+	$(BIN)/python benchmarks/cpu_step.py --json out/cpu_step.json --plot out/cpu_step.png
 
 docs: .venv/installed  ## redraw the plot and the table that the README shows
 	$(BIN)/python examples/digits.py --plot docs/digits.png

@@ -3,17 +3,22 @@
 python benchmarks/jax_step.py --json out.json --plot out.png
 """
 
+import json as notation
 from pathlib import Path
 from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
+import matplotlib as mpl
 import numpy as np
 import optax
 import typer
+from machine import machine
+from rich.console import Console
 from rich.progress import Progress
+from rich.table import Table
 from shapes import SHAPES, Shapes
-from turns import Step, Timing, plot, show, timed, write
+from turns import Step, Timing, timed
 
 from adamax_jax import adamax_transform
 
@@ -93,11 +98,63 @@ def main(
                     tick=lambda task=task: progress.advance(task),  # type: ignore[misc]  # defaults bind
                 )
             )
-    show(timings, "optax.adamax")
+    show(timings)
     if json:
-        write(timings, {"jax": jax.__version__, "optax": optax.__version__}, json)
+        figures = [_figures(each) for each in timings]
+        described = {"machine": machine("jax", "optax"), "timings": figures}
+        json.write_text(notation.dumps(described, indent=1))
     if plot_to:
-        plot(timings, "optax.adamax", plot_to)
+        plot(timings, plot_to)
+
+
+def _figures(timing: Timing) -> dict[str, Any]:
+    low, ratio, high = timing.ratio("ours", "theirs")
+    return {
+        "case": timing.case,
+        "ours": timing.median("ours"),
+        "theirs": timing.median("theirs"),
+        "ratio": ratio,
+        "low": low,
+        "high": high,
+        "rounds": timing.rounds,
+    }
+
+
+def show(timings: list[Timing]) -> None:
+    """A table for people."""
+    table = Table(title="a step of adamax_transform over one of optax.adamax")
+    for heading in ("case", "ours", "theirs", "ratio", "quartiles", "rounds"):
+        number = heading != "case"
+        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
+    for each in timings:
+        low, ratio, high = each.ratio("ours", "theirs")
+        table.add_row(
+            each.case,
+            f"{1e3 * each.median('ours'):.2f} ms",
+            f"{1e3 * each.median('theirs'):.2f} ms",
+            f"{ratio:.3f}",
+            f"{low:.3f} to {high:.3f}",
+            str(each.rounds),
+        )
+    Console().print(table)
+
+
+def plot(timings: list[Timing], path: Path) -> None:
+    """The same to look at: ratios with their quartiles."""
+    mpl.use("agg")
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws
+
+    figure, axes = plt.subplots(figsize=(7, 0.5 * len(timings) + 1.2), layout="constrained")
+    for row, each in enumerate(reversed(timings)):
+        low, ratio, high = each.ratio("ours", "theirs")
+        axes.plot([low, high], [row, row], color="tab:blue", linewidth=4, alpha=0.4)
+        axes.plot(ratio, row, "o", color="tab:blue")
+    axes.set_yticks(range(len(timings)), [each.case for each in reversed(timings)])
+    axes.axvline(1, color="gray", linewidth=1)
+    axes.set_xscale("log")
+    axes.set_xlabel("time of a step over that of optax.adamax: median and quartiles")
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

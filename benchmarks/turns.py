@@ -1,119 +1,121 @@
 """Candidates timed in turn in one process, so that what the machine does meets them all alike."""
 
-import json
-import platform
+import gc
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from time import perf_counter
-from typing import Any
+from dataclasses import dataclass, field
+from time import perf_counter, sleep
+from typing import NamedTuple
 
-import matplotlib as mpl
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 Step = Callable[[], None]
 """Takes a step, and returns when it is done."""
 
 
+class Quartiles(NamedTuple):
+    """A median between the quartiles."""
+
+    low: float
+    median: float
+    high: float
+
+
 @dataclass(frozen=True)
 class Timing:
-    """Two candidates over the same rounds: seconds, and the ratio within each round.
+    """Candidates over the same rounds.
 
     Attributes:
         case: what is stepped, and how.
-        ours: median seconds of a step of ours.
-        theirs: median seconds of a step of theirs.
-        ratio: median of ours over theirs.
-        low: lower quartile of the ratios.
-        high: upper quartile of the ratios.
-        rounds: how many there were.
+        seconds: of a step of each candidate, in each round.
+        warm: seconds of the first steps of each, in which some compile; they count nowhere else.
+        steps: how many a turn took, in each build.
     """
 
     case: str
-    ours: float
-    theirs: float
-    ratio: float
-    low: float
-    high: float
-    rounds: int
+    seconds: dict[str, list[float]]
+    warm: dict[str, float] = field(default_factory=dict)
+    steps: list[int] = field(default_factory=list)
+
+    @property
+    def rounds(self) -> int:
+        """How many there were."""
+        return len(next(iter(self.seconds.values())))
+
+    def median(self, name: str) -> float:
+        """Median seconds of a step."""
+        return float(np.median(self.seconds[name]))
+
+    def ratio(self, name: str, over: str) -> Quartiles:
+        """The ratio of two candidates within each round.
+
+        >>> Timing("", {"ours": [1.0, 2.0, 1.0], "theirs": [2.0, 4.0, 3.0]}).ratio("theirs", "ours")
+        Quartiles(low=2.0, median=2.0, high=2.5)
+        """
+        ratios = np.array(self.seconds[name]) / np.array(self.seconds[over])
+        return Quartiles(*map(float, np.percentile(ratios, [25, 50, 75])))
+
+
+WARM = 3
+"""Steps before any counts: the first makes the state, and what is compiled may be so again."""
 
 
 def timed(
-    case: str, make: Mapping[str, Callable[[], Step]], *, builds: int, rounds: int, tick: Step
+    case: str,
+    make: Mapping[str, Callable[[], Step]],
+    *,
+    builds: int,
+    rounds: int,
+    tick: Step,
+    turn: float = 0,
+    rest: float = 0,
+    by: str = "ours",
 ) -> Timing:
-    """Time "ours" against "theirs".
+    """Time every candidate once in each round.
 
-    What is built first can be faster by several per cent, for where it lies in memory; so both are
-    built anew several times, each first in every other, and each goes first in every other round.
+    What is built first can be faster by several per cent, for where it lies in memory; so all are
+    built anew several times, in an order that is turned round each time. The order of turns is,
+    too, in every other round.
+
+    Args:
+        case: what to call it.
+        make: builds each candidate.
+        builds: how often all are built.
+        rounds: how many follow on each.
+        tick: called after each round.
+        turn: seconds that a turn takes of `by`, where one step is shorter than that. All then take
+            as many steps in a row, and their mean is what counts: a single one would be timed with
+            what the candidate before left in the caches.
+        rest: seconds before each turn. The threads of a candidate look out for more work for some
+            milliseconds, and would take a core from one whose threads are others.
+        by: the candidate that says how many steps that is.
     """
-    times: dict[str, list[float]] = {name: [] for name in make}
+    seconds: dict[str, list[float]] = {name: [] for name in make}
+    warm = dict.fromkeys(make, 0.0)
+    steps: list[int] = []
     for build in range(builds):
         order = list(make)[:: 1 if build % 2 else -1]
-        steps = {name: make[name]() for name in order}
-        for step in steps.values():
-            step()  # warm
-        for turn in range(rounds):
-            for name in order[:: 1 if turn % 2 else -1]:
-                start = perf_counter()
-                steps[name]()
-                times[name].append(perf_counter() - start)
+        built: dict[str, Step] = {}
+        for name in order:
+            built[name] = make[name]()
+            warm[name] = max(warm[name], _took(built[name], WARM))
+        count = 1
+        if turn:
+            count = max(1, math.ceil(turn / min(_took(built[by], 1) for _ in range(WARM))))
+        steps.append(count)
+        for each in range(rounds):
+            for name in order[:: 1 if each % 2 else -1]:
+                sleep(rest)
+                seconds[name].append(_took(built[name], count) / count)
             tick()
-    ours, theirs = np.array(times["ours"]), np.array(times["theirs"])
-    low, ratio, high = (float(each) for each in np.percentile(ours / theirs, [25, 50, 75]))
-    medians = float(np.median(ours)), float(np.median(theirs))
-    return Timing(case, *medians, ratio, low, high, len(ours))
+        # Before the next are built: all twice may be more than there is memory.
+        built.clear()
+        gc.collect()
+    return Timing(case, seconds, warm, steps)
 
 
-def machine() -> dict[str, Any]:
-    """What the figures depend on."""
-    processors = Path("/proc/cpuinfo")
-    text = processors.read_text() if processors.exists() else ""
-    models = [line.split(":")[1].strip() for line in text.splitlines() if "model name" in line]
-    return {
-        "processor": models[0] if models else platform.processor(),
-        "cores": len(models),
-        "python": platform.python_version(),
-    }
-
-
-def show(timings: list[Timing], theirs: str) -> None:
-    """A table for people."""
-    table = Table(title=f"a step of adamax_transform over one of {theirs}")
-    for heading in ("case", "ours", "theirs", "ratio", "quartiles", "rounds"):
-        number = heading != "case"
-        table.add_column(heading, justify="right" if number else "left", no_wrap=number)
-    for each in timings:
-        table.add_row(
-            each.case,
-            f"{1e3 * each.ours:.2f} ms",
-            f"{1e3 * each.theirs:.2f} ms",
-            f"{each.ratio:.3f}",
-            f"{each.low:.3f} to {each.high:.3f}",
-            str(each.rounds),
-        )
-    Console().print(table)
-
-
-def write(timings: list[Timing], versions: dict[str, str], path: Path) -> None:
-    """The same for programs."""
-    figures = [asdict(each) for each in timings]
-    path.write_text(json.dumps({"machine": machine() | versions, "timings": figures}, indent=1))
-
-
-def plot(timings: list[Timing], theirs: str, path: Path) -> None:
-    """The same to look at: ratios with their quartiles."""
-    mpl.use("agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws
-
-    figure, axes = plt.subplots(figsize=(7, 0.5 * len(timings) + 1.2), layout="constrained")
-    for row, each in enumerate(reversed(timings)):
-        axes.plot([each.low, each.high], [row, row], color="tab:blue", linewidth=4, alpha=0.4)
-        axes.plot(each.ratio, row, "o", color="tab:blue")
-    axes.set_yticks(range(len(timings)), [each.case for each in reversed(timings)])
-    axes.axvline(1, color="gray", linewidth=1)
-    axes.set_xscale("log")
-    axes.set_xlabel(f"time of a step over that of {theirs}: median and quartiles")
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+def _took(step: Step, count: int) -> float:
+    start = perf_counter()
+    for _ in range(count):
+        step()
+    return perf_counter() - start

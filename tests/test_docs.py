@@ -1,4 +1,4 @@
-"""`docs/torch.md` and `docs/jax.md` name tests that there are."""
+"""`docs/torch.md`, `docs/jax.md` and `docs/fused.md` name tests that there are."""
 
 import ast
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TABLES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("torch", "jax")}
+TABLES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("torch", "jax", "fused")}
 NAMED = sorted(
     {
         (file if file.startswith("tests/") else f"tests/{name}/{file}", test)

@@ -37,7 +37,7 @@ def test_command_runs(command: str) -> None:
     subprocess.run([Path(sys.executable).with_name(program), *arguments], check=True)
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=["jax", "torch", "kernel"])
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["adapters", "kernel"])
 def test_snippet_runs(snippet: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the README's own code
     printed = capsys.readouterr().out.strip()

@@ -83,6 +83,22 @@ def _step_piece(p: Any, g: Any, m: Any, u: Any, step_size: Any, mode: int, hyper
         p[i], m[i], u[i] = _stored(param, p[i]), _stored(exp_avg, m[i]), _stored(exp_inf, u[i])
 
 
+@njit(error_model="numpy", nogil=True)
+def _step_pieces(pieces: Any, rows: Any, likes: Any, sizes: Any, mode: int, numbers: Any) -> None:
+    hyper = Hyper(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
+    p, g, m, u = likes
+    for row, first, size in pieces:
+        _step_piece(
+            _view(rows[row, 0], p, first, size),
+            _view(rows[row, 1], g, first, size),
+            _view(rows[row, 2], m, first, size),
+            _view(rows[row, 3], u, first, size),
+            sizes[row],
+            mode,
+            hyper,
+        )
+
+
 @njit(cache=True, error_model="numpy", nogil=True, parallel=True)
 def step_rows(
     rows: Any,
@@ -109,20 +125,25 @@ def step_rows(
         numbers: `Hyper`, as an array of the dtype to compute in.
     """
     sizes = _step_sizes(counts, lr, beta1, numbers)
-    hyper = Hyper(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
-    p, g, m, u = likes
     for share in prange(shares.size - 1):
-        for piece in range(shares[share], shares[share + 1]):
-            row, first, size = pieces[piece]
-            _step_piece(
-                _view(rows[row, 0], p, first, size),
-                _view(rows[row, 1], g, first, size),
-                _view(rows[row, 2], m, first, size),
-                _view(rows[row, 3], u, first, size),
-                sizes[row],
-                mode,
-                hyper,
-            )
+        part = pieces[shares[share] : shares[share + 1]]
+        _step_pieces(part, rows, likes, sizes, mode, numbers)
+
+
+@njit(cache=True, error_model="numpy", nogil=True)
+def step_few_rows(
+    rows: Any,
+    likes: Any,
+    pieces: Any,
+    counts: Any,
+    lr: float,
+    beta1: float,
+    mode: int,
+    numbers: Any,
+) -> None:
+    """The same by the thread that calls, where waking another would take longer than the work."""
+    sizes = _step_sizes(counts, lr, beta1, numbers)
+    _step_pieces(pieces, rows, likes, sizes, mode, numbers)
 
 
 @njit(cache=True, nogil=True)

@@ -93,38 +93,24 @@ class Table:
             decay = lr * weight_decay if decoupled_weight_decay else weight_decay
         numbers = kernel.Hyper(-1.0 if maximize else 1.0, beta1, 1 - beta1, beta2, eps, decay)
         for group in self._groups:
-            _launch(
-                len(group.shares) - 1,
-                group.rows,
-                group.likes,
-                group.pieces,
-                group.shares,
-                counts[group.members] if len(self._groups) > 1 else counts,
-                lr,
-                beta1,
-                mode,
-                np.array(numbers, group.dtype),
-            )
+            own = counts[group.members] if len(self._groups) > 1 else counts
+            last = own, lr, beta1, mode, np.array(numbers, group.dtype)
+            if len(group.shares) <= 2:  # noqa: PLR2004 - one share, or none
+                kernel.step_few_rows(group.rows, group.likes, group.pieces, *last)
+                continue
+            with _LOCK:
+                kernel.step_rows(group.rows, group.likes, group.pieces, group.shares, *last)
 
 
 def prepare(dtypes: Dtypes) -> None:
     """Compile the kernel for these dtypes, or load it, and start its threads."""
-    Table([Row((0, 0, 0, 0), dtypes, 0)]).step(np.ones(1), lr=0.0, betas=(0.0, 0.0), eps=0.0)
+    group = _group(dtypes, np.zeros(1, np.int64), [Row((0, 0, 0, 0), dtypes, 0)])
+    nothing = np.ones(1), 0.0, 0.0, 0, np.zeros(len(kernel.Hyper._fields), group.dtype)
+    kernel.step_few_rows(group.rows, group.likes, group.pieces, *nothing)
+    # Two empty shares: none would not start the threads.
+    kernel.step_rows(group.rows, group.likes, group.pieces, np.zeros(3, np.int64), *nothing)
     kernel.count_steps(np.zeros(0, np.int64))
-
-
-def _launch(shares: int, *arguments: Any) -> None:
-    with _LOCK:
-        threads = numba.get_num_threads()
-        if shares >= threads:
-            kernel.step_rows(*arguments)
-            return
-        # A thread without work is waited for all the same, and on a busy machine for long.
-        numba.set_num_threads(max(shares, 1))
-        try:
-            kernel.step_rows(*arguments)
-        finally:
-            numba.set_num_threads(threads)
+    kernel.look_up(0, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
 def _group(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> _Group:

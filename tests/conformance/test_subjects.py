@@ -8,8 +8,8 @@ from adamax_conformance import Report, Status, Verdict, check
 from adamax_conformance.registry import find
 from adamax_conformance.report import BAD
 
-TORCH = [f"torch?{variant}=true" for variant in ("foreach", "differentiable", "capturable")]
-OURS = ["numpy", "jax", "torch", *TORCH, "torch.functional"]
+WAYS = ("fused=true", "fused=false", "foreach=true", "differentiable=true", "capturable=true")
+OURS = ["numpy", "fused", "jax", "torch", *(f"torch?{way}" for way in WAYS), "torch.functional"]
 OTHERS = ["optax", "torch.optim", "torch.optim?foreach=true", "torch.optim?differentiable=true"]
 
 
@@ -58,6 +58,7 @@ def test_others_deviate_exactly_as_documented(name: str) -> None:
             ["A-10", "S-6", "S-10", "S-11", "D-1", "D-2", "D-3", "D-4"],
             (),
         ),
+        ("fused", ["A-8", "S-6", "S-7", "S-8", "S-9", "S-10", "H-6"], ()),
         ("torch.functional", ["A-8", "S-6", "S-8", "S-10", "S-11", "D-1", "D-2", "D-3", "D-4"], ()),
         ("torch.optim?differentiable=true", ["A-10", "D-1"], ("D-1",)),
         ("jax", ["A-10", "S-6", "S-7", "S-8", "D-1"], ()),
