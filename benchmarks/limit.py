@@ -9,7 +9,7 @@ from numba import njit, prange
 from torch import Tensor
 
 from adamax_fused.kernel import _view
-from adamax_fused.table import Row, _group
+from adamax_fused.table import Row, group_of
 
 
 def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
@@ -25,7 +25,7 @@ def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
     table = [
         Row(tuple(each.data_ptr() for each in row), (dtype,) * 4, row[0].numel()) for row in rows
     ]
-    group = _group((dtype,) * 4, np.arange(len(table)), table)
+    group = group_of((dtype,) * 4, np.arange(len(table)), table)
     shares = len(group.shares) - 1
 
     def step() -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("adamax_core", "adamax_jax", "adamax_torch", "adamax_conformance")
+PACKAGES = ("adamax_core", "adamax_fused", "adamax_jax", "adamax_torch", "adamax_conformance")
 PROGRAM = """
 import sys
-import adamax_core, adamax_jax, adamax_torch, adamax_conformance
+import adamax_core, adamax_fused, adamax_jax, adamax_torch, adamax_conformance
 assert all(m.__file__.startswith(sys.argv[1]) for m in
-           (adamax_core, adamax_jax, adamax_torch, adamax_conformance))
-for name in ("numpy", "torch", "jax"):
+           (adamax_core, adamax_fused, adamax_jax, adamax_torch, adamax_conformance))
+for name in ("numpy", "fused", "torch", "jax"):
     report = adamax_conformance.check(name, clauses=["A-5"], dtypes=["float32"])
     report.raise_for_status()
 print("works")
@@ -37,11 +37,10 @@ def test_every_module_is_in_the_wheel_under_its_own_name(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info" not in name}
     expected = {
         str(path.relative_to(ROOT / folder))
-        for folder, package in (("", PACKAGES[0]), ("backends", PACKAGES[1]),
-                                ("backends", PACKAGES[2]), ("conformance", PACKAGES[3]))
+        for folder, package in zip(("", *["backends"] * 3, "conformance"), PACKAGES, strict=True)
         for path in (ROOT / folder / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
-    }  # fmt: skip
+    }
     expected.add("adamax_conformance_pytest.py")
     assert names == expected
 

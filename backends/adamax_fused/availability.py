@@ -24,10 +24,10 @@ def missing(dtypes: Dtypes) -> str | None:
     kept on disk, which takes a fraction of one. What fails is warned of, once in a process, except
     that Numba is not installed: then nobody asked for it.
     """
-    if importlib.util.find_spec("numba") is None:
+    if not _has_numba():
         return "Numba is not installed: pip install 'adamax-spec[fused]'"
     if _forked:
-        return "the process was forked from one whose threads, of GNU OpenMP, do not outlive that"
+        return "the process was forked from one that had used the threads of the kernel"
     try:
         from adamax_fused.table import prepare  # noqa: PLC0415 - imports Numba, which takes time
 
@@ -35,6 +35,13 @@ def missing(dtypes: Dtypes) -> str | None:
     except Exception as error:  # noqa: BLE001 - whatever Numba, LLVM or the disk have to say
         return _told(f"it could not be compiled and kept: {type(error).__name__}: {error}")
     return None
+
+
+def _has_numba() -> bool:
+    try:
+        return importlib.util.find_spec("numba") is not None
+    except ValueError:  # what is loaded under that name came from no file
+        return False
 
 
 @functools.cache
@@ -51,13 +58,14 @@ _forked = False
 
 
 def _after_fork() -> None:
-    """OpenMP of GNU ends a process that uses it on both sides of a fork."""
+    """See whether threads can be used here: not GNU OpenMP's, nor those of a step under way."""
     global _forked  # noqa: PLW0603 - a property of the process
-    numba = sys.modules.get("numba")
+    numba, table = (sys.modules.get(name) for name in ("numba", "adamax_fused.table"))
     try:
-        _forked = numba is not None and numba.threading_layer() == "omp"
+        layer = numba.threading_layer() if numba is not None else None
     except ValueError:
-        return  # no thread has been started
+        layer = None  # no thread has been started
+    _forked = layer == "omp" or (table is not None and table.LOCK.locked())
     missing.cache_clear()
 
 

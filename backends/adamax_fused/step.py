@@ -63,8 +63,7 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
                 array[...] = value
         return after
     hp = hyperparameters
-    plan.table.step(
-        np.array([steps[index] for index in present], np.float64),
+    numbers = plan.table.numbers(
         lr=float(hp.lr),
         betas=(float(hp.betas[0]), float(hp.betas[1])),
         eps=float(hp.eps),
@@ -72,6 +71,7 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
         maximize=hp.maximize,
         decoupled_weight_decay=hp.decoupled_weight_decay,
     )
+    plan.table.step(np.array([steps[index] for index in present], np.float64), numbers)
     return after
 
 

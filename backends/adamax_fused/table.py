@@ -27,8 +27,8 @@ _CARRIERS = {
     "float16": np.int16,
 }
 
-# One call at a time: a thread pool of Numba's own ends the process where two come at once.
-_LOCK = threading.Lock()
+LOCK = threading.Lock()
+"""One call at a time: a thread pool of Numba's own ends the process where two come at once."""
 
 
 class Row(NamedTuple):
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     size: int
 
 
-class _Group(NamedTuple):
+class Group(NamedTuple):
     """Rows of the same dtypes, which one call steps."""
 
     members: Integers
@@ -50,13 +50,22 @@ class _Group(NamedTuple):
     dtype: type[np.floating[Any]]
 
 
+class Numbers(NamedTuple):
+    """Hyperparameters as the kernel takes them; in an array for each dtype of a table."""
+
+    lr: float
+    beta1: float
+    mode: int
+    arrays: list[npt.NDArray[np.floating[Any]]]
+
+
 class Table:
     """The parameters of one step, ready to be stepped any number of times.
 
     >>> p, g, m, u = np.zeros(2), np.ones(2), np.zeros(2), np.zeros(2)
     >>> addresses = tuple(array.ctypes.data for array in (p, g, m, u))
     >>> table = Table([Row(addresses, ("float64",) * 4, 2)])
-    >>> table.step(np.ones(1), lr=0.5, betas=(0.9, 0.999), eps=0.0)
+    >>> table.step(np.ones(1), table.numbers(lr=0.5, betas=(0.9, 0.999), eps=0.0))
     >>> p.round(6)
     array([-0.5, -0.5])
     """
@@ -66,13 +75,12 @@ class Table:
         for index, row in enumerate(rows):
             members.setdefault(row.dtypes, []).append(index)
         self._groups = [
-            _group(dtypes, np.array(chosen), [rows[index] for index in chosen])
+            group_of(dtypes, np.array(chosen), [rows[index] for index in chosen])
             for dtypes, chosen in members.items()
         ]
 
-    def step(
+    def numbers(
         self,
-        counts: npt.NDArray[np.float64],
         *,
         lr: float,
         betas: tuple[float, float],
@@ -80,46 +88,56 @@ class Table:
         weight_decay: float = 0.0,
         maximize: bool = False,
         decoupled_weight_decay: bool = False,
-    ) -> None:
-        """One step in place; `counts` says of each row which it is, the first being 1.
-
-        Hyperparameters are those of `adamax_core.Hyperparameters`, inside their domains. Nothing
-        is refused here.
-        """
+    ) -> Numbers:
+        """Hyperparameters, those of `adamax_core.Hyperparameters` and inside their domains."""
         beta1, beta2 = betas
         mode, decay = 0, weight_decay
         if weight_decay != 0:
             mode = kernel.DECOUPLED if decoupled_weight_decay else kernel.COUPLED
             decay = lr * weight_decay if decoupled_weight_decay else weight_decay
-        numbers = kernel.Hyper(-1.0 if maximize else 1.0, beta1, 1 - beta1, beta2, eps, decay)
-        for group in self._groups:
+        hyper = kernel.Hyper(-1.0 if maximize else 1.0, beta1, 1 - beta1, beta2, eps, decay)
+        with np.errstate(over="ignore"):  # infinity is what a float32 makes of 1e300
+            arrays = [np.array(hyper, group.dtype) for group in self._groups]
+        return Numbers(lr, beta1, mode, arrays)
+
+    def step(self, counts: npt.NDArray[np.float64], numbers: Numbers) -> None:
+        """One step in place; `counts` says of each row which it is, the first being 1."""
+        lr, beta1, mode, arrays = numbers
+        for group, hyper in zip(self._groups, arrays, strict=True):
             own = counts[group.members] if len(self._groups) > 1 else counts
-            last = own, lr, beta1, mode, np.array(numbers, group.dtype)
+            last = own, lr, beta1, mode, hyper
             if len(group.shares) <= 2:  # noqa: PLR2004 - one share, or none
                 kernel.step_few_rows(group.rows, group.likes, group.pieces, *last)
                 continue
-            with _LOCK:
+            with LOCK:
                 kernel.step_rows(group.rows, group.likes, group.pieces, group.shares, *last)
+
+    def move_gradients(self, addresses: Integers) -> None:
+        """Say where the gradients of all rows are now."""
+        for group in self._groups:
+            group.rows[:, 1] = addresses[group.members]
 
 
 def prepare(dtypes: Dtypes) -> None:
     """Compile the kernel for these dtypes, or load it, and start its threads."""
-    group = _group(dtypes, np.zeros(1, np.int64), [Row((0, 0, 0, 0), dtypes, 0)])
+    group = group_of(dtypes, np.zeros(1, np.int64), [Row((0, 0, 0, 0), dtypes, 0)])
     nothing = np.ones(1), 0.0, 0.0, 0, np.zeros(len(kernel.Hyper._fields), group.dtype)
     kernel.step_few_rows(group.rows, group.likes, group.pieces, *nothing)
-    # Two empty shares: none would not start the threads.
-    kernel.step_rows(group.rows, group.likes, group.pieces, np.zeros(3, np.int64), *nothing)
+    with LOCK:
+        # Two empty shares: none would not start the threads.
+        kernel.step_rows(group.rows, group.likes, group.pieces, np.zeros(3, np.int64), *nothing)
     kernel.count_steps(np.zeros(0, np.int64))
     kernel.look_up(0, np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def _group(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> _Group:
+def group_of(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> Group:
+    """These rows, which are `members` of a table, cut in pieces and shares."""
     sizes = np.array([row.size for row in rows])
     # About eight for each thread, so that none has much more to do than another.
     wanted = sizes.sum() // (8 * numba.config.NUMBA_NUM_THREADS)
     length = int(np.clip(wanted, SMALLEST, LARGEST))
     pieces = _pieces(sizes, length)
-    return _Group(
+    return Group(
         members,
         np.array([row.addresses for row in rows], np.uint64).astype(np.int64),
         tuple(np.zeros(0, _CARRIERS[dtype]) for dtype in dtypes),

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor
+from torch._C._functorch import is_functorch_wrapped_tensor, peek_interpreter_stack
+from torch.autograd import forward_ad
 from torch.utils._python_dispatch import _len_torch_dispatch_stack  # type: ignore[attr-defined]
 
 from adamax_fused.availability import missing
-from adamax_fused.places import is_apart, is_dense, sharing
-from adamax_torch.precision import moment_dtype
+from adamax_fused.places import Span, is_apart, is_dense, sharing
+from adamax_torch.precision import STEP_DTYPE, moment_dtype
 
 PARTS = {
     torch.float32: "float32",
@@ -29,15 +30,21 @@ PARTS = {
 
 
 def chosen(group: Mapping[str, Any]) -> bool:
-    """Whether a group is to be stepped by the kernel, where its tensors are such that it can."""
+    """Whether a group is to be stepped by the kernel, where that can be."""
     if group["fused"] is None:
-        others = group["foreach"] is not None or group["differentiable"] or group["capturable"]
-        return not others and not _watched()
+        ways = group["foreach"] is not None or group["differentiable"] or group["capturable"]
+        return not ways
     return bool(group["fused"])
 
 
-def _watched() -> bool:
-    return torch.compiler.is_compiling() or _len_torch_dispatch_stack() > 0
+def watched() -> bool:
+    """Whether something looks on at operations, and would not see those of the kernel."""
+    return (
+        torch.compiler.is_compiling()
+        or _len_torch_dispatch_stack() > 0
+        or peek_interpreter_stack() is not None
+        or forward_ad._current_level >= 0
+    )
 
 
 def prepare(group: Mapping[str, Any]) -> None:
@@ -46,7 +53,7 @@ def prepare(group: Mapping[str, Any]) -> None:
     Raises:
         RuntimeError: ``fused=True``, and a parameter cannot be stepped so; says which, and why.
     """
-    if not chosen(group):
+    if not chosen(group) or watched():
         return
     for position, param in enumerate(group["params"]):
         reason = _unsuitable([param])
@@ -57,15 +64,33 @@ def prepare(group: Mapping[str, Any]) -> None:
             raise RuntimeError(f"parameter {position}: fused=True, but {reason}")
 
 
-def require(rows: Mapping[str, Sequence[Tensor]]) -> None:
-    """Raise unless the kernel can step these, which go by their names (see `obstacle`).
+def require(group: Mapping[str, Any], rows: Mapping[str, Sequence[Tensor]]) -> None:
+    """Raise unless the kernel can step these rows of a group, which go by their names.
+
+    A row is a parameter and its gradient, and, where there is a state, the moments and the count.
 
     Raises:
         RuntimeError: names the first that it cannot, and says why.
     """
-    found = obstacle(list(rows.values()))
+    for where, (param, grad, *slot) in rows.items():
+        reason = None
+        if not slot:
+            moment = moment_dtype(param, group["state_dtype"])
+            reason = _unsuitable([param, grad]) or _missing(
+                [param.dtype, grad.dtype, moment, moment]
+            )
+        elif not is_countable(slot[-1]):
+            reason = f"it counts its steps in {slot[-1]!r}"
+        if reason is not None:
+            raise RuntimeError(f"{where}: fused=True, but {reason}")
+    found = obstacle([row[:4] for row in rows.values()])
     if found is not None:
         raise RuntimeError(f"{list(rows)[found[0]]}: fused=True, but {found[1]}")
+
+
+def is_countable(step: Tensor) -> bool:
+    """Whether the kernel can add one to this."""
+    return type(step) is Tensor and step.dtype == STEP_DTYPE and step.is_cpu and not step.dim()
 
 
 def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
@@ -77,19 +102,28 @@ def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
     >>> obstacle([[torch.zeros(2), torch.zeros(2)], [torch.zeros(2, device="meta")]])
     (1, 'the kernel runs on processors, not on meta')
     """
-    if rows and _watched():
-        return 0, "torch.compile or a dispatch mode is on, which would not see its operations"
-    spans = []
+    if rows and watched():
+        return 0, "torch.compile, torch.func or a mode is on, which would not see its operations"
+    spans: list[Span] = []
     for index, row in enumerate(rows):
         reason = _unsuitable(row)
         if reason is None and len(row) > 2:  # noqa: PLR2004 - there are moments
             reason = _missing([tensor.dtype for tensor in row])
         if reason is not None:
             return index, reason
-        for which, part in enumerate(map(local, row)):
-            spans.append((part.data_ptr(), part.data_ptr() + part.nbytes, which != 1, index))
+        spans += [span(part, which != 1, index) for which, part in enumerate(map(local, row))]
     shared = sharing(spans)
     return None if shared is None else (shared, "it shares memory with another tensor of the step")
+
+
+def span(tensor: Tensor, writes: bool, owner: int) -> Span:
+    """The memory from the first element of a tensor to the last."""
+    first = tensor.data_ptr()
+    if not tensor.numel():
+        return first, first, writes, owner
+    steps = zip(tensor.stride(), tensor.shape, strict=True)
+    reach = 1 + sum(stride * (size - 1) for stride, size in steps)
+    return first, first + reach * tensor.element_size(), writes, owner
 
 
 def _unsuitable(row: Sequence[Tensor]) -> str | None:

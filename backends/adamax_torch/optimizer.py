@@ -140,6 +140,7 @@ class Adamax(Optimizer):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
+        self._plans = ()
         for group in self.param_groups:
             # What torch.optim.Adamax, or an older one, does not store.
             for option in ("foreach", "fused", "state_dtype"):
@@ -222,17 +223,22 @@ class Adamax(Optimizer):
             For each group how the kernel stepped it last time, where that is how it steps it now.
         """
         plans: list[Plan | None] = []
+        watched = fusable.watched()
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
             plan = self._plans[index] if index < len(self._plans) else None
-            if plan and fusable.chosen(group) and plan.holds(group["params"], self.state):
-                plans.append(plan)
-                continue
+            beta1, beta2 = group["betas"]
+            scalars = {name: group[name] for name in ("lr", "eps", "weight_decay")}
+            scalars.update(beta1=beta1, beta2=beta2)
+            tensors = {name: value for name, value in scalars.items() if isinstance(value, Tensor)}
+            if plan is not None and fusable.chosen(group) and not watched:
+                # All are on the processor.
+                require_near(group["params"][0], tensors, f"group {index}, parameter 0")
+                if plan.holds(group["params"], self.state):
+                    plans.append(plan)
+                    continue
             plans.append(None)
             rows = {}
-            beta1, beta2 = group["betas"]
-            named = {**group, "beta1": beta1, "beta2": beta2}
-            tensors = {name: value for name, value in named.items() if isinstance(value, Tensor)}
             for position, param in enumerate(group["params"]):
                 grad = _gradient(param)
                 if grad is None:
@@ -245,8 +251,9 @@ class Adamax(Optimizer):
                 require_step(param, grad, slot, where)
                 require_near(param, tensors, where)
                 if group["fused"]:
-                    rows[where] = [param, grad, *((slot[name] for name in MOMENTS) if slot else ())]
-            fusable.require(rows)
+                    held = [slot[name] for name in (*MOMENTS, "step")] if slot else []
+                    rows[where] = [param, grad, *held]
+            fusable.require(group, rows)
         return plans
 
     def _step_group(self, group: dict[str, Any], plan: Plan | None) -> Plan | None:
@@ -267,7 +274,7 @@ class Adamax(Optimizer):
             plan = made(together, steps)
             if plan is not None:
                 plan.step(group)
-                return plan
+                return plan if plan.lasts else None
         # Where reading a tensor would wait for the device, or end a graph, it stays a tensor.
         unread = group["capturable"] or torch.compiler.is_compiling()
         keep = unread or group["differentiable"]
@@ -362,6 +369,8 @@ def _gradient(param: Tensor) -> Tensor | None:
 
 def _scalar(value: Scalar, keep: bool) -> Scalar:
     """A number wherever it may be read, else what `scalar` makes of a tensor."""
-    if not isinstance(value, Tensor) or keep or value.requires_grad or value.device.type != "cpu":
+    if not isinstance(value, Tensor):
+        return float(value)  # also of NumPy's, which would compute in their own precision
+    if keep or value.requires_grad or value.device.type != "cpu":
         return scalar(value)
     return value.item()

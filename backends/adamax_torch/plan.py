@@ -15,17 +15,24 @@ import torch
 from torch import Tensor
 from torch._C._dynamo import guards
 
-from adamax_torch.fusable import PARTS, lies_like, local, obstacle
-from adamax_torch.precision import STEP_DTYPE
+from adamax_torch.fusable import PARTS, is_countable, lies_like, local, obstacle, span
 from adamax_torch.slices import Tensors
 
 
 class Plan:
-    """The parameters of a group that have gradients, their table, and what tells that it holds."""
+    """The parameters of a group that have gradients, their table, and what tells that it holds.
+
+    Attributes:
+        lasts: whether it can hold for another step; else it has copies, or parts of what is spread
+            over processes, and is good for one.
+    """
 
     def __init__(self, rows: Sequence[Tensors], steps: Sequence[Tensor]) -> None:
-        from adamax_fused.table import Row, Table  # noqa: PLC0415 - imports Numba
+        # Numba is imported where there is something for it to do.
+        from adamax_fused.kernel import count_steps, look_up  # noqa: PLC0415 - as above
+        from adamax_fused.table import Row, Table  # noqa: PLC0415 - as above
 
+        self._count_steps, self._look_up = count_steps, look_up
         parts = [Tensors(*map(local, row)) for row in rows]
         laid = [_laid_out(part) for part in parts]
         self._params = [row.param for row in rows]
@@ -40,58 +47,88 @@ class Plan:
                 for row in laid
             ]
         )
+        # What is stepped is held meanwhile, since another thread may let go of it.
+        self._grads: list[Tensor] = [row.grad for row in laid]
+        self.lasts = all(all(map(is_, old, new)) for old, new in zip(rows, laid, strict=True))
+        self._copied = [] if self.lasts else list(zip(parts, laid, strict=True))
+        if self.lasts:
+            self._watch(rows, steps)
+
+    def _watch(self, rows: Sequence[Tensors], steps: Sequence[Tensor]) -> None:
+        """Remember what tells that the table holds."""
+        slots = [(t, m, u) for (_, _, m, u), t in zip(rows, steps, strict=True)]
+        state = list(chain.from_iterable(slots))
+        self._known = [*self._params, *state]
+        # While it is held nothing else can come to lie at the same address.
+        self._memory = [tensor.untyped_storage() for tensor in state]
+        self._alike = _guard([*self._params, *self._grads])
         self._process = os.getpid()
-        # Copies live for one step, and what is spread is anew what this process has of it.
-        lasting = all(all(map(is_, old, new)) for old, new in zip(rows, laid, strict=True))
-        self._copied = [] if lasting else list(zip(parts, laid, strict=True))
-        if lasting:
-            grads = [row.grad for row in rows]
-            slots = [(t, m, u) for (_, _, m, u), t in zip(rows, steps, strict=True)]
-            self._known = [*self._params, *chain.from_iterable(slots)]
-            self._alike = _guard(grads)
-            # The gradients are last, since they may be other objects at each step.
-            self._ids = np.array([*map(id, self._known), *map(id, grads)], np.int64)
-            self._addresses = np.zeros_like(self._ids)
-            self._moved()
+        self._ids, self._addresses = (np.zeros(len(self._known), np.int64) for _ in range(2))
+        self._grad_ids, self._grad_addresses = (np.zeros(len(rows), np.int64) for _ in range(2))
+        self._ids[:] = [*map(id, self._known)]
+        self._grad_ids[:] = [*map(id, self._grads)]
+        self._look_up(_DATA_PTR, self._ids, self._addresses)
+        self._look_up(_DATA_PTR, self._grad_ids, self._grad_addresses)
+        written = [span(tensor, True, 0)[:2] for row in rows for tensor in _written(row)]
+        self._starts, self._ends = np.sort(np.array(written, np.int64).reshape(-1, 2), axis=0).T
+        self._sizes = np.array([[g.nbytes, g.element_size()] for g in self._grads]).T
 
     def holds(self, params: Sequence[Tensor], state: Mapping[Tensor, Any]) -> bool:
-        """Whether a step of these parameters, with their gradients and state, is this one."""
-        if self._copied or self._process != os.getpid():
-            return False
-        grads = [param.grad for param in params]
-        if len(params) != len(self._params):
+        """Whether this is a step of these parameters, with their gradients and state.
+
+        Gradients may be elsewhere than at the last step: then the table is told.
+        """
+        grads: list[Any] = [param.grad for param in params]
+        if len(grads) != len(self._params):
             params = [p for p, g in zip(params, grads, strict=True) if g is not None]
-            grads = [g for g in grads if g is not None]
-            if len(params) != len(self._params):
+            grads = [grad for grad in grads if grad is not None]
+        if len(grads) != len(self._params) or self._process != os.getpid():
+            return False
+        if (
+            not self._is_known(params, state)
+            or not self._is_alike(params, grads)
+            or self._look_up(_DATA_PTR, self._ids, self._addresses)
+        ):
+            return False
+        self._grad_ids[:] = np.fromiter(map(id, grads), np.int64, len(grads))
+        if self._look_up(_DATA_PTR, self._grad_ids, self._grad_addresses):
+            if not self._can_read(self._grad_addresses):
                 return False
+            self._table.move_gradients(self._grad_addresses)
+        self._grads = grads
+        return True
+
+    def _is_known(self, params: Sequence[Tensor], state: Mapping[Tensor, Any]) -> bool:
+        """Whether parameters and state are the same objects."""
         # Looking up a tensor takes a call of its __hash__, in Python.
         in_order = len(state) == len(params) and all(map(is_, state, params))
-        slots = state.values() if in_order else map(state.__getitem__, params)
+        slots: Any = state.values() if in_order else map(state.get, params)
         try:
-            known = chain(params, chain.from_iterable(map(_SLOT, slots)))
-            if not (all(map(is_, known, self._known)) and self._alike(*grads)):
-                return False
+            found = chain(params, chain.from_iterable(map(_SLOT, slots)))
+            return all(map(is_, found, self._known))
         except (KeyError, TypeError):
-            return False  # a gradient is missing, or the state
-        self._ids[len(self._known) :] = np.fromiter(map(id, grads), np.int64, len(grads))
-        return self._moved() == 0
+            return False  # there is no state
 
-    def _moved(self) -> int:
-        """How many of the tensors are elsewhere than when this was last asked.
+    def _is_alike(self, params: Sequence[Tensor], grads: Sequence[Any]) -> bool:
+        with torch.no_grad():  # as where the first were looked at
+            try:
+                return self._alike(*params, *grads)
+            except TypeError:
+                return False  # a gradient is missing
 
-        They are the known ones and gradients like the first, so each has an address.
-        """
-        from adamax_fused.kernel import look_up  # noqa: PLC0415 - imports Numba
-
-        return int(look_up(_DATA_PTR, self._ids, self._addresses))
+    def _can_read(self, starts: Any) -> bool:
+        """Whether gradients may be at these addresses: aligned, and apart from what is written."""
+        sizes, elements = self._sizes
+        ends = starts + sizes
+        # The first that ends after a gradient begins, unless there is none.
+        after = np.searchsorted(self._ends, starts, side="right")
+        begins = np.append(self._starts, np.iinfo(np.int64).max)[after]
+        return not ((sizes > 0) & ((starts == 0) | (starts % elements > 0) | (begins < ends))).any()
 
     def step(self, group: Mapping[str, Any]) -> None:
         """One step in place with the hyperparameters of a group, which are inside their domains."""
-        from adamax_fused.kernel import count_steps  # noqa: PLC0415 - as above
-
         beta1, beta2 = group["betas"]
-        self._table.step(
-            count_steps(self._counts),
+        numbers = self._table.numbers(
             lr=float(group["lr"]),
             betas=(float(beta1), float(beta2)),
             eps=float(group["eps"]),
@@ -99,12 +136,19 @@ class Plan:
             maximize=group["maximize"],
             decoupled_weight_decay=group["decoupled_weight_decay"],
         )
+        # Nothing fails from here on.
+        self._table.step(self._count_steps(self._counts), numbers)
         for old, new in self._copied:
-            for field in ("param", "exp_avg", "exp_inf"):
-                if getattr(old, field) is not getattr(new, field):
-                    getattr(old, field).copy_(getattr(new, field))
+            for tensor, result in zip(_written(old), _written(new), strict=True):
+                if result is not tensor:
+                    tensor.copy_(result)
         # So that autograd notices what it had saved before.
         torch.autograd.graph.increment_version(self._params)
+        self._grads = []
+
+
+def _written(row: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+    return row.param, row.exp_avg, row.exp_inf
 
 
 _SLOT = itemgetter("step", "exp_avg", "exp_inf")
@@ -144,7 +188,4 @@ def _guard(tensors: Sequence[Tensor]) -> Callable[..., bool]:
 
 def made(rows: Sequence[Tensors], steps: Sequence[Tensor]) -> Plan | None:
     """A plan for these, where the kernel can step them all."""
-    countable = all(
-        type(step) is Tensor and step.dtype == STEP_DTYPE and step.is_cpu for step in steps
-    )
-    return Plan(rows, steps) if countable and obstacle(rows) is None else None
+    return Plan(rows, steps) if all(map(is_countable, steps)) and obstacle(rows) is None else None

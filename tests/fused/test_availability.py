@@ -75,7 +75,7 @@ import numpy as np, torch
 import adamax_core
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
-from adamax_fused import step_
+from adamax_fused import availability, step_
 
 hp = Hyperparameters(0.5, betas=(0.0, 0.5), eps=0.0)  # of which every step is exact
 
@@ -143,6 +143,22 @@ train(100_000)
     run(source, NUMBA_THREADING_LAYER=layer)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_process_that_is_forked_in_the_middle_of_a_step_goes_on() -> None:
+    source = """
+train(100_000)
+from adamax_fused.table import LOCK
+with LOCK:  # as another thread would hold it
+    child = os.fork()
+if not child:
+    torch.set_num_threads(1)
+    train(100_000)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+"""
+    run(source, NUMBA_THREADING_LAYER="workqueue")
+
+
 @pytest.mark.parametrize("layer", ["omp", "workqueue"])
 def test_several_threads_may_step_at_once(layer: str) -> None:
     source = """
@@ -152,6 +168,7 @@ def work():
     try:
         for _ in range(20):
             train(100_000)
+            availability.missing.cache_clear()  # as for dtypes that come anew
     except BaseException as error:
         failed.append(error)
 threads = [threading.Thread(target=work) for _ in range(4)]
