@@ -3,8 +3,8 @@
 python benchmarks/cpu_step.py --json out.json --plot out.png
 
 All candidates of a case step in turn, in every other round the other way round, and what is
-compared is the ratio within a round. Where a step takes less than 5 ms a turn is several in a row,
-as many for each candidate as ours take 5 ms for, and their mean is one sample; but for the cases
+compared is the ratio within a round. Where a step takes less than 20 ms a turn is several in a row,
+as many for each candidate as ours take 20 ms for, and their mean is one sample; but for the cases
 that are called cold, which have one step a turn. Before each turn is a rest of 20 ms, for the
 threads of the candidate before to fall asleep.
 
@@ -35,7 +35,7 @@ from shapes import SHAPES
 from turns import WARM, Timing, timed
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "optax", "keras", "torchopt")
-TURN, REST = 5e-3, 2e-2
+TURN, REST = 2e-2, 2e-2
 CORES = numba.config.NUMBA_NUM_THREADS
 
 MOST = ("ours", "step_", "torch loop", "torch foreach", "torch Adam fused", "optax", "limit")
