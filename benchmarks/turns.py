@@ -84,8 +84,8 @@ def timed(
         rounds: how many follow on each.
         tick: called after each round.
         turn: seconds that a turn takes of `by`, where one step is shorter than that. All then take
-            as many steps in a row, and their mean is what counts: a single one would be timed with
-            what the candidate before left in the caches.
+            as many steps in a row, after one that is not timed, and their mean is what counts: a
+            single one would be timed with what the candidate before left in the caches.
         rest: seconds before each turn. The threads of a candidate look out for more work for some
             milliseconds, and would take a core from one whose threads are others.
         by: the candidate that says how many steps that is.
@@ -106,6 +106,8 @@ def timed(
         for each in range(rounds):
             for name in order[:: 1 if each % 2 else -1]:
                 sleep(rest)
+                if count > 1:
+                    built[name]()  # wakes what has slept, and brings what it needs to the caches
                 seconds[name].append(_took(built[name], count) / count)
             tick()
         # Before the next are built: all twice may be more than there is memory.

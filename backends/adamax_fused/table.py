@@ -16,7 +16,10 @@ from adamax_fused import kernel
 from adamax_fused.availability import Dtypes
 
 SMALLEST, LARGEST = 2**14, 2**16
-"""Elements of a piece: enough to be worth waking a thread for, few enough to share out evenly."""
+"""Elements of a piece: few enough to lie in a cache and to be shared out evenly."""
+
+ALONE = 2**16
+"""Elements that no other thread is woken for: to wake one may take longer than they do."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -133,16 +136,16 @@ def prepare(dtypes: Dtypes) -> None:
 def group_of(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> Group:
     """These rows, which are `members` of a table, cut in pieces and shares."""
     sizes = np.array([row.size for row in rows])
+    total = int(sizes.sum())
     # About eight for each thread, so that none has much more to do than another.
-    wanted = sizes.sum() // (8 * numba.config.NUMBA_NUM_THREADS)
-    length = int(np.clip(wanted, SMALLEST, LARGEST))
+    length = int(np.clip(total // (8 * numba.config.NUMBA_NUM_THREADS), SMALLEST, LARGEST))
     pieces = _pieces(sizes, length)
     return Group(
         members,
         np.array([row.addresses for row in rows], np.uint64).astype(np.int64),
         tuple(np.zeros(0, _CARRIERS[dtype]) for dtype in dtypes),
         pieces,
-        _shares(pieces[:, 2], length),
+        _shares(pieces[:, 2], total if total <= ALONE else length),
         np.float64 if "float64" in dtypes else np.float32,
     )
 
@@ -168,5 +171,5 @@ def _shares(sizes: Integers, length: int) -> Integers:
     array([0, 1, 4, 5])
     """
     before = np.cumsum(sizes) - sizes
-    begins = np.searchsorted(before, np.arange(0, sizes.sum(), length))
+    begins = np.searchsorted(before, np.arange(0, sizes.sum(), max(length, 1)))
     return np.unique(np.append(begins, len(sizes)))

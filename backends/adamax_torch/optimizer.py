@@ -21,7 +21,7 @@ It differs from torch.optim.Adamax (2.13) in this:
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 import torch
@@ -223,38 +223,45 @@ class Adamax(Optimizer):
             For each group how the kernel stepped it last time, where that is how it steps it now.
         """
         plans: list[Plan | None] = []
-        watched = fusable.watched()
+        watched, known = fusable.watched(), self._plans
+        if not watched:
+            self._plans = ()  # one that was found not to hold is never asked again
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
-            plan = self._plans[index] if index < len(self._plans) else None
-            beta1, beta2 = group["betas"]
             scalars = {name: group[name] for name in ("lr", "eps", "weight_decay")}
-            scalars.update(beta1=beta1, beta2=beta2)
+            scalars["beta1"], scalars["beta2"] = group["betas"]
             tensors = {name: value for name, value in scalars.items() if isinstance(value, Tensor)}
-            if plan is not None and fusable.chosen(group) and not watched:
-                # All are on the processor.
+            plan = known[index] if index < len(known) and not watched else None
+            if plan is not None and fusable.chosen(group):
+                # Where one is, all are: on the processor.
                 require_near(group["params"][0], tensors, f"group {index}, parameter 0")
                 if plan.holds(group["params"], self.state):
                     plans.append(plan)
                     continue
             plans.append(None)
-            rows = {}
-            for position, param in enumerate(group["params"]):
-                grad = _gradient(param)
-                if grad is None:
-                    continue
-                where = f"group {index}, parameter {position}"
-                if group["differentiable"]:
-                    require_no_leaf(param, where)
-                # A graph is captured of a state that it guards itself.
-                slot = None if torch.compiler.is_compiling() else self.state.get(param)
-                require_step(param, grad, slot, where)
-                require_near(param, tensors, where)
-                if group["fused"]:
-                    held = [slot[name] for name in (*MOMENTS, "step")] if slot else []
-                    rows[where] = [param, grad, *held]
-            fusable.require(group, rows)
+            self._require_group(f"group {index}", group, tensors)
         return plans
+
+    def _require_group(
+        self, name: str, group: dict[str, Any], tensors: Mapping[str, Tensor]
+    ) -> None:
+        """Raise unless the parameters of a group can take their step, each by what it has."""
+        rows = {}
+        for position, param in enumerate(group["params"]):
+            grad = _gradient(param)
+            if grad is None:
+                continue
+            where = f"{name}, parameter {position}"
+            if group["differentiable"]:
+                require_no_leaf(param, where)
+            # A graph is captured of a state that it guards itself.
+            slot = None if torch.compiler.is_compiling() else self.state.get(param)
+            require_step(param, grad, slot, where)
+            require_near(param, tensors, where)
+            if group["fused"]:
+                held = [slot[each] for each in (*MOMENTS, "step")] if slot else []
+                rows[where] = [param, grad, *held]
+        fusable.require(group, rows)
 
     def _step_group(self, group: dict[str, Any], plan: Plan | None) -> Plan | None:
         """Returns how the kernel steps this group, if it does."""

@@ -63,12 +63,10 @@ class Plan:
         self._memory = [tensor.untyped_storage() for tensor in state]
         self._alike = _guard([*self._params, *self._grads])
         self._process = os.getpid()
-        self._ids, self._addresses = (np.zeros(len(self._known), np.int64) for _ in range(2))
-        self._grad_ids, self._grad_addresses = (np.zeros(len(rows), np.int64) for _ in range(2))
-        self._ids[:] = [*map(id, self._known)]
-        self._grad_ids[:] = [*map(id, self._grads)]
+        self._ids = np.array([*map(id, self._known)], np.int64)
+        self._addresses = np.zeros_like(self._ids)
         self._look_up(_DATA_PTR, self._ids, self._addresses)
-        self._look_up(_DATA_PTR, self._grad_ids, self._grad_addresses)
+        self._grad_addresses = np.array([grad.data_ptr() for grad in self._grads], np.int64)
         written = [span(tensor, True, 0)[:2] for row in rows for tensor in _written(row)]
         self._starts, self._ends = np.sort(np.array(written, np.int64).reshape(-1, 2), axis=0).T
         self._sizes = np.array([[g.nbytes, g.element_size()] for g in self._grads]).T
@@ -90,8 +88,8 @@ class Plan:
             or self._look_up(_DATA_PTR, self._ids, self._addresses)
         ):
             return False
-        self._grad_ids[:] = np.fromiter(map(id, grads), np.int64, len(grads))
-        if self._look_up(_DATA_PTR, self._grad_ids, self._grad_addresses):
+        ids = np.fromiter(map(id, grads), np.int64, len(grads))
+        if self._look_up(_DATA_PTR, ids, self._grad_addresses):
             if not self._can_read(self._grad_addresses):
                 return False
             self._table.move_gradients(self._grad_addresses)

@@ -328,6 +328,22 @@ def test_parameters_that_share_memory_are_left_to_the_loop(
     assert snapshot(optimizers[0]) == before
 
 
+def test_a_table_that_does_not_hold_is_forgotten_though_the_step_fails(
+    pair: Pair, snapshot: Callable[..., list[Any]]
+) -> None:
+    for optimizer in pair:
+        add_a_group(optimizer)
+    advance(pair, 1)
+    for optimizer in pair:
+        swap_data(optimizer)
+        optimizer.param_groups[1]["lr"] = -1.0
+        with pytest.raises(ValueError, match="Invalid learning rate"):
+            optimizer.step()
+        optimizer.param_groups[1]["lr"] = 0.5
+        optimizer.step()
+    assert same(pair, snapshot)
+
+
 @pytest.mark.parametrize("fused", [None, True])
 def test_tensors_with_gaps_that_overlap_are_not_stepped_at_once(fused: bool | None) -> None:
     memory = torch.arange(16.0)
