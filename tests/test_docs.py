@@ -19,8 +19,13 @@ NAMED = sorted(
 
 @pytest.mark.parametrize("name", TABLES)
 def test_each_row_names_a_test(name: str) -> None:
-    rows = [row for row in TABLES[name].splitlines() if row.startswith("| ")]
-    rows = [row for row in rows if "| test |" not in row]
+    tables = re.findall(r"(?:^\|.*\n)+", TABLES[name], re.MULTILINE)
+    rows = [
+        row
+        for table in tables
+        if (lines := table.splitlines())[0].endswith("| test |")
+        for row in lines[2:]
+    ]
     assert rows
     assert [row for row in rows if "::test" not in row] == []
 
