@@ -16,18 +16,17 @@ FIELDS = ("params", "grads", "exp_avg", "exp_inf")
 
 
 class RefusedError(Exception):
-    """An array that cannot be stepped where it is.
+    """An array that cannot be stepped where it is; the text is a predicate, and a remedy.
 
     Attributes:
         row: which of the parameters.
         field: which of `FIELDS`.
         kind: the class of what is to be raised.
-        reason: a predicate, and a remedy.
     """
 
     def __init__(self, row: int, field: str, kind: type[Exception], reason: str) -> None:
         super().__init__(reason)
-        self.row, self.field, self.kind, self.reason = row, field, kind, reason
+        self.row, self.field, self.kind = row, field, kind
 
 
 class Place(NamedTuple):

@@ -56,10 +56,7 @@ def prepare(group: Mapping[str, Any]) -> None:
     if not chosen(group) or watched():
         return
     for position, param in enumerate(group["params"]):
-        reason = _unsuitable([param])
-        if reason is None:
-            moment = moment_dtype(param, group["state_dtype"])
-            reason = _missing([param.dtype, param.dtype, moment, moment])
+        reason = _unsuitable([param]) or _missing_for_new(param, param, group)
         if reason is not None and group["fused"]:
             raise RuntimeError(f"parameter {position}: fused=True, but {reason}")
 
@@ -75,10 +72,7 @@ def require(group: Mapping[str, Any], rows: Mapping[str, Sequence[Tensor]]) -> N
     for where, (param, grad, *slot) in rows.items():
         reason = None
         if not slot:
-            moment = moment_dtype(param, group["state_dtype"])
-            reason = _unsuitable([param, grad]) or _missing(
-                [param.dtype, grad.dtype, moment, moment]
-            )
+            reason = _unsuitable([param, grad]) or _missing_for_new(param, grad, group)
         elif not is_countable(slot[-1]):
             reason = f"it counts its steps in {slot[-1]!r}"
         if reason is not None:
@@ -96,8 +90,8 @@ def is_countable(step: Tensor) -> bool:
 def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
     """The first row that the kernel cannot step, and why; None where it can step all.
 
-    A row is a parameter, its gradient, and its moments where there are some already; each is dense,
-    and of the shape of its parameter.
+    A row is a parameter, its gradient, and its moments where there are some already; each is
+    strided, and of the shape of its parameter.
 
     >>> obstacle([[torch.zeros(2), torch.zeros(2)], [torch.zeros(2, device="meta")]])
     (1, 'the kernel runs on processors, not on meta')
@@ -153,6 +147,12 @@ def _unchangeable(tensor: Tensor) -> str | None:
     if tensor.numel() and not tensor.data_ptr():
         return "its memory has been given back"
     return None if is_apart(tensor.shape, tensor.stride()) else "its elements share memory"
+
+
+def _missing_for_new(param: Tensor, grad: Tensor, group: Mapping[str, Any]) -> str | None:
+    """Of a parameter that has no moments yet."""
+    moment = moment_dtype(param, group["state_dtype"])
+    return _missing([param.dtype, grad.dtype, moment, moment])
 
 
 def _missing(dtypes: Sequence[torch.dtype]) -> str | None:

@@ -3,25 +3,17 @@
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def ran(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, BENCHMARKS / program, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+Ran = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.slow
-def test_it_writes_and_draws_what_it_measures(tmp_path: Path) -> None:
+def test_it_writes_and_draws_what_it_measures(tmp_path: Path, ran: Ran) -> None:
     figures, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
     outputs = ("--json", figures, "--plot", picture)
     done = ran("cpu_step.py", "--only", "one of 1 thousand", "--quick", *outputs)
@@ -43,7 +35,7 @@ def test_it_writes_and_draws_what_it_measures(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_asks_new_processes(tmp_path: Path) -> None:
+def test_it_asks_new_processes(tmp_path: Path, ran: Ran) -> None:
     figures = tmp_path / "figures.json"
     done = ran("cpu_step.py", "--only", "first call", "--json", figures)
     assert done.returncode == 0, done.stderr
@@ -52,14 +44,14 @@ def test_it_asks_new_processes(tmp_path: Path) -> None:
     assert {"import torch", "first step", "second step"} < set(written["first"])
 
 
-def test_a_case_that_is_not_there_is_refused() -> None:
+def test_a_case_that_is_not_there_is_refused(ran: Ran) -> None:
     done = ran("cpu_step.py", "--only", "nothing such")
     assert done.returncode == 2
     assert "no case has 'nothing such' in it" in " ".join(done.stderr.split())
 
 
 @pytest.mark.parametrize("threads", ["0", "two", "1,1000000"])
-def test_threads_that_are_not_there_are_refused(threads: str) -> None:
+def test_threads_that_are_not_there_are_refused(threads: str, ran: Ran) -> None:
     done = ran("cpu_step.py", "--threads", threads)
     assert done.returncode == 2
     assert f"'{threads}' is not numbers from 1 to" in " ".join(done.stderr.split())

@@ -2,28 +2,18 @@
 
 import json
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "jax_step.py"
-
-
-def ran(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, BENCHMARK, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+Ran = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.mark.slow
-def test_it_writes_and_draws_what_it_measures(tmp_path: Path) -> None:
+def test_it_writes_and_draws_what_it_measures(tmp_path: Path, ran: Ran) -> None:
     figures, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
-    done = ran("--only", "150 of 256", "--json", figures, "--plot", picture)
+    done = ran("jax_step.py", "--only", "150 of 256", "--json", figures, "--plot", picture)
     assert done.returncode == 0, done.stderr
     (timing,) = json.loads(figures.read_text())["timings"]
     assert timing["case"] == "150 of 256, outside jit"
@@ -32,7 +22,7 @@ def test_it_writes_and_draws_what_it_measures(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_case_that_is_not_there_is_refused() -> None:
-    done = ran("--only", "nothing such")
+def test_a_case_that_is_not_there_is_refused(ran: Ran) -> None:
+    done = ran("jax_step.py", "--only", "nothing such")
     assert done.returncode == 2
     assert "no case has 'nothing such' in it" in " ".join(done.stderr.split())
