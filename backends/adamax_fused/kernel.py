@@ -1,7 +1,7 @@
 """The rule in one pass over memory, for many arrays in one call: compiled by Numba, kept on disk.
 
 An array is an address, a length and a dtype; bfloat16 goes by its bits, as uint16, and float16 as
-int16. All that is compiled is in this file, since Numba does not notice the change of another. The
+int16. All that it calls is in this file, since Numba does not notice the change of another. The
 operations and their order are those of `adamax_torch.rule`, and nothing is contracted (there is no
 ``fastmath``), so the bits are the same. The clauses are those of docs/spec.md.
 """
@@ -155,32 +155,6 @@ def count_steps(addresses: Any) -> Any:
         count[0] += 1
         counts[row] = count[0]
     return counts
-
-
-@njit(cache=True)
-def look_up(function: int, objects: Any, addresses: Any) -> int:
-    """Put what a C function ``void *(*)(void *)`` says of objects where its last answers are.
-
-    The GIL stays held, since the function may need it; and it must not fail, as there is nobody to
-    tell. All arrays are int64 ``(n,)``. Returns how many answers are other than the last.
-    """
-    changed = 0
-    for index in range(objects.size):
-        address = _call(function, objects[index])
-        changed += address != addresses[index]
-        addresses[index] = address
-    return changed
-
-
-@intrinsic
-def _call(_: Any, function: Any, argument: Any) -> Any:
-    def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-        pointer = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.IntType(64), [pointer]).as_pointer()
-        target, given = arguments
-        return builder.call(builder.inttoptr(target, kind), [builder.inttoptr(given, pointer)])
-
-    return types.int64(function, argument), generate
 
 
 @njit(error_model="numpy", nogil=True)

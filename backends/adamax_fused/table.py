@@ -12,7 +12,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from adamax_fused import kernel
+from adamax_fused import kernel, objects
 from adamax_fused.availability import Dtypes
 
 SMALLEST, LARGEST = 2**14, 2**16
@@ -130,7 +130,9 @@ def prepare(dtypes: Dtypes) -> None:
         # Two empty shares: none would not start the threads.
         kernel.step_rows(group.rows, group.likes, group.pieces, np.zeros(3, np.int64), *nothing)
     kernel.count_steps(np.zeros(0, np.int64))
-    kernel.look_up(0, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    nobody = np.zeros(0, np.int64)
+    objects.look_up(0, nobody, nobody)
+    objects.are_items(0, *[nobody] * 5, np.zeros((0, 1), np.int64))
 
 
 def group_of(dtypes: tuple[str, ...], members: Integers, rows: Sequence[Row]) -> Group:

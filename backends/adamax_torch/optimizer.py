@@ -49,6 +49,7 @@ from adamax_torch.validation import (
     require_no_leaf,
     require_step,
 )
+from adamax_torch.watch import Slots
 
 
 class Adamax(Optimizer):
@@ -226,16 +227,17 @@ class Adamax(Optimizer):
         watched, known = fusable.watched(), self._plans
         if not watched:
             self._plans = ()  # one that was found not to hold is never asked again
+        slots = Slots(self.state) if any(known) and not watched else None
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
             scalars = {name: group[name] for name in ("lr", "eps", "weight_decay")}
             scalars["beta1"], scalars["beta2"] = group["betas"]
             tensors = {name: value for name, value in scalars.items() if isinstance(value, Tensor)}
-            plan = known[index] if index < len(known) and not watched else None
-            if plan is not None and fusable.chosen(group):
+            plan = known[index] if index < len(known) else None
+            if plan is not None and slots is not None and fusable.chosen(group):
                 # Where one is, all are: on the processor.
                 require_near(group["params"][0], tensors, f"group {index}, parameter 0")
-                if plan.holds(group["params"], self.state):
+                if plan.holds(group["params"], slots):
                     plans.append(plan)
                     continue
             plans.append(None)
@@ -278,7 +280,7 @@ class Adamax(Optimizer):
             return None
         together = list(map(Tensors, params, grads, exp_avgs, exp_infs))
         if fusable.chosen(group):
-            plan = made(together, steps)
+            plan = made(together, steps, self.state)
             if plan is not None:
                 plan.step(group)
                 return plan if plan.lasts else None

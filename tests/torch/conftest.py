@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from adamax_torch import Adamax
+
 collect_ignore = ["ranks.py"]
 """A script, which the processes of test_distributed.py run."""
 
@@ -65,3 +67,42 @@ def set_gradients() -> Callable[[list[torch.nn.Parameter], int], None]:
             params[0].grad = None
 
     return set_gradients
+
+
+@pytest.fixture(scope="session")
+def same() -> Callable[[tuple[Adamax, Adamax]], bool]:
+    """Whether two optimizers have the same bits."""
+    return lambda both: _snapshot(both[0]) == _snapshot(both[1])
+
+
+def _advance(
+    both: tuple[Adamax, Adamax], seed: int, change: Callable[[Tensor], Tensor] = lambda grad: grad
+) -> None:
+    """A step with gradients that are new objects, as after `zero_grad`."""
+    for optimizer in both:
+        generator = torch.Generator().manual_seed(seed)
+        for group in optimizer.param_groups:
+            for param in group["params"]:
+                grad = torch.randn(param.shape, generator=generator, dtype=torch.float64)
+                param.grad = change(grad.to(param.dtype))
+        optimizer.step()
+
+
+@pytest.fixture(scope="session")
+def advance() -> Callable[..., None]:
+    return _advance
+
+
+@pytest.fixture
+def pair() -> tuple[Adamax, Adamax]:
+    """The kernel, which was not asked for, and the loop, after a step each."""
+    optimizers = []
+    for fused in (None, False):
+        generator = torch.Generator().manual_seed(0)
+        params = [torch.nn.Parameter(torch.randn(n, n, generator=generator)) for n in (3, 1, 4)]
+        params.append(torch.nn.Parameter(torch.randn((), generator=generator)))
+        optimizers.append(Adamax(params, 0.1, fused=fused, weight_decay=0.1))
+    both = optimizers[0], optimizers[1]
+    _advance(both, 0)
+    assert [plan is not None for plan in both[0]._plans] == [True]
+    return both
