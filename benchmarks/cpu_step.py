@@ -91,7 +91,7 @@ def cases(threads: list[int]) -> list[Case]:
         Case("500 of 256", ALL_BUT_COMPILED, 2, 20, threads=most, cold=True),
         Case("ResNet-50", MOST, 2, 8, threads=most),
         Case("ViT-B/16", MOST, 1, 8, threads=most),
-        Case("GPT-2 small", ALL, 3, 6, threads=most),
+        Case("GPT-2 small", ALL, 4, 8, threads=most),
         Case("one of 20 million", MOST, 1, 10, "bfloat16", most),
         Case("GPT-2 small", MOST, 1, 5, "bfloat16", most),
         Case("500 of 256", MOST, 1, 8, "bfloat16", most),
