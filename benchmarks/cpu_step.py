@@ -85,9 +85,9 @@ def cases(threads: list[int]) -> list[Case]:
     return [
         *(Case(f"one of {size}", MOST, 2, 15, threads=most) for size in _SMALL),
         Case("one of 10 million", MOST, 2, 15, threads=most),
-        Case("one of 20 million", ALL, 3, 16, threads=most),
+        Case("one of 20 million", ALL, 4, 12, threads=most),
         Case("one of 100 million", FEW, 1, 15, threads=most),
-        Case("500 of 256", ALL_BUT_COMPILED, 3, 6, threads=most),
+        Case("500 of 256", ALL_BUT_COMPILED, 4, 6, threads=most),
         Case("500 of 256", ALL_BUT_COMPILED, 2, 20, threads=most, cold=True),
         Case("ResNet-50", MOST, 2, 8, threads=most),
         Case("ViT-B/16", MOST, 1, 8, threads=most),

@@ -8,15 +8,16 @@ import numpy as np
 from numba import njit, prange
 from torch import Tensor
 
-from adamax_fused.kernel import _view
+from adamax_fused.kernel import _view, lanes, next_share
 from adamax_fused.table import Row, group_of
 
 
 def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
     """What reads parameter, gradient and two moments, and writes all but the gradient.
 
-    It goes by the table of the kernel it is the limit of, cut in the same pieces, over memory that
-    is the caller's: what PyTorch asks for has small pages where what NumPy asks for has huge ones.
+    It goes by the table of the kernel it is the limit of, cut in the same pieces and shared out
+    alike, over memory that is the caller's: what PyTorch asks for has small pages where what NumPy
+    asks for has huge ones.
 
     Args:
         rows: four dense tensors for each parameter, which were written before. They change.
@@ -31,7 +32,7 @@ def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
     def step() -> None:
         threads = numba.get_num_threads()
         numba.set_num_threads(min(threads, shares))  # as for a step: none without work is woken
-        _stream(group.rows, group.likes, group.pieces, group.shares)
+        _stream(group.rows, group.likes, group.pieces, group.shares, min(threads, shares))
         numba.set_num_threads(threads)
 
     step.held = rows  # type: ignore[attr-defined]  # the table knows addresses alone
@@ -40,17 +41,22 @@ def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
 
 # Not kept on disk, since Numba would not notice that the other file has changed.
 @njit(error_model="numpy", nogil=True, parallel=True)
-def _stream(rows: Any, likes: Any, pieces: Any, shares: Any) -> None:
+def _stream(rows: Any, likes: Any, pieces: Any, shares: Any, threads: int) -> None:
     p, g, m, u = likes
-    for share in prange(shares.size - 1):
-        for piece in range(shares[share], shares[share + 1]):
-            row, first, size = pieces[piece]
-            _stream_piece(
-                _view(rows[row, 0], p, first, size),
-                _view(rows[row, 1], g, first, size),
-                _view(rows[row, 2], m, first, size),
-                _view(rows[row, 3], u, first, size),
-            )
+    ends = lanes(shares, threads)
+    following = ends[:-1].copy()
+    for thread in prange(threads):
+        share = next_share(following, ends, thread)
+        while share >= 0:
+            for piece in range(shares[share], shares[share + 1]):
+                row, first, size = pieces[piece]
+                _stream_piece(
+                    _view(rows[row, 0], p, first, size),
+                    _view(rows[row, 1], g, first, size),
+                    _view(rows[row, 2], m, first, size),
+                    _view(rows[row, 3], u, first, size),
+                )
+            share = next_share(following, ends, thread)
 
 
 @njit(error_model="numpy", nogil=True)

@@ -80,7 +80,7 @@ def timed(
     Args:
         case: what to call it.
         make: builds each candidate.
-        builds: how often all are built.
+        builds: how often all are built; where it is even, neither order comes more often.
         rounds: how many follow on each.
         tick: called after each round.
         turn: seconds that a turn takes of `by`, where one step is shorter than that. All then take

@@ -99,12 +99,34 @@ def _step_pieces(pieces: Any, rows: Any, likes: Any, sizes: Any, mode: int, numb
         )
 
 
+@njit(error_model="numpy", nogil=True)
+def lanes(shares: Any, threads: int) -> Any:
+    """Where the shares that each thread begins with end, after a zero."""
+    return np.arange(threads + 1) * (shares.size - 1) // threads
+
+
+@njit(error_model="numpy", nogil=True)
+def next_share(following: Any, ends: Any, thread: int) -> int:
+    """What a thread does next: of its own lane, then of what others have left; -1 at the end.
+
+    So one that is kept from its core holds up nobody, and most of what a thread steps it has
+    stepped before, which matters where memory is nearer to some cores than to others.
+    """
+    for other in range(following.size):
+        lane = (thread + other) % following.size
+        share: int = _take(following, lane)
+        if share < ends[lane + 1]:
+            return share
+    return -1
+
+
 @njit(cache=True, error_model="numpy", nogil=True, parallel=True)
 def step_rows(
     rows: Any,
     likes: Any,
     pieces: Any,
     shares: Any,
+    threads: int,
     counts: Any,
     lr: float,
     beta1: float,
@@ -118,6 +140,7 @@ def step_rows(
         likes: four arrays of the dtypes of these.
         pieces: int64 ``(k, 3)``: a row, its first element there, and how many.
         shares: int64: where in `pieces` each share of the work begins, and where the last ends.
+        threads: how many take part.
         counts: float64 ``(n,)``: which step each parameter takes.
         lr: learning rate.
         beta1: decay rate of the first moment.
@@ -125,9 +148,14 @@ def step_rows(
         numbers: `Hyper`, as an array of the dtype to compute in.
     """
     sizes = _step_sizes(counts, lr, beta1, numbers)
-    for share in prange(shares.size - 1):
-        part = pieces[shares[share] : shares[share + 1]]
-        _step_pieces(part, rows, likes, sizes, mode, numbers)
+    ends = lanes(shares, threads)
+    following = ends[:-1].copy()
+    for thread in prange(threads):
+        share = next_share(following, ends, thread)
+        while share >= 0:
+            part = pieces[shares[share] : shares[share + 1]]
+            _step_pieces(part, rows, likes, sizes, mode, numbers)
+            share = next_share(following, ends, thread)
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
@@ -171,6 +199,19 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
         return builder.inttoptr(arguments[0], context.get_value_type(pointer))
 
     return pointer(address, like), generate
+
+
+@intrinsic
+def _take(_: Any, numbers: Any, index: Any) -> Any:
+    """One of an array of int64, which is one more for whoever asks next, in whatever thread."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array, position = arguments
+        data = context.make_array(signature.args[0])(context, builder, array).data
+        one = ir.Constant(ir.IntType(64), 1)
+        return builder.atomic_rmw("add", builder.gep(data, [position]), one, "monotonic")
+
+    return types.int64(numbers, types.int64), generate
 
 
 @intrinsic

@@ -112,8 +112,10 @@ class Table:
             if len(group.shares) <= 2:  # noqa: PLR2004 - one share, or none
                 kernel.step_few_rows(group.rows, group.likes, group.pieces, *last)
                 continue
+            shares = group.shares
+            threads = min(numba.get_num_threads(), len(shares) - 1)
             with LOCK:
-                kernel.step_rows(group.rows, group.likes, group.pieces, group.shares, *last)
+                kernel.step_rows(group.rows, group.likes, group.pieces, shares, threads, *last)
 
     def move_gradients(self, addresses: Integers) -> None:
         """Say where the gradients of all rows are now."""
@@ -128,7 +130,8 @@ def prepare(dtypes: Dtypes) -> None:
     kernel.step_few_rows(group.rows, group.likes, group.pieces, *nothing)
     with LOCK:
         # Two empty shares: none would not start the threads.
-        kernel.step_rows(group.rows, group.likes, group.pieces, np.zeros(3, np.int64), *nothing)
+        shares = np.zeros(3, np.int64)
+        kernel.step_rows(group.rows, group.likes, group.pieces, shares, 2, *nothing)
     kernel.count_steps(np.zeros(0, np.int64))
     nobody = np.zeros(0, np.int64)
     objects.look_up(0, nobody, nobody)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from adamax_fused.objects import are_items, look_up
@@ -24,6 +24,7 @@ def ids(objects: Any) -> npt.NDArray[np.int64]:
     return np.array([*map(id, objects)], np.int64)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(st.lists(st.integers())), st.lists(st.integers(0, 3)))
 def test_answers_are_those_of_the_function_and_what_changed_is_counted(
     lists: list[list[int]], last: list[int]
@@ -42,6 +43,7 @@ SLOTS: st.SearchStrategy[Any] = st.one_of(
 )
 
 
+@settings(deadline=None)  # the first call compiles
 @given(st.lists(SLOTS, max_size=4), st.data())
 def test_items_are_known_where_keys_and_every_field_are_the_same_objects(
     slots: list[Any], data: st.DataObject

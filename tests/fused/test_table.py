@@ -1,11 +1,14 @@
 """Every element is in one piece, every piece in one share, and shares are about alike."""
 
 from itertools import pairwise
+from threading import Thread
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adamax_fused.kernel import lanes, next_share
 from adamax_fused.table import _pieces, _shares
 
 
@@ -27,3 +30,28 @@ def test_shares_cover_each_piece_once_and_are_alike(sizes: list[int], length: in
     assert not len(counts) or shares[0] == 0
     # A share begins with the first piece after a multiple of the length.
     assert all(counts[a:b].sum() < 2 * length for a, b in pairwise(shares))
+
+
+@pytest.mark.parametrize(("count", "threads"), [(0, 2), (1, 3), (7, 2), (5000, 4)])
+def test_threads_take_each_share_once_whoever_is_slow(count: int, threads: int) -> None:
+    ends = lanes(np.arange(count + 1), threads)
+    assert max(np.diff(ends)) - min(np.diff(ends)) <= 1
+    following, taken = ends[:-1].copy(), [list[int]() for _ in range(threads)]
+
+    def take(thread: int) -> None:
+        while (share := next_share(following, ends, thread)) >= 0:
+            taken[thread].append(share)
+
+    # The last does not come at all, and its lane is taken by the others.
+    workers = [Thread(target=take, args=(thread,)) for thread in range(threads - 1)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(share for each in taken for share in each) == list(range(count))
+
+
+def test_a_thread_begins_with_its_own_lane_and_goes_on_with_others() -> None:
+    ends = lanes(np.arange(7), 3)
+    following = ends[:-1].copy()
+    assert [next_share(following, ends, 1) for _ in range(7)] == [2, 3, 4, 5, 0, 1, -1]
