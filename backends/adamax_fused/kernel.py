@@ -58,7 +58,7 @@ def bias_correction(beta1: Any, step: Any) -> Any:
 @njit(error_model="numpy", nogil=True)
 def _step_sizes(counts: Any, lr: float, beta1: float, like: Any) -> Any:
     sizes = np.empty(counts.size, like.dtype)
-    last, size = -1.0, 0.0
+    last, size = np.nan, 0.0
     for row in range(counts.size):
         if counts[row] != last:  # most often all have taken the same steps
             last = counts[row]

@@ -77,21 +77,23 @@ def require(group: Mapping[str, Any], rows: Mapping[str, Sequence[Tensor]]) -> N
             reason = f"it counts its steps in {slot[-1]!r}"
         if reason is not None:
             raise RuntimeError(f"{where}: fused=True, but {reason}")
-    found = obstacle([row[:4] for row in rows.values()])
+    found = obstacle(list(rows.values()))
     if found is not None:
         raise RuntimeError(f"{list(rows)[found[0]]}: fused=True, but {found[1]}")
 
 
 def is_countable(step: Tensor) -> bool:
     """Whether the kernel can add one to this."""
-    return type(step) is Tensor and step.dtype == STEP_DTYPE and step.is_cpu and not step.dim()
+    plain = type(step) is Tensor and step.dtype == STEP_DTYPE and not step.dim()
+    return plain and _of_another_kind(step) is None and _unchangeable(step) is None
 
 
 def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
     """The first row that the kernel cannot step, and why; None where it can step all.
 
-    A row is a parameter, its gradient, and its moments where there are some already; each is
-    strided, and of the shape of its parameter.
+    A row is a parameter, its gradient, and its moments and its count where there are some already;
+    each is strided, and all but the count of the shape of the parameter. All steps are counted
+    before the first is taken, so nothing else may share their memory.
 
     >>> obstacle([[torch.zeros(2), torch.zeros(2)], [torch.zeros(2, device="meta")]])
     (1, 'the kernel runs on processors, not on meta')
@@ -99,13 +101,14 @@ def obstacle(rows: Sequence[Sequence[Tensor]]) -> tuple[int, str] | None:
     if rows and watched():
         return 0, "torch.compile, torch.func or a mode is on, which would not see its operations"
     spans: list[Span] = []
-    for index, row in enumerate(rows):
+    for index, (row, count) in enumerate((row[:4], row[4:]) for row in rows):
         reason = _unsuitable(row)
         if reason is None and len(row) > 2:  # noqa: PLR2004 - there are moments
             reason = _missing([tensor.dtype for tensor in row])
         if reason is not None:
             return index, reason
         spans += [span(part, which != 1, index) for which, part in enumerate(map(local, row))]
+        spans += [span(step, True, index) for step in count]
     shared = sharing(spans)
     return None if shared is None else (shared, "it shares memory with another tensor of the step")
 
@@ -137,6 +140,8 @@ def _of_another_kind(tensor: Tensor) -> str | None:
         return f"the kernel runs on processors, not on {tensor.device}"
     if tensor.dtype not in PARTS:
         return f"the kernel takes {', '.join(map(_name, PARTS))}, not {_name(tensor.dtype)}"
+    if tensor.numel() and not tensor.data_ptr():
+        return "it has no memory, or has given it back"
     return "it is a tensor of inference mode" if tensor.is_inference() else None
 
 
@@ -144,8 +149,6 @@ def _unchangeable(tensor: Tensor) -> str | None:
     """Why a parameter or a moment cannot be changed where it is."""
     if tensor.is_neg() or tensor.is_conj():
         return "it is lazily negated or conjugated"
-    if tensor.numel() and not tensor.data_ptr():
-        return "its memory has been given back"
     return None if is_apart(tensor.shape, tensor.stride()) else "its elements share memory"
 
 
@@ -160,7 +163,12 @@ def _missing(dtypes: Sequence[torch.dtype]) -> str | None:
         if dtype not in PARTS:
             return f"the kernel keeps no moments in {_name(dtype)}"
     param, grad, exp_avg, exp_inf = (PARTS[dtype] for dtype in dtypes)
-    return missing((param, grad, exp_avg, exp_inf))
+    threads = torch.get_num_threads()
+    reason = missing((param, grad, exp_avg, exp_inf))
+    if torch.get_num_threads() != threads:
+        # Numba has started OpenMP's, which are PyTorch's too, and has said how many there are.
+        torch.set_num_threads(threads)
+    return reason
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -22,6 +22,7 @@ It differs from torch.optim.Adamax (2.13) in this:
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any, overload
 
 import torch
@@ -49,7 +50,7 @@ from adamax_torch.validation import (
     require_no_leaf,
     require_step,
 )
-from adamax_torch.watch import Slots
+from adamax_torch.watch import Slots, is_plain
 
 
 class Adamax(Optimizer):
@@ -227,7 +228,8 @@ class Adamax(Optimizer):
         watched, known = fusable.watched(), self._plans
         if not watched:
             self._plans = ()  # one that was found not to hold is never asked again
-        slots = Slots(self.state) if any(known) and not watched else None
+        asked = any(known) and not watched and is_plain(self.state)
+        slots = Slots(self.state) if asked else None
         for index, group in enumerate(self.param_groups):
             require_hyperparameters(group)
             scalars = {name: group[name] for name in ("lr", "eps", "weight_decay")}
@@ -236,7 +238,8 @@ class Adamax(Optimizer):
             plan = known[index] if index < len(known) else None
             if plan is not None and slots is not None and fusable.chosen(group):
                 # Where one is, all are: on the processor.
-                require_near(group["params"][0], tensors, f"group {index}, parameter 0")
+                for param in islice(group["params"], 1):
+                    require_near(param, tensors, f"group {index}, parameter 0")
                 if plan.holds(group["params"], slots):
                     plans.append(plan)
                     continue

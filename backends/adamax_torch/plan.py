@@ -10,7 +10,7 @@ from torch import Tensor
 
 from adamax_torch.fusable import PARTS, is_countable, lies_like, local, obstacle
 from adamax_torch.slices import Tensors
-from adamax_torch.watch import Slots, Watch
+from adamax_torch.watch import Slots, Watch, is_plain
 
 
 class Plan:
@@ -31,7 +31,10 @@ class Plan:
         self._count_steps = count_steps
         parts = [Tensors(*map(local, row)) for row in rows]
         laid = [_laid_out(part) for part in parts]
-        self._params = [row.param for row in rows]
+        # What is stepped is held meanwhile, since another thread may let go of it; not between.
+        self._params: Sequence[Tensor] = [row.param for row in rows]
+        self._held: tuple[Any, ...] = (laid, steps)
+        self._size = len(rows)
         self._counts = np.array([step.data_ptr() for step in steps], np.int64)
         self._table = Table(
             [
@@ -43,8 +46,6 @@ class Plan:
                 for row in laid
             ]
         )
-        # What is stepped is held meanwhile, since another thread may let go of it.
-        self._grads: Sequence[Tensor | None] = [row.grad for row in laid]
         self.lasts = all(all(map(is_, old, new)) for old, new in zip(rows, laid, strict=True))
         self._copied = [] if self.lasts else list(zip(parts, laid, strict=True))
         if self.lasts:
@@ -56,14 +57,15 @@ class Plan:
         Gradients may be elsewhere than at the last step: the table is told.
         """
         grads = [param.grad for param in params]
-        if len(grads) != len(self._params):
+        if len(grads) != self._size:
             params = [p for p, g in zip(params, grads, strict=True) if g is not None]
             grads = [grad for grad in grads if grad is not None]
         found = self._watch.find(params, grads, slots)
         if found is None:
             return False
-        self._table.move_gradients(found)
-        self._grads = grads
+        addresses, memory = found
+        self._table.move_gradients(addresses)
+        self._params, self._held = params, (grads, memory)
         return True
 
     def step(self, group: Mapping[str, Any]) -> None:
@@ -85,7 +87,7 @@ class Plan:
                     tensor.copy_(result)
         # So that autograd notices what it had saved before.
         torch.autograd.graph.increment_version(self._params)
-        self._grads = []
+        self._params, self._held = (), ()
 
 
 def _written(row: Tensors) -> tuple[Tensor, Tensor, Tensor]:
@@ -111,6 +113,8 @@ def made(
     rows: Sequence[Tensors], steps: Sequence[Tensor], state: Mapping[Tensor, Any]
 ) -> Plan | None:
     """A plan for these, where the kernel can step them all."""
-    if not all(map(is_countable, steps)) or obstacle(rows) is not None:
+    if not is_plain(state) or not all(map(is_countable, steps)):
+        return None
+    if obstacle([(*row, step) for row, step in zip(rows, steps, strict=True)]) is not None:
         return None
     return Plan(rows, steps, state)

@@ -6,6 +6,8 @@ Python, takes longer than to step 256 elements of each, so all are asked by comp
 
 import ctypes
 import os
+import weakref
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
@@ -34,8 +36,16 @@ class Slots:
         self.slots = pointers(state.values())
 
 
+def is_plain(state: Mapping[Tensor, Any]) -> bool:
+    """Whether what compiled code finds in a state is what Python finds there."""
+    return type(state) in (dict, defaultdict)
+
+
 class Watch:
     """What tells whether parameters, their gradients and their state are those of the last step.
+
+    It holds neither parameters nor state, so that both can be let go of. It holds their memory, in
+    which nothing else can come to lie meanwhile, until one of the moments is gone.
 
     Args:
         rows: parameters, gradients and moments; all are on the processor.
@@ -50,53 +60,52 @@ class Watch:
         from adamax_fused.objects import are_items, look_up  # noqa: PLC0415 - as above
 
         self._are_items, self._look_up = are_items, look_up
-        # Held, so that nothing else can come to be the same object, or to lie at the same address.
-        self._known = [
+        known = [
             (row.param, step, row.exp_avg, row.exp_inf)
             for row, step in zip(rows, steps, strict=True)
         ]
-        self._memory = [part.untyped_storage() for row in self._known for part in row[1:]]
-        self._ids = np.array([[*map(id, row)] for row in self._known], np.int64)
+        self._ids = np.array([[*map(id, row)] for row in known], np.int64)
+        self._memory = _Memory(steps, [part for row in rows for part in row[2:]])
+        self._asked = np.append(self._ids.ravel(), self._memory.pointers)
+        self._addresses = np.zeros_like(self._asked)
+        self._look_up(_DATA_PTR, self._asked, self._addresses)
         places = {id(param): place for place, param in enumerate(state)}
         self._places = np.array([places[id(row.param)] for row in rows], np.int64)
-        self._addresses = np.zeros(self._ids.size, np.int64)
-        self._look_up(_DATA_PTR, self._ids.ravel(), self._addresses)
         grads = [row.grad for row in rows]
         self._alike = _guard([*(row.param for row in rows), *grads])
         self._process = os.getpid()
         self._sizes = np.array([grad.nbytes for grad in grads], np.int64)
         self._elements = np.array([grad.element_size() for grad in grads], np.int64)
-        written = [
-            span(tensor, True, 0)[:2]
-            for row in rows
-            for tensor in (row.param, row.exp_avg, row.exp_inf)
-        ]
+        written = [span(tensor, True, 0)[:2] for row in known for tensor in row]
         self._starts, self._ends = np.sort(np.array(written, np.int64).reshape(-1, 2), axis=0).T
         self._gradients = np.array([grad.data_ptr() for grad in grads], np.int64)
 
     def find(
         self, params: Sequence[Tensor], grads: Sequence[Tensor | None], slots: Slots
-    ) -> Integers | None:
-        """Where the gradients are, int64; None where these are not the same parameters and state.
+    ) -> tuple[Integers, Sequence[Tensor]] | None:
+        """Where the gradients are, and what holds the memory of the state.
 
-        Gradients may be others, and elsewhere, as long as they are of the same kind and can be read
-        where they are.
+        None where these are not the same parameters and state. Gradients may be others, and
+        elsewhere, as long as they are of the same kind and can be read where they are.
         """
-        if len(params) != len(self._known) or self._process != os.getpid():
+        memory = self._memory.held()
+        if memory is None or len(params) != len(self._ids) or self._process != os.getpid():
             return None
         given = pointers(params), self._places, slots.params, slots.slots
-        if not self._are_items(_GET_ITEM, _NAMES, *given, self._ids):
-            return None
         try:
             with torch.no_grad():  # as where the first were looked at
-                if not self._alike(*params, *grads):
+                if not (
+                    self._are_items(_GET_ITEM, _NAMES, *given, self._ids)
+                    and self._alike(*params, *grads)
+                ):
                     return None
         except TypeError:
             return None  # a gradient is missing
-        if self._look_up(_DATA_PTR, self._ids.ravel(), self._addresses):
+        if self._look_up(_DATA_PTR, self._asked, self._addresses):
             return None
         moved = self._look_up(_DATA_PTR, pointers(grads), self._gradients)
-        return self._gradients if not moved or self._can_read(self._gradients) else None
+        can_read = not moved or self._can_read(self._gradients)
+        return (self._gradients, memory) if can_read else None
 
     def _can_read(self, starts: Integers) -> bool:
         """Whether gradients may be at these addresses: aligned, and apart from what is written."""
@@ -105,6 +114,26 @@ class Watch:
         begins = np.append(self._starts, np.iinfo(np.int64).max)[after]
         wrong = (starts == 0) | (starts % self._elements > 0) | (begins < starts + self._sizes)
         return not (wrong & (self._sizes > 0)).any()
+
+
+class _Memory:
+    """The memory of counts and moments, held until one of them is gone.
+
+    Attributes:
+        pointers: to tensors in the memory of the moments, which say so once it is given back.
+    """
+
+    def __init__(self, steps: Sequence[Tensor], moments: Sequence[Tensor]) -> None:
+        # Not the tensors themselves, whose memory may be exchanged.
+        own = [moment.detach() for moment in moments]
+        held = [[*own, *(step.detach() for step in steps)]]
+        self.pointers = np.array([*map(id, own)], np.int64)
+        self._held = held
+        self._refs = [weakref.ref(each, lambda _: held.clear()) for each in (*moments, *steps)]
+
+    def held(self) -> list[Tensor] | None:
+        """What holds it; None where one of the tensors that were given is gone."""
+        return next(iter(self._held), None)
 
 
 def pointers(objects: Collection[Any]) -> Integers:

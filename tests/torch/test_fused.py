@@ -138,6 +138,64 @@ def test_a_count_of_another_dtype_is_refused_where_the_kernel_is_demanded(
     assert snapshot(optimizer) == before
 
 
+def test_counts_below_zero_are_those_of_the_loop(pair: Pair, advance: Advance, same: Same) -> None:
+    for optimizer in pair:
+        for slot in optimizer.state.values():
+            slot["step"].fill_(-2)
+    advance(pair, 1)
+    assert same(pair)
+
+
+def lazily_negated() -> Tensor:
+    return torch._neg_view(torch.tensor(-1.0, dtype=torch.float64))
+
+
+def of_inference_mode() -> Tensor:
+    with torch.inference_mode():
+        return torch.tensor(1.0, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("make", [lazily_negated, of_inference_mode])
+def test_a_count_that_cannot_be_changed_is_left_to_the_loop(
+    make: Callable[[], Tensor], pair: Pair
+) -> None:
+    for optimizer in pair:
+        param = optimizer.param_groups[0]["params"][0]
+        optimizer.state[param]["step"] = make()
+        before = param.detach().clone()
+        with pytest.raises(RuntimeError, match=r"inference tensor|unsupported operation|neg"):
+            optimizer.step()
+        assert torch.equal(param, before)
+    assert list(pair[0]._plans) in ([], [None])
+
+
+@pytest.mark.parametrize("fused", [None, True])
+def test_a_gradient_without_memory_is_no_crash(fused: bool | None) -> None:
+    param = Parameter(torch.ones(64))
+    optimizer = Adamax([param], fused=fused)
+    param.grad = torch._efficientzerotensor(64)
+    if fused:
+        with pytest.raises(RuntimeError, match="it has no memory"):
+            optimizer.step()
+        return
+    optimizer.step()
+    assert torch.equal(param, torch.ones(64))
+
+
+def test_the_number_of_threads_of_torch_stays() -> None:
+    source = """
+import torch
+from adamax_torch import Adamax
+torch.set_num_threads(1)
+torch.get_num_threads()
+param = torch.nn.Parameter(torch.ones(200_000))
+param.grad = torch.ones(200_000)
+Adamax([param], fused=True).step()
+assert torch.get_num_threads() == 1
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", source], check=True)
+
+
 def test_torch_func_is_not_left_out(pair: Pair) -> None:
     def stepped(x: Tensor) -> Tensor:
         pair[0].param_groups[0]["fused"] = True
@@ -219,7 +277,7 @@ def test_no_memory_is_an_error_and_no_crash() -> None:
     param.grad = torch.ones(100)
     optimizer.step()
     param.untyped_storage().resize_(0)
-    with pytest.raises(RuntimeError, match="its memory has been given back"):
+    with pytest.raises(RuntimeError, match="it has no memory, or has given it back"):
         optimizer.step()
 
 
@@ -256,6 +314,30 @@ def test_what_is_gone_is_not_held(transposed: bool, pair: Pair, advance: Advance
     fused.zero_grad()
     gc.collect()
     assert [grad() for grad in grads] == [None] * 4
+
+
+def test_what_is_dropped_is_not_held(pair: Pair) -> None:
+    fused, _ = pair
+    gone = [weakref.ref(value) for slot in fused.state.values() for value in slot.values()]
+    gone += [weakref.ref(param) for param in fused.param_groups[0]["params"]]
+    fused.state.clear()
+    fused.param_groups.clear()
+    gc.collect()
+    assert all(ref() is None for ref in gone)
+
+
+def test_memory_of_dropped_state_is_given_back() -> None:
+    param = Parameter(torch.ones(1000))
+    optimizer = Adamax([param], fused=True)
+    param.grad = torch.ones(1000)
+    optimizer.step()
+    memory = weakref.ref(optimizer.state[param]["exp_avg"].untyped_storage())
+    (plan,) = optimizer._plans
+    assert plan is not None
+    assert plan._watch._memory.held()
+    del optimizer.state[param]["exp_avg"]
+    assert plan._watch._memory.held() is None
+    assert memory() is None
 
 
 def test_an_iterator_of_parameters_and_no_parameters_at_all() -> None:

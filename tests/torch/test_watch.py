@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import Parameter
+from torch.utils.weak import WeakIdKeyDictionary
 
 from adamax_torch import Adamax
 from adamax_torch.plan import Plan
@@ -144,6 +145,51 @@ def move_to_the_end(optimizer: Adamax) -> None:
     optimizer.state[first] = optimizer.state.pop(first)
 
 
+def reload_in_another_layout(optimizer: Adamax) -> None:
+    """Memory that is given back is given out again, most often at the same place."""
+    for slot in optimizer.state.values():
+        moment = slot["exp_avg"]
+        saved = moment.clone()
+        moment.untyped_storage().resize_(0)
+        moment.data = saved.t().contiguous().t()
+
+
+def reload_wider(optimizer: Adamax) -> None:
+    for slot in optimizer.state.values():
+        moment = slot["exp_inf"]
+        saved = moment.clone()
+        moment.untyped_storage().resize_(0)
+        moment.data = saved.double()
+
+
+def hold_weakly(optimizer: Adamax) -> None:
+    state: Any = WeakIdKeyDictionary(optimizer.state)
+    optimizer.state = state
+
+
+def count_in_gradients(optimizer: Adamax) -> None:
+    """The gradient of the last is the count of the first, which the loop has counted by then."""
+    first, *_, last = parameters(optimizer)
+    optimizer.param_groups[0]["params"] = [
+        Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2)
+    ]
+    first, last = parameters(optimizer)
+    for param in (first, last):
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    first.grad = optimizer.state[last]["step"]
+    optimizer.step()
+
+
+def drop_all(optimizer: Adamax) -> None:
+    optimizer.param_groups[0]["params"].clear()
+
+
+def keep_parameters_in_a_dict(optimizer: Adamax) -> None:
+    group = optimizer.param_groups[0]
+    group["params"] = dict(enumerate(group["params"])).values()
+
+
 def start_anew(optimizer: Adamax) -> None:
     optimizer.state.clear()
 
@@ -182,9 +228,10 @@ def make_capturable(optimizer: Adamax) -> None:
     [
         shrink, swap_data, transpose_data, change_dtype, replace_state, replace_moments,
         swap_data_of_state, widen_moments, set_steps, replace_steps_by_equal_ones,
-        exchange_moments, keep_more, keep_in_no_dict, move_to_the_end, start_anew, forget_one,
-        load_own, add_a_group, drop_a_parameter, exchange_parameters, use_the_loop,
-        make_capturable,
+        exchange_moments, reload_in_another_layout, reload_wider, hold_weakly,
+        count_in_gradients, drop_all, keep_parameters_in_a_dict, keep_more, keep_in_no_dict,
+        move_to_the_end, start_anew, forget_one, load_own, add_a_group, drop_a_parameter,
+        exchange_parameters, use_the_loop, make_capturable,
     ],
 )  # fmt: skip
 def test_what_changes_between_steps_is_noticed(
