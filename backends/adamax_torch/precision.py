@@ -48,7 +48,7 @@ def _as_reals(tensor: Tensor) -> Tensor:
 
 
 def narrowed(tensor: Tensor, like: Tensor) -> Tensor:
-    """In the dtype and shape of `like`; from float64 to half precision by float32, as torch does."""
+    """In the dtype and shape of `like`; from float64 to half precision by way of float32."""
     whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
     whole = whole if whole.dtype == like.dtype else whole.to(like.dtype)
     return whole if like.dim() else whole.reshape(())
