@@ -39,7 +39,7 @@ format: .venv/installed  ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/installed  ## time steps against those of others; takes a quarter of an hour of a quiet machine
+bench: .venv/installed  ## time steps against those of others; takes twenty minutes of a quiet machine
 	$(BIN)/python benchmarks/jax_step.py --json out/jax_step.json --plot out/jax_step.png
 	$(BIN)/python benchmarks/cpu_step.py --json out/cpu_step.json --plot out/cpu_step.png
 

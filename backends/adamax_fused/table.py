@@ -6,6 +6,7 @@ are where they were.
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import numba
@@ -29,6 +30,8 @@ _CARRIERS = {
     "bfloat16": np.uint16,
     "float16": np.int16,
 }
+
+_LARGEST_SINGLE = float(np.finfo(np.float32).max)
 
 LOCK = threading.Lock()
 """One call at a time: a thread pool of Numba's own ends the process where two come at once."""
@@ -99,7 +102,8 @@ class Table:
             mode = kernel.DECOUPLED if decoupled_weight_decay else kernel.COUPLED
             decay = lr * weight_decay if decoupled_weight_decay else weight_decay
         hyper = kernel.Hyper(-1.0 if maximize else 1.0, beta1, 1 - beta1, beta2, eps, decay)
-        with np.errstate(over="ignore"):  # infinity is what a float32 makes of 1e300
+        # Infinity is what a float32 makes of 1e300; to set that it says nothing takes a while.
+        with np.errstate(over="ignore") if max(eps, decay) > _LARGEST_SINGLE else nullcontext():
             arrays = [np.array(hyper, group.dtype) for group in self._groups]
         return Numbers(lr, beta1, mode, arrays)
 
