@@ -21,8 +21,8 @@ def missing(dtypes: Dtypes) -> str | None:
     """Why there is no kernel for these dtypes; None where it is compiled and loaded.
 
     The first call for some dtypes compiles, which takes seconds, or loads what an earlier process
-    kept on disk, which takes a fraction of one. What fails is warned of, once in a process, except
-    that Numba is not installed: then nobody asked for it.
+    kept on disk, which takes a fraction of one. What fails is warned of, once in a process, but not
+    that Numba is missing: who calls knows whether somebody asked for it.
     """
     if not _has_numba():
         return "Numba is not installed: pip install 'adamax-spec[fused]'"
@@ -33,7 +33,9 @@ def missing(dtypes: Dtypes) -> str | None:
 
         prepare(dtypes)
     except Exception as error:  # noqa: BLE001 - whatever Numba, LLVM or the disk have to say
-        return _told(f"it could not be compiled and kept: {type(error).__name__}: {error}")
+        reason = f"it could not be compiled and kept: {type(error).__name__}: {error}"
+        warn_once(reason, 3)
+        return reason
     return None
 
 
@@ -44,14 +46,15 @@ def _has_numba() -> bool:
         return False
 
 
-@functools.cache
-def _told(reason: str) -> str:
-    warnings.warn(
-        f"the fused kernel of Adamax is not used, and steps are slower: {reason}",
-        RuntimeWarning,
-        stacklevel=4,
-    )
-    return reason
+def warn_once(reason: str, stacklevel: int) -> None:
+    """Say that steps are slower, and why, unless it was said; levels as of `warnings.warn`."""
+    if reason not in _told:
+        _told.add(reason)
+        text = f"the fused kernel of Adamax is not used, and steps are slower: {reason}"
+        warnings.warn(text, RuntimeWarning, stacklevel=stacklevel + 1)
+
+
+_told: set[str] = set()
 
 
 _forked = False

@@ -123,7 +123,7 @@ def dtypes_of(rows: Rows) -> tuple[Dtypes, ...]:
     shared = sharing(spans)
     if shared is not None:
         index, which = divmod(shared, len(FIELDS))
-        reason = "shares memory with another array of the step: pass a copy"
+        reason = "shares memory with another array of the step, of which one is written: copy one"
         raise RefusedError(index, FIELDS[which], ValueError, reason)
     return tuple((p.part, g.part, m.part, u.part) for p, g, m, u in rows)
 
@@ -136,10 +136,14 @@ def _require_steppable(row: int, field: str, place: Place, param: Place) -> None
         refuse(
             TypeError,
             f"has dtype {place.part}; the fused kernel takes {', '.join(DTYPES)}, complex64 and "
-            "complex128: use adamax_core.step",
+            "complex128",
         )
     if place.shape != param.shape or place.parts != param.parts:
-        refuse(ValueError, f"does not fit its parameter: {place.shape} of {place.dtype}")
+        refuse(
+            ValueError,
+            f"does not fit its parameter: {place.shape} of {place.dtype}, not {param.shape} of "
+            f"{'complex' if param.parts > 1 else 'real'} numbers",
+        )
     if field == "grads":
         return
     if place.readonly:
@@ -156,7 +160,7 @@ def _require_steppable(row: int, field: str, place: Place, param: Place) -> None
         refuse(
             ValueError,
             f"lies in another order than its parameter (strides {place.strides}, not "
-            f"{param.strides}): make it with numpy.zeros_like of the parameter",
+            f"{param.strides}): copy it into numpy.empty_like of the parameter",
         )
 
 

@@ -9,7 +9,7 @@ import optree
 import adamax_core
 from adamax_core import Hyperparameters, State
 from adamax_core.transform import matched
-from adamax_fused.availability import missing
+from adamax_fused.availability import missing, warn_once
 from adamax_fused.places import FIELDS, Place, RefusedError, Rows, dtypes_of, laid_out, where
 
 Tree = Any
@@ -24,7 +24,8 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
             memory with nothing else of the step. They are what changes.
         grads: tree of arrays; None where a gradient is missing (S-2). They stay as they are. One
             that lies in memory in another order than its parameter is copied.
-        state: from `adamax_core.init` or from the last step. Its moments change in place.
+        state: from `adamax_core.init` or from the last step. Its moments change in place, so it is
+            used up: keep what is returned, which has the counts.
         hyperparameters: those of this step; they may change from step to step (H-6).
 
     Returns:
@@ -35,8 +36,8 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
             names the leaf. Nothing has been changed then.
         TypeError: a dtype does not fit, or a leaf is no NumPy array; names the leaf.
 
-    Where the kernel cannot be compiled, or not be kept on disk, this warns once, and what steps is
-    `adamax_core.step`.
+    Where Numba is missing, or the kernel cannot be compiled, or not be kept on disk, this warns
+    once, and what steps is `adamax_core.step`.
 
     >>> params = {"w": np.array([1.0, -1.0])}
     >>> state = adamax_core.init(params)
@@ -56,7 +57,9 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
     for index in present:
         steps[index] += 1
     after = state._replace(step=optree.tree_unflatten(treedef, steps))
-    if any(map(missing, plan.dtypes)):
+    reasons = list(filter(None, map(missing, plan.dtypes)))
+    if reasons:
+        warn_once(reasons[0], 2)
         results = adamax_core.step(params, grads, state, hyperparameters)
         for old, new in zip((params, *state[1:]), (results[0], *results[1][1:]), strict=True):
             for array, value in zip(optree.tree_leaves(old), optree.tree_leaves(new), strict=True):
@@ -115,6 +118,10 @@ def _flattened(
         # What does not hold together is refused in the words of the specification.
         matched(params, state, hyperparameters, {"grads": grads})
         raise
+    for index, step in enumerate(steps):
+        if step < 0:
+            name = optree.tree_accessors(params)[index].codify("step")
+            raise ValueError(f"{name} = {step} is outside its domain 0 <= {name}")
     given, *moments = flat
     grads = [grad if grad is None else np.asarray(grad) for grad in given]
     for field, arrays in zip(FIELDS, (leaves, (), *moments), strict=True):

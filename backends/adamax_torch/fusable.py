@@ -47,7 +47,7 @@ def watched() -> bool:
     )
 
 
-def prepare(group: Mapping[str, Any]) -> None:
+def prepare(name: str, group: Mapping[str, Any]) -> None:
     """Compile the kernel for the parameters of a group, or load it, so that no step waits for it.
 
     Raises:
@@ -58,7 +58,7 @@ def prepare(group: Mapping[str, Any]) -> None:
     for position, param in enumerate(group["params"]):
         reason = _unsuitable([param]) or _missing_for_new(param, param, group)
         if reason is not None and group["fused"]:
-            raise RuntimeError(f"parameter {position}: fused=True, but {reason}")
+            raise RuntimeError(f"{name}, parameter {position}: fused=True, but {reason}")
 
 
 def require(group: Mapping[str, Any], rows: Mapping[str, Sequence[Tensor]]) -> None:

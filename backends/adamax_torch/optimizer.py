@@ -135,7 +135,7 @@ class Adamax(Optimizer):
             require_hyperparameters(self.defaults | param_group)
         super().add_param_group(param_group)
         try:
-            fusable.prepare(self.param_groups[-1])
+            fusable.prepare(f"group {len(self.param_groups) - 1}", self.param_groups[-1])
         except RuntimeError:
             self.param_groups.pop()
             raise

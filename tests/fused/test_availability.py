@@ -27,7 +27,7 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     def forget() -> None:
         availability.missing.cache_clear()
-        availability._told.cache_clear()
+        availability._told.clear()
 
     monkeypatch.setattr(table, "prepare", fail)
     forget()
@@ -187,3 +187,27 @@ train(200_000)
 assert numba.get_num_threads() == {threads}
 """
     run(source, NUMBA_NUM_THREADS=threads)
+
+
+def test_without_numba_one_warning_says_what_to_install() -> None:
+    source = """
+import sys, warnings
+sys.modules["numba"] = None
+import numpy as np, adamax_core
+from adamax_core import Hyperparameters
+from adamax_fused import step_
+params = [np.ones(2)]
+state = adamax_core.init(params)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        state = step_(params, [np.ones(2)], state, Hyperparameters(0.5, eps=0.0))
+print(*[each.message for each in told], told[0].filename, params[0].round(6), state.step)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == (
+        "the fused kernel of Adamax is not used, and steps are slower: Numba is not installed: "
+        "pip install 'adamax-spec[fused]' <string> [0. 0.] [2]"
+    )

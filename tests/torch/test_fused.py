@@ -253,7 +253,7 @@ def test_what_the_kernel_cannot_step_is_refused_where_it_is_demanded(
     make: Callable[[], Any], options: dict[str, Any], why: str
 ) -> None:
     optimizer = Adamax([Parameter(torch.ones(2))], fused=True)
-    with pytest.raises(RuntimeError, match=f"^parameter 0: fused=True, but .*{why}"):
+    with pytest.raises(RuntimeError, match=f"^group 1, parameter 0: fused=True, but .*{why}"):
         optimizer.add_param_group({"params": [make()], **options})
     assert len(optimizer.param_groups) == 1
     Adamax([make()], **options)
@@ -367,7 +367,8 @@ else:
         [sys.executable, "-W", "error", "-c", source], capture_output=True, text=True, check=True
     )
     expected = (
-        "parameter 0: fused=True, but Numba is not installed: pip install 'adamax-spec[fused]'"
+        "group 0, parameter 0: fused=True, but Numba is not installed: "
+        "pip install 'adamax-spec[fused]'"
         if fused
         else "[0.5, 0.5]"
     )
