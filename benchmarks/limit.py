@@ -31,8 +31,9 @@ def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
 
     def step() -> None:
         threads = numba.get_num_threads()
-        numba.set_num_threads(min(threads, shares))  # as for a step: none without work is woken
-        _stream(group.rows, group.likes, group.pieces, group.shares, min(threads, shares))
+        busy = min(threads, shares)
+        numba.set_num_threads(busy)  # one share is not worth waking another thread for
+        _stream(group.rows, group.likes, group.pieces, group.shares, busy)
         numba.set_num_threads(threads)
 
     step.held = rows  # type: ignore[attr-defined]  # the table knows addresses alone

@@ -78,11 +78,8 @@ def where(array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
     """
     # The first field of a PyArrayObject. To make an __array_interface__ takes four times as long as
     # the step of 1000 elements.
-    address = _Address.from_address(id(array) + object.__basicsize__).value
+    address = ctypes.c_size_t.from_address(id(array) + object.__basicsize__).value
     return address, not array.flags.writeable, array.dtype, array.shape, array.strides
-
-
-_Address = ctypes.c_size_t
 
 
 def laid_out(grad: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

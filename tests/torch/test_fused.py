@@ -332,6 +332,7 @@ def test_memory_of_dropped_state_is_given_back() -> None:
     param.grad = torch.ones(1000)
     optimizer.step()
     memory = weakref.ref(optimizer.state[param]["exp_avg"].untyped_storage())
+    assert memory() is not None
     (plan,) = optimizer._plans
     assert plan is not None
     assert plan._watch._memory.held()

@@ -168,8 +168,7 @@ def hold_weakly(optimizer: Adamax) -> None:
 
 
 def count_in_gradients(optimizer: Adamax) -> None:
-    """The gradient of the last is the count of the first, which the loop has counted by then."""
-    first, *_, last = parameters(optimizer)
+    """The gradient of the first is the count of the last, which the loop counts after."""
     optimizer.param_groups[0]["params"] = [
         Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2)
     ]
