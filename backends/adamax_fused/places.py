@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from adamax_fused.availability import DTYPES, Dtypes
 
@@ -43,6 +44,11 @@ class Place(NamedTuple):
     def size(self) -> int:
         """The number of elements."""
         return int(np.prod(self.shape, dtype=np.int64))
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """From where to where it lies, where it has no gaps."""
+        return self.address, self.address + self.size * self.dtype.itemsize
 
     @property
     def parts(self) -> int:
@@ -104,9 +110,11 @@ def laid_out(grad: np.ndarray[Any, Any], like: np.ndarray[Any, Any]) -> np.ndarr
 
 Rows = tuple[tuple[Place, Place, Place, Place], ...]
 
+SHARED = "shares memory with another array of the step, of which one is written: copy one"
+
 
 def dtypes_of(rows: Rows) -> tuple[Dtypes, ...]:
-    """The dtypes of the parts of each row, once all can be stepped where they are.
+    """The dtypes of the parts of each row, once all can be stepped wherever the gradients are.
 
     Raises:
         RefusedError: names the row and what cannot.
@@ -115,14 +123,42 @@ def dtypes_of(rows: Rows) -> tuple[Dtypes, ...]:
     for index, row in enumerate(rows):
         for which, (field, place) in enumerate(zip(FIELDS, row, strict=True)):
             _require_steppable(index, field, place, row[0])
-            end = place.address + place.size * place.dtype.itemsize
-            spans.append((place.address, end, field != "grads", len(FIELDS) * index + which))
+            if field != "grads":
+                spans.append((*place.span, True, len(FIELDS) * index + which))
     shared = sharing(spans)
     if shared is not None:
         index, which = divmod(shared, len(FIELDS))
-        reason = "shares memory with another array of the step, of which one is written: copy one"
-        raise RefusedError(index, FIELDS[which], ValueError, reason)
+        raise RefusedError(index, FIELDS[which], ValueError, SHARED)
     return tuple((p.part, g.part, m.part, u.part) for p, g, m, u in rows)
+
+
+class Readable:
+    """Where gradients may lie: aligned, and apart from what a step writes.
+
+    Args:
+        written: from where to where memory is written; apart from each other.
+        sizes: of each gradient, in bytes.
+        elements: the size of an element of each, in bytes.
+
+    >>> readable = Readable([(64, 96)], [16, 16], [8, 8])
+    >>> readable.at(np.array([48, 96])), readable.at(np.array([56, 100]))
+    (array([ True,  True]), array([False, False]))
+    """
+
+    def __init__(
+        self, written: Sequence[tuple[int, int]], sizes: Sequence[int], elements: Sequence[int]
+    ) -> None:
+        self._starts, self._ends = np.sort(np.array(written, np.int64).reshape(-1, 2), axis=0).T
+        self._sizes, self._elements = np.array(sizes, np.int64), np.array(elements, np.int64)
+
+    def at(self, starts: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Whether each may begin at its address; one of no elements may anywhere."""
+        # The first that ends after a gradient begins, unless there is none.
+        after = np.searchsorted(self._ends, starts, side="right")
+        begins = np.append(self._starts, np.iinfo(np.int64).max)[after]
+        apart = (starts != 0) & (starts % self._elements == 0) & (begins >= starts + self._sizes)
+        readable: npt.NDArray[np.bool_] = apart | (self._sizes == 0)
+        return readable
 
 
 def _require_steppable(row: int, field: str, place: Place, param: Place) -> None:

@@ -10,7 +10,17 @@ import adamax_core
 from adamax_core import Hyperparameters, State
 from adamax_core.transform import matched
 from adamax_fused.availability import missing, warn_once
-from adamax_fused.places import FIELDS, Place, RefusedError, Rows, dtypes_of, laid_out, where
+from adamax_fused.places import (
+    FIELDS,
+    SHARED,
+    Place,
+    Readable,
+    RefusedError,
+    Rows,
+    dtypes_of,
+    laid_out,
+    where,
+)
 
 Tree = Any
 
@@ -50,7 +60,10 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
     # Held until the step is done: a table knows addresses alone.
     held = [(p, laid_out(g, p), m, u) for p, g, m, u in (leaves[index] for index in present)]
     try:
-        plan = _plan(tuple([tuple(map(where, arrays)) for arrays in held]))
+        places = [[where(array) for array in arrays] for arrays in held]
+        # What is kept is kept for gradients anywhere: they are other arrays in most steps.
+        plan = _plan(tuple([(p, g[2:], m, u) for p, g, m, u in places]))
+        addresses = plan.gradients_at([g[0] for _, g, _, _ in places])
     except RefusedError as refused:
         name = optree.tree_accessors(params)[present[refused.row]].codify(refused.field)
         raise refused.kind(f"{name} {refused}") from None
@@ -74,19 +87,45 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
         maximize=hp.maximize,
         decoupled_weight_decay=hp.decoupled_weight_decay,
     )
+    plan.table.move_gradients(addresses)
     plan.table.step(np.array([steps[index] for index in present], np.float64), numbers)
     return after
 
 
 class _Plan:
-    """What a step of arrays at these places needs, whatever they are called."""
+    """What a step of arrays at these places needs, whatever they are called.
+
+    Args:
+        fields: for each parameter the fields of four places, but for where its gradient is.
+    """
 
     def __init__(self, fields: tuple[Any, ...]) -> None:
         self._rows: Rows = tuple(
-            (Place(*p), Place(*g), Place(*m), Place(*u)) for p, g, m, u in fields
+            (Place(*p), Place(0, False, *g), Place(*m), Place(*u)) for p, g, m, u in fields
         )
         self._each = dtypes_of(self._rows)
         self.dtypes = set(self._each)
+        grads = [row[1] for row in self._rows]
+        self._readable = Readable(
+            [place.span for p, _, m, u in self._rows for place in (p, m, u)],
+            [grad.size * grad.dtype.itemsize for grad in grads],
+            [grad.dtype.itemsize // grad.parts for grad in grads],
+        )
+        self._last: list[int] = []
+
+    def gradients_at(self, addresses: list[int]) -> Any:
+        """Where the gradients are, int64, once they can be read there.
+
+        Raises:
+            RefusedError: one shares memory with what is written.
+        """
+        starts = np.array(addresses, np.int64)
+        if addresses != self._last:
+            readable = self._readable.at(starts)
+            if not readable.all():
+                raise RefusedError(int(readable.argmin()), "grads", ValueError, SHARED)
+            self._last = addresses
+        return starts
 
     @functools.cached_property
     def table(self) -> Any:

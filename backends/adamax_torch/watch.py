@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch._C._dynamo import guards
 
+from adamax_fused.places import Readable
 from adamax_torch.fusable import span
 from adamax_torch.slices import Tensors
 
@@ -74,10 +75,11 @@ class Watch:
         grads = [row.grad for row in rows]
         self._alike = _guard([*(row.param for row in rows), *grads])
         self._process = os.getpid()
-        self._sizes = np.array([grad.nbytes for grad in grads], np.int64)
-        self._elements = np.array([grad.element_size() for grad in grads], np.int64)
-        written = [span(tensor, True, 0)[:2] for row in known for tensor in row]
-        self._starts, self._ends = np.sort(np.array(written, np.int64).reshape(-1, 2), axis=0).T
+        self._readable = Readable(
+            [span(tensor, True, 0)[:2] for row in known for tensor in row],
+            [grad.nbytes for grad in grads],
+            [grad.element_size() for grad in grads],
+        )
         self._gradients = np.array([grad.data_ptr() for grad in grads], np.int64)
 
     def find(
@@ -104,16 +106,8 @@ class Watch:
         if self._look_up(_DATA_PTR, self._asked, self._addresses):
             return None
         moved = self._look_up(_DATA_PTR, pointers(grads), self._gradients)
-        can_read = not moved or self._can_read(self._gradients)
+        can_read = not moved or self._readable.at(self._gradients).all()
         return (self._gradients, memory) if can_read else None
-
-    def _can_read(self, starts: Integers) -> bool:
-        """Whether gradients may be at these addresses: aligned, and apart from what is written."""
-        # The first that ends after a gradient begins, unless there is none.
-        after = np.searchsorted(self._ends, starts, side="right")
-        begins = np.append(self._starts, np.iinfo(np.int64).max)[after]
-        wrong = (starts == 0) | (starts % self._elements > 0) | (begins < starts + self._sizes)
-        return not (wrong & (self._sizes > 0)).any()
 
 
 class _Memory:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import adamax_core
 from adamax_core import Hyperparameters, State
 from adamax_fused import step_
+from adamax_fused.step import _plan
 from adamax_fused.table import SMALLEST
 
 DTYPES = ["float32", "float64", "float16", "bfloat16", "complex64", "complex128"]
@@ -279,3 +280,28 @@ def test_a_count_below_zero_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"^step\['a'\] = -1 is outside its domain 0 <= step"):
         step_(params, {"a": np.ones(2)}, state, Hyperparameters())
     assert params["a"].tolist() == [1, 1]
+
+
+def test_a_table_is_kept_though_every_gradient_is_elsewhere() -> None:
+    params = {"a": np.ones(5, np.float32), "b": np.ones((2, 3)), "empty": np.ones(0)}
+    state, held, made = adamax_core.init(params), list[Any](), list[int]()
+    expected, expected_state = copied(params), adamax_core.init(params)
+    for step in range(4):
+        held.append({key: np.full_like(array, step - 1.5) for key, array in params.items()})
+        state = step_(params, held[-1], state, Hyperparameters(0.1))
+        expected, expected_state = adamax_core.step(
+            expected, held[-1], expected_state, Hyperparameters(0.1)
+        )
+        assert contents(params) == contents(expected)
+        made.append(_plan.cache_info().misses)
+    assert len(set(made)) == 1
+
+
+def test_a_gradient_that_comes_to_lie_on_what_is_written_is_refused_by_name() -> None:
+    params = {"a": np.ones(4), "b": np.ones(4)}
+    state = step_(params, copied(params), adamax_core.init(params), Hyperparameters(0.1))
+    before = contents([params, state.exp_avg, state.exp_inf])
+    grads = {"a": np.ones(4), "b": state.exp_inf["a"]}
+    with pytest.raises(ValueError, match=r"^grads\['b'\] shares memory with another array"):
+        step_(params, grads, state, Hyperparameters(0.1))
+    assert contents([params, state.exp_avg, state.exp_inf]) == before
