@@ -1,5 +1,5 @@
 """Adamax in one pass over memory, in place, for NumPy arrays and CPU tensors (docs/spec.md)."""
 
-from adamax_fused.step import step_
+from adamax_fused.step import init, step_
 
-__all__ = ["step_"]
+__all__ = ["init", "step_"]

@@ -5,10 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import adamax_core
 from adamax_conformance import DTYPES, FunctionalBackend, Moments
 from adamax_core import Hyperparameters, State
-from adamax_fused import step_
+from adamax_fused import init, step_
 
 
 class Training(NamedTuple):
@@ -33,7 +32,7 @@ def backend() -> FunctionalBackend:
 
 def _init(params: Mapping[str, Any], hp: Hyperparameters, state_dtype: Any = None) -> Training:
     hp.validate()
-    state = adamax_core.init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
+    state = init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
     return _own(params, state)
 
 
@@ -51,7 +50,8 @@ def _own(params: Mapping[str, Any], state: State) -> Training:
         {key: _unaligned(np.asarray(array)) for key, array in arrays.items()}
         for arrays in (params, state.exp_avg, state.exp_inf)
     )
-    return Training(own, State(state.step, exp_avg, exp_inf))
+    counts = {key: np.array(count) for key, count in state.step.items()}
+    return Training(own, State(counts, exp_avg, exp_inf))
 
 
 def _unaligned(array: Any) -> Any:
@@ -67,14 +67,13 @@ def _step(
     for key, array in training.params.items():
         array[...] = params[key]
     present = {key: grads.get(key) for key in training.params}
-    state = step_(training.params, present, training.state, hp)
-    stepped = {key: array.copy() for key, array in training.params.items()}
-    return stepped, training._replace(state=state)
+    step_(training.params, present, training.state, hp)
+    return {key: array.copy() for key, array in training.params.items()}, training
 
 
 def _moments(training: Training) -> dict[str, Moments]:
     state = training.state
     return {
-        key: Moments(state.step[key], state.exp_avg[key].copy(), state.exp_inf[key].copy())
+        key: Moments(int(state.step[key]), state.exp_avg[key].copy(), state.exp_inf[key].copy())
         for key in state.step
     }

@@ -11,11 +11,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, njit, prange, types
+from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
 COUPLED, DECOUPLED = 1, 2
 """What weight decay does; 0 where there is none, and the parameter adds nothing (A-2)."""
+
+GRAD = 1
+"""The row of a table of addresses that a step does not write to."""
 
 
 class Hyper(NamedTuple):
@@ -48,26 +51,6 @@ def adamax(
 
 
 @njit(error_model="numpy", nogil=True)
-def bias_correction(beta1: Any, step: Any) -> Any:
-    """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3)."""
-    if beta1 < 0.5:  # noqa: PLR2004 - the subtraction loses nothing
-        return 1 - beta1**step
-    return -math.expm1(step * math.log(beta1))
-
-
-@njit(error_model="numpy", nogil=True)
-def _step_sizes(counts: Any, lr: float, beta1: float, like: Any) -> Any:
-    sizes = np.empty(counts.size, like.dtype)
-    last, size = np.nan, 0.0
-    for row in range(counts.size):
-        if counts[row] != last:  # most often all have taken the same steps
-            last = counts[row]
-            size = lr / bias_correction(beta1, last)
-        sizes[row] = size
-    return sizes
-
-
-@njit(error_model="numpy", nogil=True)
 def _step_piece(p: Any, g: Any, m: Any, u: Any, step_size: Any, mode: int, hyper: Hyper) -> None:
     """A loop over views, in a function of its own: in that of the addresses LLVM sees no arrays."""
     for i in range(p.size):
@@ -83,111 +66,96 @@ def _step_piece(p: Any, g: Any, m: Any, u: Any, step_size: Any, mode: int, hyper
         p[i], m[i], u[i] = _stored(param, p[i]), _stored(exp_avg, m[i]), _stored(exp_inf, u[i])
 
 
-@njit(error_model="numpy", nogil=True)
-def _step_pieces(pieces: Any, rows: Any, likes: Any, sizes: Any, mode: int, numbers: Any) -> None:
-    hyper = Hyper(numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5])
-    p, g, m, u = likes
-    for row, first, size in pieces:
-        _step_piece(
-            _view(rows[row, 0], p, first, size),
-            _view(rows[row, 1], g, first, size),
-            _view(rows[row, 2], m, first, size),
-            _view(rows[row, 3], u, first, size),
-            sizes[row],
-            mode,
-            hyper,
-        )
-
-
-@njit(error_model="numpy", nogil=True)
-def lanes(shares: Any, threads: int) -> Any:
-    """Where the shares that each thread begins with end, after a zero."""
-    return np.arange(threads + 1) * (shares.size - 1) // threads
-
-
-@njit(error_model="numpy", nogil=True)
-def next_share(following: Any, ends: Any, thread: int) -> int:
-    """What a thread does next: of its own lane, then of what others have left; -1 at the end.
-
-    So one that is kept from its core holds up nobody, and most of what a thread steps it has
-    stepped before, which matters where memory is nearer to some cores than to others.
-    """
-    for other in range(following.size):
-        lane = (thread + other) % following.size
-        share: int = _take(following, lane)
-        if share < ends[lane + 1]:
-            return share
-    return -1
-
-
-@njit(cache=True, error_model="numpy", nogil=True, parallel=True)
-def step_rows(
-    rows: Any,
-    likes: Any,
-    pieces: Any,
-    shares: Any,
-    threads: int,
-    counts: Any,
-    lr: float,
-    beta1: float,
-    mode: int,
-    numbers: Any,
-) -> None:
-    """One step in place for many parameters of the same dtypes.
-
-    Args:
-        rows: int64 ``(n, 4)``: addresses of parameter, gradient, first moment and infinity norm.
-        likes: four arrays of the dtypes of these.
-        pieces: int64 ``(k, 3)``: a row, its first element there, and how many.
-        shares: int64: where in `pieces` each share of the work begins, and where the last ends.
-        threads: how many take part.
-        counts: float64 ``(n,)``: which step each parameter takes.
-        lr: learning rate.
-        beta1: decay rate of the first moment.
-        mode: `COUPLED`, `DECOUPLED`, or 0.
-        numbers: `Hyper`, as an array of the dtype to compute in.
-    """
-    sizes = _step_sizes(counts, lr, beta1, numbers)
-    ends = lanes(shares, threads)
-    following = ends[:-1].copy()
-    for thread in prange(threads):
-        share = next_share(following, ends, thread)
-        while share >= 0:
-            part = pieces[shares[share] : shares[share + 1]]
-            _step_pieces(part, rows, likes, sizes, mode, numbers)
-            share = next_share(following, ends, thread)
+PIECE = 2**16
+"""Elements that a thread takes at once: few enough to fit a cache and to be shared out evenly."""
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
-def step_few_rows(
-    rows: Any,
-    likes: Any,
-    pieces: Any,
-    counts: Any,
-    lr: float,
-    beta1: float,
-    mode: int,
-    numbers: Any,
+def step_pieces(
+    table: Any, likes: Any, taken: Any, step_sizes: Any, mode: int, numbers: Any
 ) -> None:
-    """The same by the thread that calls, where waking another would take longer than the work."""
-    sizes = _step_sizes(counts, lr, beta1, numbers)
-    _step_pieces(pieces, rows, likes, sizes, mode, numbers)
+    """Step one piece after the other until all are taken; any number of threads may call this.
+
+    Args:
+        table: int64 ``(5, n)``: addresses of parameters, gradients, first moments and infinity
+            norms, and the number of elements of each.
+        likes: five arrays: of the dtypes of these, and of the one to compute in.
+        taken: int64 ``(1,)``: how many pieces are taken; zero at first, shared by the threads.
+        step_sizes: float64 ``(n,)``: ``lr / (1 - beta1^t)`` of each.
+        mode: `COUPLED`, `DECOUPLED`, or 0.
+        numbers: float64 ``(6,)``: `Hyper`.
+    """
+    p, g, m, u, wide = likes
+    hyper = Hyper(
+        _cast(numbers[0], wide),
+        _cast(numbers[1], wide),
+        _cast(numbers[2], wide),
+        _cast(numbers[3], wide),
+        _cast(numbers[4], wide),
+        _cast(numbers[5], wide),
+    )
+    begin = 0  # the first piece of the row
+    piece = _fetch_and_add(taken)
+    for row in range(table.shape[1]):
+        elements = table[4, row]
+        end = begin + (elements + PIECE - 1) // PIECE
+        while piece < end:
+            first = (piece - begin) * PIECE
+            size = min(PIECE, elements - first)
+            _step_piece(
+                _view(table[0, row], p, first, size),
+                _view(table[1, row], g, first, size),
+                _view(table[2, row], m, first, size),
+                _view(table[3, row], u, first, size),
+                _cast(step_sizes[row], wide),
+                mode,
+                hyper,
+            )
+            piece = _fetch_and_add(taken)
+        begin = end
 
 
 @njit(cache=True, nogil=True)
-def count_steps(addresses: Any) -> Any:
-    """A-3: add one to the float64 at each of the addresses, and return what they are now."""
-    counts = np.empty(addresses.size, np.float64)
-    for row in range(addresses.size):
-        count = _view(addresses[row], counts, 0, 1)
-        count[0] += 1
-        counts[row] = count[0]
-    return counts
+def misplaced(table: Any, widths: Any) -> int:
+    """Which array the kernel cannot step where it is; -1 where it can step all.
+
+    That is one without memory, one whose elements are not aligned, or one that overlaps another
+    where a step writes to one of both: it writes to all but the gradients.
+
+    Args:
+        table: as for `step_pieces`.
+        widths: int64 ``(4, n)``: the size of an element of each array in bytes.
+
+    Returns:
+        An index into the flat addresses.
+    """
+    starts = table[:4].copy()
+    rows = starts.shape[1]
+    end = written = 0
+    for index in np.argsort(starts.ravel()):
+        array, row = divmod(index, rows)
+        first, size = starts[array, row], table[4, row]
+        if not size:
+            continue
+        # At no address is no memory: it was given back.
+        apart = first and first >= (written if array == GRAD else end)
+        if not apart or first % widths[array, row]:
+            return int(index)
+        last = first + size * widths[array, row]
+        end = max(end, last)
+        if array != GRAD:
+            written = max(written, last)
+    return -1
 
 
 @njit(error_model="numpy", nogil=True)
 def _view(address: int, like: Any, first: int, size: int) -> Any:
     return carray(_pointer(address + first * like.itemsize, like), size)
+
+
+@njit(error_model="numpy", nogil=True)
+def _cast(value: float, like: Any) -> Any:
+    return like.dtype.type(value)
 
 
 @intrinsic
@@ -202,16 +170,14 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
 
 
 @intrinsic
-def _take(_: Any, numbers: Any, index: Any) -> Any:
-    """One of an array of int64, which is one more for whoever asks next, in whatever thread."""
+def _fetch_and_add(_: Any, counter: Any) -> Any:
+    """The first of an array of int64, to which one is added atomically."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array, position = arguments
-        data = context.make_array(signature.args[0])(context, builder, array).data
-        one = ir.Constant(ir.IntType(64), 1)
-        return builder.atomic_rmw("add", builder.gep(data, [position]), one, "monotonic")
+        data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
+        return builder.atomic_rmw("add", data, ir.Constant(ir.IntType(64), 1), "monotonic")
 
-    return types.int64(numbers, types.int64), generate
+    return types.int64(counter), generate
 
 
 @intrinsic

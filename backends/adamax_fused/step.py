@@ -1,6 +1,8 @@
-"""`step_`: the rule in place, for trees of NumPy arrays."""
+"""`step_`: the rule in place, for trees of NumPy arrays; `init`: a state that it can change."""
 
 import functools
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,24 +11,45 @@ import optree
 import adamax_core
 from adamax_core import Hyperparameters, State
 from adamax_core.transform import matched
-from adamax_fused.availability import missing, warn_once
-from adamax_fused.places import (
-    FIELDS,
-    SHARED,
-    Place,
-    Readable,
-    RefusedError,
-    Rows,
-    dtypes_of,
-    laid_out,
-    where,
-)
+from adamax_fused.availability import DTYPES, missing
+from adamax_fused.memory import is_dense
+from adamax_fused.threads import usable
 
 Tree = Any
+Array = np.ndarray[Any, Any]
+
+FIELDS = ("params", "grads", "exp_avg", "exp_inf")
 
 
-def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparameters) -> State:
-    """One step in place, in one pass over memory, by as many threads as Numba is set to.
+def init(params: Tree, state_dtype: Any = None) -> State:
+    """The state before the first step, which `step_` changes in place: `adamax_core.init`'s.
+
+    Its counts are int64 arrays of no dimension, since a Python integer cannot change in place. To
+    go on from another state, give ``optree.tree_map(np.array, state.step)`` for its counts.
+
+    Args:
+        params: tree of floating-point or complex arrays.
+        state_dtype: dtype of the moments, those of each parameter when None.
+
+    Raises:
+        TypeError: as `adamax_core.init` does.
+
+    >>> init({"w": np.ones(2, np.float32)}).step
+    {'w': array(0)}
+    """
+    state = adamax_core.init(params, state_dtype)
+    return state._replace(step=optree.tree_map(np.array, state.step))
+
+
+def step_(
+    params: Tree,
+    grads: Tree,
+    state: State,
+    hyperparameters: Hyperparameters,
+    *,
+    threads: int | None = None,
+) -> State:
+    """One step in place, in one pass over memory.
 
     Args:
         params: tree of arrays of float32, float64, float16, bfloat16 (of ml_dtypes), complex64
@@ -34,144 +57,214 @@ def step_(params: Tree, grads: Tree, state: State, hyperparameters: Hyperparamet
             memory with nothing else of the step. They are what changes.
         grads: tree of arrays; None where a gradient is missing (S-2). They stay as they are. One
             that lies in memory in another order than its parameter is copied.
-        state: from `adamax_core.init` or from the last step. Its moments change in place, so it is
-            used up: keep what is returned, which has the counts.
+        state: from `init`. Its moments and counts change in place.
         hyperparameters: those of this step; they may change from step to step (H-6).
+        threads: how many may take part, at least 1, the caller's among them; a step of fewer than a
+            million elements uses the caller's alone. When None, as many as this process may use
+            processors, and at most ``OMP_NUM_THREADS``.
 
     Returns:
-        The state after the step: the same arrays, and new counts, which are Python integers.
+        `state`, the one that was given.
 
     Raises:
         ValueError: a structure or a shape does not fit, or an array cannot be stepped where it is;
             names the leaf. Nothing has been changed then.
         TypeError: a dtype does not fit, or a leaf is no NumPy array; names the leaf.
-
-    Where Numba is missing, or the kernel cannot be compiled, or not be kept on disk, this warns
-    once, and what steps is `adamax_core.step`.
+        RuntimeError: Numba is missing, or cannot compile; says why.
 
     >>> params = {"w": np.array([1.0, -1.0])}
-    >>> state = adamax_core.init(params)
-    >>> state = step_(params, {"w": np.array([2.0, -2.0])}, state, Hyperparameters(lr=0.5))
+    >>> state = init(params)
+    >>> _ = step_(params, {"w": np.array([2.0, -2.0])}, state, Hyperparameters(lr=0.5))
     >>> params["w"].round(6), state.step
-    (array([ 0.5, -0.5]), {'w': 1})
+    (array([ 0.5, -0.5]), {'w': array(1)})
     """
-    leaves, steps, treedef = _flattened(params, grads, state, hyperparameters)
-    present = [index for index, leaf in enumerate(leaves) if leaf[1] is not None]
-    # Held until the step is done: a table knows addresses alone.
-    held = [(p, laid_out(g, p), m, u) for p, g, m, u in (leaves[index] for index in present)]
-    try:
-        places = [[where(array) for array in arrays] for arrays in held]
-        # What is kept is kept for gradients anywhere: they are other arrays in most steps.
-        plan = _plan(tuple([(p, g[2:], m, u) for p, g, m, u in places]))
-        addresses = plan.gradients_at([g[0] for _, g, _, _ in places])
-    except RefusedError as refused:
-        name = optree.tree_accessors(params)[present[refused.row]].codify(refused.field)
-        raise refused.kind(f"{name} {refused}") from None
-    for index in present:
-        steps[index] += 1
-    after = state._replace(step=optree.tree_unflatten(treedef, steps))
-    reasons = list(filter(None, map(missing, plan.dtypes)))
-    if reasons:
-        warn_once(reasons[0], 2)
-        results = adamax_core.step(params, grads, state, hyperparameters)
-        for old, new in zip((params, *state[1:]), (results[0], *results[1][1:]), strict=True):
-            for array, value in zip(optree.tree_leaves(old), optree.tree_leaves(new), strict=True):
-                array[...] = value
-        return after
+    if threads is not None and operator.index(threads) < 1:
+        raise ValueError(f"threads = {threads} is outside its domain 1 <= threads")
+    leaves = _leaves(params, grads, state, hyperparameters)
+    rows = [_require_row(name, *row) for name, *row, _ in leaves]
+    counts = [_require_count(name, count) for name, *_, count in leaves]
+    if not rows:
+        return state
+    kinds: list[Any] = [tuple(_kind(array.dtype) for array in row) for row in rows]
+    dtypes = [tuple(part for part, _ in kind) for kind in kinds]
+    for reason in filter(None, map(missing, set(dtypes))):
+        raise RuntimeError(f"step_ needs the kernel, but {reason}; adamax_core.step needs none")
+    from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba, which takes time
+    from adamax_fused.rows import Hyper, step_rows  # noqa: PLC0415 - as above
+
+    columns = list(zip(*rows, strict=True))
+    sizes = [row[0].size * kind[0][1] for row, kind in zip(rows, kinds, strict=True)]
+    table = np.array([*([*map(_address, column)] for column in columns), sizes], np.int64)
+    widths = [
+        [array.itemsize // kind[0][1] for array in row]
+        for row, kind in zip(rows, kinds, strict=True)
+    ]
+    wrong = misplaced(table, np.array(widths, np.int64).T.copy())
+    if wrong >= 0:
+        field, row = divmod(wrong, len(rows))
+        raise ValueError(
+            f"{leaves[row][0](FIELDS[field])} shares memory with another array of the step, of "
+            "which one is written: copy one"
+        )
+    for count in counts:
+        np.add(count, 1, out=count)
     hp = hyperparameters
-    numbers = plan.table.numbers(
-        lr=float(hp.lr),
-        betas=(float(hp.betas[0]), float(hp.betas[1])),
-        eps=float(hp.eps),
-        weight_decay=float(hp.weight_decay),
-        maximize=hp.maximize,
-        decoupled_weight_decay=hp.decoupled_weight_decay,
+    hyper = Hyper(
+        float(hp.lr),
+        float(hp.betas[0]),
+        float(hp.betas[1]),
+        float(hp.eps),
+        float(hp.weight_decay),
+        hp.maximize,
+        hp.decoupled_weight_decay,
     )
-    plan.table.move_gradients(addresses)
-    plan.table.step(np.array([steps[index] for index in present], np.float64), numbers)
-    return after
-
-
-class _Plan:
-    """What a step of arrays at these places needs, whatever they are called.
-
-    Args:
-        fields: for each parameter the fields of four places, but for where its gradient is.
-    """
-
-    def __init__(self, fields: tuple[Any, ...]) -> None:
-        self._rows: Rows = tuple(
-            (Place(*p), Place(0, False, *g), Place(*m), Place(*u)) for p, g, m, u in fields
+    for each in set(dtypes):
+        at = [index for index, kind in enumerate(dtypes) if kind == each]
+        step_rows(
+            np.take(table, at, axis=1),
+            each,
+            [int(counts[index]) for index in at],
+            hyper,
+            usable() if threads is None else threads,
+            held=rows,
         )
-        self._each = dtypes_of(self._rows)
-        self.dtypes = set(self._each)
-        grads = [row[1] for row in self._rows]
-        self._readable = Readable(
-            [place.span for p, _, m, u in self._rows for place in (p, m, u)],
-            [grad.size * grad.dtype.itemsize for grad in grads],
-            [grad.dtype.itemsize // grad.parts for grad in grads],
-        )
-        self._last: list[int] = []
-
-    def gradients_at(self, addresses: list[int]) -> Any:
-        """Where the gradients are, int64, once they can be read there.
-
-        Raises:
-            RefusedError: one shares memory with what is written.
-        """
-        starts = np.array(addresses, np.int64)
-        if addresses != self._last:
-            readable = self._readable.at(starts)
-            if not readable.all():
-                raise RefusedError(int(readable.argmin()), "grads", ValueError, SHARED)
-            self._last = addresses
-        return starts
-
-    @functools.cached_property
-    def table(self) -> Any:
-        """The table of addresses, made where there is a kernel."""
-        from adamax_fused.table import Row, Table  # noqa: PLC0415 - imports Numba
-
-        return Table(
-            [
-                Row(tuple(place.address for place in row), dtypes, row[0].size * row[0].parts)
-                for row, dtypes in zip(self._rows, self._each, strict=True)
-            ]
-        )
+    return state
 
 
-_plan = functools.lru_cache(maxsize=16)(_Plan)
-
-
-def _flattened(
+def _leaves(
     params: Tree, grads: Tree, state: State, hyperparameters: Hyperparameters
-) -> tuple[list[Any], list[int], optree.PyTreeSpec]:
-    """Parameter, gradient and moments of each leaf, and the counts, each a list of its own."""
-    leaves, treedef = optree.tree_flatten(params)
+) -> list[tuple[Any, ...]]:
+    """`Name`, parameter, gradient, moments and count of each leaf that has a gradient."""
+    flat, treedef = optree.tree_flatten(params)
     try:
         hyperparameters.validate()
-        flat_steps: list[Any] = treedef.flatten_up_to(state.step)
-        flat = [treedef.flatten_up_to(tree) for tree in (grads, state.exp_avg, state.exp_inf)]
-        steps = [int(step) for step in flat_steps]
+        trees = (grads, state.exp_avg, state.exp_inf, state.step)
+        columns = [treedef.flatten_up_to(tree) for tree in trees]
     except (ValueError, TypeError, AttributeError):
         # What does not hold together is refused in the words of the specification.
         matched(params, state, hyperparameters, {"grads": grads})
         raise
-    for index, step in enumerate(steps):
-        if step < 0:
-            name = optree.tree_accessors(params)[index].codify("step")
-            raise ValueError(f"{name} = {step} is outside its domain 0 <= {name}")
-    given, *moments = flat
-    grads = [grad if grad is None else np.asarray(grad) for grad in given]
-    for field, arrays in zip(FIELDS, (leaves, (), *moments), strict=True):
-        for index, array in enumerate(arrays):
-            if type(array) not in _ARRAYS:
-                name = optree.tree_accessors(params)[index].codify(field)
-                raise TypeError(
-                    f"{name} is of {type(array).__name__}; only NumPy arrays change in place"
-                )
-    return list(zip(leaves, grads, *moments, strict=True)), steps, treedef
+    names = [functools.partial(_name, treedef, index) for index in range(len(flat))]
+    rows = zip(names, flat, *columns, strict=True)
+    return [row for row in rows if row[2] is not None]
 
 
-_ARRAYS = (np.ndarray, np.memmap)
-"""Exactly these: what masks or units a subclass has, the kernel would not see."""
+def _name(treedef: optree.PyTreeSpec, index: int, tree: str) -> str:
+    """How a leaf of a tree is reached: ``params['w']``. Only errors ask for it."""
+    return optree.treespec_accessors(treedef)[index].codify(tree)
+
+
+Name = Callable[[str], str]
+"""What a leaf is called in the tree of this name."""
+
+
+def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Array, ...]:
+    """The four arrays of a leaf, the gradient laid out as its parameter, once they can be stepped.
+
+    Raises:
+        ValueError: an array cannot be stepped where it is; names the leaf and the remedy.
+        TypeError: it is no array, or its dtype does not fit; names the leaf.
+    """
+    grad = np.asarray(grad)
+    if grad.shape == np.shape(param):
+        grad = _laid_out(grad, param)
+    for field, array in zip(FIELDS, (param, grad, *moments), strict=True):
+        # Exactly these: what masks or units a subclass has, the kernel would not see.
+        if type(array) not in (np.ndarray, np.memmap):
+            raise TypeError(
+                f"{name(field)} is of {type(array).__name__}; only NumPy arrays change in place"
+            )
+        part, parts = _kind(array.dtype)
+        if part not in DTYPES:
+            raise TypeError(
+                f"{name(field)} has dtype {part}; the fused kernel takes {', '.join(DTYPES)}, "
+                "complex64 and complex128"
+            )
+        if array.shape != param.shape or parts != _kind(param.dtype)[1]:
+            raise ValueError(
+                f"{name(field)} does not fit its parameter: {array.shape} of {array.dtype}, not "
+                f"{param.shape} of {param.dtype}"
+            )
+        if array is not grad and (reason := _not_in_place(array, param)):
+            raise ValueError(f"{name(field)} {reason}")
+    return param, grad, *moments
+
+
+def _not_in_place(array: Array, param: Array) -> str | None:
+    """Why an array cannot be stepped where it is, and the remedy."""
+    flags = array.flags
+    if not flags.writeable:
+        return "is read-only, and a step in place would write to it: pass a copy"
+    if not flags.aligned:
+        return f"is not aligned for {array.dtype}: pass a copy"
+    if flags.c_contiguous and param.flags.c_contiguous:
+        return None
+    if not is_dense(array.shape, _strides(array)):
+        return (
+            f"has gaps in memory, or is expanded (shape {array.shape}, strides {array.strides}): "
+            "pass numpy.ascontiguousarray of it, or use adamax_core.step"
+        )
+    if _strides(array) != _strides(param):
+        return (
+            f"lies in another order than its parameter (strides {array.strides}, not "
+            f"{param.strides}): copy it into numpy.empty_like of the parameter"
+        )
+    return None
+
+
+def _require_count(name: Name, count: Any) -> Array:
+    """The count of a leaf, once it can change in place.
+
+    Raises:
+        TypeError: it is no int64 array of no dimension; names the leaf and the remedy.
+        ValueError: it is negative, or read-only; names the leaf.
+    """
+    if type(count) is not np.ndarray or count.dtype != np.int64 or count.shape:
+        raise TypeError(
+            f"{name('step')} = {count!r} is no int64 array of no dimension, which can change in "
+            "place: take the state from adamax_fused.init, or optree.tree_map(np.array, state.step)"
+        )
+    if count < 0:
+        where = name("step")
+        raise ValueError(f"{where} = {count} is outside its domain 0 <= {where}")
+    if not count.flags.writeable:
+        raise ValueError(f"{name('step')} is read-only, and a step in place would write to it")
+    array: Array = count
+    return array
+
+
+def _laid_out(grad: Array, like: Any) -> Array:
+    """The gradient, or a copy that lies in memory as its parameter does.
+
+    >>> grad = np.arange(4.0).reshape(2, 2).T
+    >>> _laid_out(grad, np.zeros((2, 2))).strides, _laid_out(grad, np.zeros((2, 2)).T) is grad
+    ((16, 8), True)
+    """
+    if grad.flags.aligned and grad.dtype.isnative:
+        like = np.asarray(like)
+        if grad.flags.c_contiguous and like.flags.c_contiguous:
+            return grad
+        if _strides(grad) == _strides(like):
+            return grad
+    copy: Array = np.empty_like(like, dtype=grad.dtype.newbyteorder("="), subok=False)
+    copy[...] = grad
+    return copy
+
+
+def _strides(array: Array) -> list[float]:
+    """How many elements it is to the next along each dimension; 0 where there is no next."""
+    pairs = zip(array.strides, array.shape, strict=True)
+    return [stride / array.itemsize if size > 1 and array.size else 0 for stride, size in pairs]
+
+
+def _address(array: Array) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+@functools.cache
+def _kind(dtype: np.dtype[Any]) -> tuple[str, int]:
+    """The dtype of a real number, or of the parts of a complex one; and how many parts."""
+    name = dtype.name if dtype.isnative else str(dtype)
+    part = {"complex64": "float32", "complex128": "float64"}.get(name, name)
+    return part, 2 if dtype.kind == "c" else 1

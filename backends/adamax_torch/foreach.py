@@ -1,108 +1,209 @@
-"""The rule for many tensors of one device and dtype at once, in place; `adamax_torch.rule` in bulk.
+"""The rule for many tensors at once, in place; `adamax_torch.rule` in bulk.
 
 The same operations in the same order, so that both give the same bits. Beyond its arguments it
 holds one copy of the tensors at a time (two with decoupled decay), as torch.optim.Adamax does.
 """
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from adamax_torch.precision import compute_dtype, store, widened
 from adamax_torch.rule import Hyper, Scalar, bias_correction
-from adamax_torch.slices import Piece, at_once, batches
+from adamax_torch.slices import batches, limits
+from adamax_torch.tensors import Columns, by_kind
 
 
-def step_many(pieces: Iterable[Piece], hyper: Hyper) -> None:
-    """One step in place for tensors of any devices and dtypes, as many at once as go together.
+def step_many(
+    columns: Columns,
+    counts: Sequence[float | Tensor],
+    hyper: Hyper,
+    *,
+    together: bool = True,
+    alike: bool = False,
+) -> None:
+    """One step in place for tensors of any devices and dtypes.
 
-    >>> from adamax_torch.slices import Tensors
+    Args:
+        columns: the tensors.
+        counts: which step each row takes, the first being 1.
+        hyper: the hyperparameters of all.
+        together: as many at once as have one device and dtype. Else, on an accelerator, one after
+            the other, which takes less memory.
+        alike: whether all rows are known to be of one kind.
+
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
-    >>> wide, half = (Tensors(*torch.ones(4, 1, dtype=d)) for d in (torch.float64, torch.float16))
-    >>> step_many([(wide, 1), (half, 2)], hyper)
-    >>> wide.param, half.param
-    (tensor([0.5000], dtype=torch.float64), tensor([0.7144], dtype=torch.float16))
+    >>> ones = [[torch.ones(1, dtype=d) for d in (torch.float64, torch.float16)] for _ in range(4)]
+    >>> step_many(Columns(*ones, ones[0]), [1, 2], hyper)
+    >>> ones[0]
+    [tensor([0.5000], dtype=torch.float64), tensor([0.7144], dtype=torch.float16)]
     """
-    buckets: dict[tuple[Any, ...], list[Piece]] = {}
-    for tensors, step in pieces:
-        # Tensors that are spread over processes go with their like.
-        param = tensors.param
-        key = (type(param.data), param.device, *(tensor.dtype for tensor in tensors))
-        buckets.setdefault(key, []).append((tensors, step))
-    for (_, device, *dtypes), bucket in buckets.items():
-        elements = sum(tensors.param.numel() for tensors, _ in bucket)
-        dtype = compute_dtype(*dtypes)
-        for batch in batches(bucket, at_once(device, elements, wide=set(dtypes) == {dtype})):
-            _step_batch(batch, dtype, hyper)
+    if alike:
+        _step_alike(columns, counts, hyper, together=together)
+        return
+    for rows in by_kind(columns).values():
+        some = [counts[row] for row in rows]
+        _step_alike(columns.only(rows), some, hyper, together=together)
 
 
-def _step_batch(batch: Sequence[Piece], dtype: torch.dtype, hyper: Hyper) -> None:
+def _step_alike(
+    columns: Columns, counts: Sequence[float | Tensor], hyper: Hyper, *, together: bool
+) -> None:
+    """One step of tensors of one kind."""
+    tensors = columns[:4]
+    device, dtypes = tensors[0][0].device, {column[0].dtype for column in tensors}
+    dtype = compute_dtype(*dtypes)
+    by = operands(hyper, counts, device, dtype.to_real())
+    wide = dtypes == {dtype}
+    elements = 0 if wide else sum(map(Tensor.numel, columns.params))
+    for rows, batch in batches(tensors, limits(device, elements, wide=wide, together=together)):
+        step = adamax_ if wide and not dtype.is_complex else _step_widened
+        params, grads, exp_avgs, exp_infs = batch
+        step(params, grads, exp_avgs, exp_infs, by.step_sizes[rows], by)
+
+
+def _step_widened(
+    params: Any, grads: Any, exp_avgs: Any, exp_infs: Any, step_sizes: Any, by: "Operands"
+) -> None:
     """By itself, so that its wide copies are gone before those of the next are made."""
-    p, g, m, u = map(list, zip(*(widened(*tensors) for tensors, _ in batch), strict=True))
-    adamax_(p, g, m, u, [step for _, step in batch], hyper)
-    for (tensors, _), *new in zip(batch, p, m, u, strict=True):
-        for old, wide in zip((tensors.param, tensors.exp_avg, tensors.exp_inf), new, strict=True):
-            # What had not to be widened is in place already.
-            if old.dtype != dtype:
-                store(wide, old)
+    columns = params, grads, exp_avgs, exp_infs
+    p, g, m, u = (list(column) for column in zip(*map(widened, *columns), strict=True))
+    adamax_(p, g, m, u, step_sizes, by)
+    dtype = compute_dtype(*(column[0].dtype for column in columns))
+    for column, result in zip((columns[0], *columns[2:]), (p, m, u), strict=True):
+        for old, new in zip(column, result, strict=True):
+            # What had not to be widened, nor conjugated, is a view and in place already.
+            if old.dtype != dtype or old.is_conj():
+                store(new, old)
+
+
+def count_(steps: list[Tensor]) -> None:
+    """A-3: add one to each of the float64 tensors of no dimension."""
+    # On a processor a number would become a tensor for each.
+    on_host = all(step.is_cpu for step in steps)
+    torch._foreach_add_(steps, [_ONE] * len(steps) if on_host else 1)
+
+
+_ONE = torch.ones((), dtype=torch.float64)
+
+
+MANY = 8
+"""So many tensors of a processor make it worth to turn a number into a tensor.
+
+Where a list of tensors meets a number PyTorch makes a tensor of it for each of them, which takes
+longer than to step a small one.
+"""
+
+
+class Operands(NamedTuple):
+    """The hyperparameters as operations on many tensors of one device and dtype take them."""
+
+    beta1: Scalar
+    new: Scalar
+    beta2: Scalar
+    eps: Scalar
+    decay: Scalar
+    step_sizes: Sequence[Scalar]
+    maximize: bool
+    coupled: bool
+    decoupled: bool
+    one: Tensor | None  # of a processor
+
+    def add_product_(
+        self,
+        sums: Any,
+        terms: Any,
+        factors: Any,
+        *,
+        own: bool = False,
+    ) -> None:
+        """Add to each sum its term times its factor, each rounded; if `own`, terms may change."""
+        if self.one is not None:
+            # A processor does both in one pass over memory; a product with one is exact.
+            torch._foreach_addcmul_(sums, terms, [self.one] * len(sums), factors)
+        elif own:
+            torch._foreach_mul_(terms, factors)
+            torch._foreach_add_(sums, terms)
+        else:
+            torch._foreach_add_(sums, torch._foreach_mul(terms, factors))
+
+
+def operands(
+    hyper: Hyper, counts: Sequence[float | Tensor], device: torch.device, dtype: torch.dtype
+) -> Operands:
+    """The operands of a step, with ``-lr / (1 - beta1^t)`` for each count (A-6, A-7)."""
+    lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
+    sizes: Any
+    if isinstance(counts[0], Tensor):
+        # One launch an operation for all.
+        sizes = (-lr / bias_correction(beta1, torch.stack(counts))).to(dtype).unbind()  # type: ignore[arg-type, union-attr]  # all are tensors
+    else:
+        known = {count: -lr / bias_correction(beta1, count) for count in set(counts)}
+        sizes = [known[count] for count in counts]
+    decay = -lr * weight_decay if decoupled else weight_decay
+    values: list[Scalar] = [beta1, 1 - beta1, beta2, eps, decay]
+    one = None
+    if device.type != "cpu" or any(isinstance(value, Tensor) for value in (*values, sizes[0])):
+        values = [v.to(dtype) if isinstance(v, Tensor) else v for v in values]
+    else:
+        one = _one(dtype)
+        if len(sizes) >= MANY:
+            values[0], values[2], values[3] = torch.tensor((beta1, beta2, eps), dtype=dtype)
+    b1, new, b2, eps, decay = values
+    decays = hyper.decays()
+    coupled = decays and not decoupled
+    return Operands(b1, new, b2, eps, decay, sizes, maximize, coupled, decays and decoupled, one)
+
+
+@functools.cache
+def _one(dtype: torch.dtype) -> Tensor:
+    return torch.ones((), dtype=dtype)
 
 
 def adamax_(
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_infs: list[Tensor],
-    steps: Sequence[float | Tensor],
-    hyper: Hyper,
+    params: Any, grads: Any, exp_avgs: Any, exp_infs: Any, step_sizes: Any, by: Operands
 ) -> None:
-    """One step for each of the real tensors, which all have one dtype; gradients are not changed.
+    """One step for lists of real tensors, which all have one dtype; gradients are not changed.
 
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
+    >>> by = operands(hyper, [1], torch.device("cpu"), torch.float32)
     >>> p, m, u = [torch.zeros(1)], [torch.zeros(1)], [torch.zeros(1)]
-    >>> adamax_(p, [torch.ones(1)], m, u, [1], hyper)
+    >>> adamax_(p, [torch.ones(1)], m, u, by.step_sizes, by)
     >>> p, m, u
     ([tensor([-0.1250])], [tensor([0.2500])], [tensor([1.])])
     """
-    lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
-    # x - g has the bits of x + (-g), and needs no -g.
-    add_signed_ = torch._foreach_sub_ if maximize else torch._foreach_add_
-
-    def decayed() -> list[Tensor]:
-        g = list(torch._foreach_mul(params, weight_decay))
-        add_signed_(g, grads)
-        return g
-
-    torch._foreach_mul_(exp_avgs, beta1)
-    torch._foreach_mul_(exp_infs, beta2)
-    if hyper.decays and not decoupled:
-        scaled = decayed()
-        torch._foreach_mul_(scaled, 1 - beta1)
-        torch._foreach_add_(exp_avgs, scaled)
-        # Computed twice, so that there are never two copies.
-        del scaled
-        size = decayed()
-        torch._foreach_abs_(size)
+    torch._foreach_mul_(exp_avgs, by.beta1)
+    torch._foreach_mul_(exp_infs, by.beta2)
+    # One temporary for all: where large ones come and go, the system clears their pages each time.
+    if by.coupled:
+        scratch = _decayed(params, grads, by)
+        by.add_product_(exp_avgs, scratch, by.new, own=True)
+        if by.one is None:
+            del scratch
+            scratch = _decayed(params, grads, by)
+        torch._foreach_abs_(scratch)
     else:
-        add_signed_(exp_avgs, torch._foreach_mul(grads, 1 - beta1))
-        size = list(torch._foreach_abs(grads))
-    torch._foreach_add_(size, eps)
-    torch._foreach_maximum_(exp_infs, size)
-    del size
+        # x - g has the bits of x + (-g), and needs no -g.
+        by.add_product_(exp_avgs, grads, -by.new if by.maximize else by.new)
+        scratch = torch._foreach_abs(grads)
+    torch._foreach_add_(scratch, by.eps)
+    torch._foreach_maximum_(exp_infs, scratch)
 
-    updates = torch._foreach_div(exp_avgs, exp_infs)
-    corrections = _bias_corrections(beta1, steps)
-    torch._foreach_mul_(updates, [-lr / correction for correction in corrections])  # type: ignore[misc]  # takes tensors of one element too
-    if hyper.decays and decoupled:
-        torch._foreach_sub_(updates, torch._foreach_mul(params, lr * weight_decay))
-    torch._foreach_add_(params, updates)
+    torch._foreach_copy_(scratch, exp_avgs)
+    torch._foreach_div_(scratch, exp_infs)
+    if by.decoupled:
+        torch._foreach_mul_(scratch, step_sizes)
+        by.add_product_(scratch, params, by.decay)
+        torch._foreach_add_(params, scratch)
+    else:
+        by.add_product_(params, scratch, step_sizes, own=True)
 
 
-def _bias_corrections(beta1: Scalar, steps: Sequence[float | Tensor]) -> Sequence[Scalar]:
-    """A-6 for each of the steps; those that are on a device take one launch an operation."""
-    counts = [step for step in steps if isinstance(step, Tensor)]
-    if counts:
-        corrections = bias_correction(beta1, torch.stack(counts))
-        return corrections.unbind() if isinstance(corrections, Tensor) else [corrections]
-    return [bias_correction(beta1, step) for step in steps]
+def _decayed(params: Any, grads: Any, by: Operands) -> Any:
+    """A-1 and A-2: the gradients with their sign, and weight decay added."""
+    g = torch._foreach_mul(params, by.decay)
+    (torch._foreach_sub_ if by.maximize else torch._foreach_add_)(g, grads)
+    return g

@@ -51,7 +51,7 @@ def own_moments(
     little as the count: the steps of one optimizer would change the state of the other.
     """
     dtypes = {
-        id(param): moment_dtype(param, group["state_dtype"])
+        param: moment_dtype(param, group["state_dtype"])
         for group in param_groups
         for param in group["params"]
     }
@@ -61,7 +61,7 @@ def own_moments(
                 yield (
                     param,
                     name,
-                    slot[name].to(device=param.device, dtype=dtypes[id(param)], copy=True),
+                    slot[name].to(device=param.device, dtype=dtypes[param], copy=True),
                 )
 
 

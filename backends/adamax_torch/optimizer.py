@@ -20,37 +20,25 @@ It differs from torch.optim.Adamax (2.13) in this:
 9. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
-from typing import Any, overload
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT, _default_to_fused_or_foreach
+from torch.autograd import forward_ad
+from torch.optim.optimizer import Optimizer, ParamsT
 
-from adamax_torch import fusable
-from adamax_torch.foreach import step_many
+from adamax_torch import fused
+from adamax_torch.foreach import count_, step_many
+from adamax_torch.gather import Slots, gather
 from adamax_torch.loading import checked, own_moments, require_dict
-from adamax_torch.plan import Plan, made
-from adamax_torch.precision import (
-    STEP_DTYPE,
-    compute_dtype,
-    moment_dtype,
-    narrowed,
-    store,
-    widened,
-)
+from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, store, widened
 from adamax_torch.rule import Hyper, Scalar, adamax, scalar
-from adamax_torch.slices import Tensors, at_once, slices
-from adamax_torch.validation import (
-    MOMENTS,
-    require_hyperparameters,
-    require_near,
-    require_no_leaf,
-    require_step,
-)
-from adamax_torch.watch import Slots, is_plain
+from adamax_torch.single import count_one, step_each
+from adamax_torch.tensors import Columns, Kind, is_memory, local, look
+from adamax_torch.validation import require_hyperparameters
+
+Loss = TypeVar("Loss")
 
 
 class Adamax(Optimizer):
@@ -94,9 +82,6 @@ class Adamax(Optimizer):
     tensor([ 0.5000, -0.5000])
     """
 
-    # How the kernel stepped each group last time; not of the state, which is saved and copied.
-    _plans: Sequence[Plan | None] = ()
-
     def __init__(
         self,
         params: ParamsT,
@@ -134,15 +119,17 @@ class Adamax(Optimizer):
         if isinstance(param_group, dict):
             require_hyperparameters(self.defaults | param_group)
         super().add_param_group(param_group)
-        try:
-            fusable.prepare(f"group {len(self.param_groups) - 1}", self.param_groups[-1])
-        except RuntimeError:
-            self.param_groups.pop()
-            raise
+        group = self.param_groups[-1]
+        for position, param in enumerate(group["params"] if group["fused"] else []):
+            own = look(param)
+            moment = (own[0], moment_dtype(param, group["state_dtype"]), *own[2:])
+            if reason := fused.obstacle((own, own, moment, moment)):
+                self.param_groups.pop()
+                where = f"group {len(self.param_groups)}, parameter {position}"
+                raise RuntimeError(f"{where}: fused=True, but {reason}")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._plans = ()
         for group in self.param_groups:
             # What torch.optim.Adamax, or an older one, does not store.
             for option in ("foreach", "fused", "state_dtype"):
@@ -190,17 +177,18 @@ class Adamax(Optimizer):
     @overload
     def step(self, closure: None = None) -> None: ...
     @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+    def step(self, closure: Callable[[], Loss]) -> Loss: ...
+    def step(self, closure: Callable[[], Loss] | None = None) -> Loss | None:
         """Take one step.
 
         Args:
             closure: evaluates the model again and returns the loss, which is returned.
 
         Raises:
-            ValueError: a hyperparameter was set outside its domain.
+            ValueError: a hyperparameter was set outside its domain, or a count is none.
             RuntimeError: a gradient is sparse, or of another shape or dtype kind than its
-                parameter. No parameter and no state has been changed then.
+                parameter; or ``fused=True`` where it cannot be had. No parameter and no state has
+                been changed then.
         """
         # Older versions have none: an error where a step that is not capturable is being captured.
         check = getattr(self, "_accelerator_graph_capture_health_check", None)
@@ -210,115 +198,35 @@ class Adamax(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        plans = self._require_ready()
-        for index, group in enumerate(self.param_groups):
-            with torch.set_grad_enabled(bool(group["differentiable"])):
-                plans[index] = self._step_group(group, plans[index])
-        if not torch.compiler.is_compiling():
-            self._plans = plans
+        if torch.compiler.is_compiling():
+            for group in self.param_groups:
+                self._capture_group(group)
+            return loss
+        groups = self.param_groups
+        ready = [self._ready(f"group {index}", group) for index, group in enumerate(groups)]
+        for group, (columns, kinds, new, by_kernel) in zip(groups, ready, strict=True):
+            self._keep(new)
+            if columns.params:
+                with torch.set_grad_enabled(bool(group["differentiable"])):
+                    self._step_group(group, columns, kinds, by_kernel=by_kernel)
         return loss
 
-    def _require_ready(self) -> list[Plan | None]:
-        """Raise, before anything is changed, unless every parameter can take its step.
+    def _ready(self, name: str, group: dict[str, Any]) -> tuple[Columns, set[Kind], Slots, bool]:
+        """What `gather` finds of a group, and whether the kernel steps it.
 
-        Returns:
-            For each group how the kernel stepped it last time, where that is how it steps it now.
+        Raises where a parameter cannot take its step. Nothing is changed here.
         """
-        plans: list[Plan | None] = []
-        watched, known = fusable.watched(), self._plans
-        if not watched:
-            self._plans = ()  # one that was found not to hold is never asked again
-        asked = any(known) and not watched and is_plain(self.state)
-        slots = Slots(self.state) if asked else None
-        for index, group in enumerate(self.param_groups):
-            require_hyperparameters(group)
-            scalars = {name: group[name] for name in ("lr", "eps", "weight_decay")}
-            scalars["beta1"], scalars["beta2"] = group["betas"]
-            tensors = {name: value for name, value in scalars.items() if isinstance(value, Tensor)}
-            plan = known[index] if index < len(known) else None
-            if plan is not None and slots is not None and fusable.chosen(group):
-                # Where one is, all are: on the processor.
-                for param in islice(group["params"], 1):
-                    require_near(param, tensors, f"group {index}, parameter 0")
-                if plan.holds(group["params"], slots):
-                    plans.append(plan)
-                    continue
-            plans.append(None)
-            self._require_group(f"group {index}", group, tensors)
-        return plans
+        columns, kinds, new = gather(name, group, self.state)
+        if not _kernel_chosen(group):
+            return columns, kinds, new, False
+        reason = next(filter(None, map(fused.obstacle, kinds)), None)
+        if reason and group["fused"]:
+            raise RuntimeError(f"{name}: fused=True, but {reason}")
+        return columns, kinds, new, reason is None
 
-    def _require_group(
-        self, name: str, group: dict[str, Any], tensors: Mapping[str, Tensor]
-    ) -> None:
-        """Raise unless the parameters of a group can take their step, each by what it has."""
-        rows = {}
-        for position, param in enumerate(group["params"]):
-            grad = _gradient(param)
-            if grad is None:
-                continue
-            where = f"{name}, parameter {position}"
-            if group["differentiable"]:
-                require_no_leaf(param, where)
-            # A graph is captured of a state that it guards itself.
-            slot = None if torch.compiler.is_compiling() else self.state.get(param)
-            require_step(param, grad, slot, where)
-            require_near(param, tensors, where)
-            if group["fused"]:
-                held = [slot[each] for each in (*MOMENTS, "step")] if slot else []
-                rows[where] = [param, grad, *held]
-        fusable.require(group, rows)
-
-    def _step_group(self, group: dict[str, Any], plan: Plan | None) -> Plan | None:
-        """Returns how the kernel steps this group, if it does."""
-        if plan is not None:
-            plan.step(group)
-            return plan
-        params: list[Tensor] = []
-        grads: list[Tensor] = []
-        exp_avgs: list[Tensor] = []
-        exp_infs: list[Tensor] = []
-        steps: list[Tensor] = []
-        self._init_group(group, params, grads, exp_avgs, exp_infs, steps)
-        if not params:
-            return None
-        together = list(map(Tensors, params, grads, exp_avgs, exp_infs))
-        if fusable.chosen(group):
-            plan = made(together, steps, self.state)
-            if plan is not None:
-                plan.step(group)
-                return plan if plan.lasts else None
-        # Where reading a tensor would wait for the device, or end a graph, it stays a tensor.
-        unread = group["capturable"] or torch.compiler.is_compiling()
-        keep = unread or group["differentiable"]
-        beta1, beta2 = group["betas"]
-        hyper = Hyper(
-            _scalar(group["lr"], keep),
-            _scalar(beta1, keep),
-            _scalar(beta2, keep),
-            _scalar(group["eps"], keep),
-            _scalar(group["weight_decay"], keep),
-            group["maximize"],
-            group["decoupled_weight_decay"],
-        )
-        foreach = group["foreach"]
-        if foreach is None:
-            _, foreach = _default_to_fused_or_foreach(
-                params, group["differentiable"], use_fused=False
-            )
-        if foreach:
-            torch._foreach_add_(steps, 1)
-            counts = [step if unread else float(step) for step in steps]
-            step_many(zip(together, counts, strict=True), hyper)
-            return None
-        for tensors, step in zip(together, steps, strict=True):
-            # Not step.add_(1): TorchDynamo takes a float64 of no dimension for a constant.
-            torch._foreach_add_([step], 1)
-            if group["differentiable"]:
-                # A copy, since autograd may save it, and the next step changes it.
-                self._step_through(tensors, step.clone() if unread else float(step), hyper)
-            else:
-                _step_one(tensors, step if unread else float(step), hyper)
-        return None
+    def _keep(self, new: Slots) -> None:
+        for param, slot in new.items():
+            self.state[param].update(slot)
 
     def _init_group(
         self,
@@ -329,54 +237,109 @@ class Adamax(Optimizer):
         exp_infs: list[Tensor],
         steps: list[Tensor],
     ) -> None:
-        """Fill the lists with what takes part in this step; torch.compile knows this name."""
-        for param in group["params"]:
-            grad = _gradient(param)
-            if grad is None:
-                continue
-            slot: dict[str, Any] = self.state[param]
-            if not slot:
-                device = param.device if group["capturable"] else "cpu"
-                # Not zeros, of which a fake tensor would not know the value.
-                slot["step"] = torch.tensor(0.0, dtype=STEP_DTYPE, device=device)
-                for name in MOMENTS:
-                    slot[name] = torch.zeros_like(
-                        param,
-                        dtype=moment_dtype(param, group["state_dtype"]),
-                        memory_format=torch.preserve_format,
-                    )
-            params.append(param)
-            grads.append(grad)
-            exp_avgs.append(slot["exp_avg"])
-            exp_infs.append(slot["exp_inf"])
-            steps.append(slot["step"])
+        """Fill the lists with what takes part in a step that is captured.
 
-    def _step_through(self, tensors: Tensors, step: float | Tensor, hyper: Hyper) -> None:
+        torch.compile knows this name: it runs it as it is, so that no graph makes state.
+        """
+        columns, _, new = gather("the group", group, self.state)
+        self._keep(new)
+        for column, filled in zip((params, grads, exp_avgs, exp_infs, steps), columns, strict=True):
+            column.extend(filled)
+
+    def _capture_group(self, group: dict[str, Any]) -> None:
+        """A step that torch.compile captures: row by row, since it makes loops of its own."""
+        require_hyperparameters(group)
+        params: list[Tensor] = []
+        grads: list[Tensor] = []
+        exp_avgs: list[Tensor] = []
+        exp_infs: list[Tensor] = []
+        steps: list[Tensor] = []
+        self._init_group(group, params, grads, exp_avgs, exp_infs, steps)
+        columns = Columns(params, grads, exp_avgs, exp_infs, steps)
+        hyper = _hyper(group, keep=True)
+        with torch.set_grad_enabled(bool(group["differentiable"])):
+            if group["differentiable"]:
+                self._step_through(columns, hyper, unread=True)
+            else:
+                step_each(columns, hyper, unread=True)
+
+    def _step_group(
+        self, group: dict[str, Any], columns: Columns, kinds: set[Kind], *, by_kernel: bool
+    ) -> None:
+        # Where reading a tensor would wait for the device it stays a tensor.
+        unread = group["capturable"]
+        hyper = _hyper(group, keep=unread or group["differentiable"])
+        if group["differentiable"]:
+            self._step_through(columns, hyper, unread=unread)
+            return
+        plain, odd = _sorted_out(columns, kinds)
+        step_each(odd, hyper, unread=unread)
+        if by_kernel and plain.params:
+            fused.step_(plain, hyper)
+        elif plain.params:
+            count_(plain.steps)
+            counts = plain.steps if unread else [step.item() for step in plain.steps]
+            together = group["foreach"] is not False
+            step_many(plain, counts, hyper, together=together, alike=len(kinds) == 1)
+
+    def _step_through(self, columns: Columns, hyper: Hyper, *, unread: bool) -> None:
         """A step that autograd goes through: it may save what would change in place."""
-        param, grad, exp_avg, exp_inf = tensors
-        p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
-        update, m, u = adamax(p, g, m, u, step, hyper)
-        store(p + update, param)
-        self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
+        for param, grad, exp_avg, exp_inf, step in zip(*columns, strict=True):
+            count_one(step)
+            # A copy, since autograd may save it, and the next step changes it.
+            count = step.clone() if unread else float(step)
+            p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
+            update, m, u = adamax(p, g, m, u, count, hyper)
+            store(p + update, param)
+            self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
 
 
-def _step_one(tensors: Tensors, step: float | Tensor, hyper: Hyper) -> None:
-    elements = tensors.param.numel()
-    wide = {tensor.dtype for tensor in tensors} == {compute_dtype(*(t.dtype for t in tensors))}
-    for part in slices(tensors, at_once(tensors.param.device, elements, wide=wide)):
-        p, g, m, u = widened(*part)
-        update, m, u = adamax(p, g, m, u, step, hyper)
-        for old, new in ((part.param, p + update), (part.exp_avg, m), (part.exp_inf, u)):
-            store(new, old)
+def _sorted_out(columns: Columns, kinds: set[Kind]) -> tuple[Columns, Columns]:
+    """The rows that can be stepped many at once, and the others, which are stepped one by one.
+
+    Of tensors that are spread over processes, the parts of this process.
+    """
+    nothing = Columns([], [], [], [], [])
+    if any(map(_is_dual, columns.grads)):
+        return nothing, columns
+    if all(is_memory(cls) for kind in kinds for cls, *_ in kind):
+        return columns, nothing
+    columns = local(columns)
+    plain = [
+        index
+        for index, row in enumerate(zip(*columns[:4], strict=True))
+        if all(is_memory(type(tensor)) for tensor in row)
+    ]
+    odd = sorted({*range(len(columns.params))} - {*plain})
+    return columns.only(plain), columns.only(odd)
 
 
-def _gradient(param: Tensor) -> Tensor | None:
-    """The gradient; a differentiable optimizer's parameter has one though it is no leaf."""
-    if param.is_leaf:
-        return param.grad
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
-        return param.grad
+def _is_dual(tensor: Tensor) -> bool:
+    """Whether a tensor carries a tangent of forward-mode AD."""
+    dual: Any = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]  # not typed
+    return dual.tangent is not None
+
+
+def _kernel_chosen(group: Mapping[str, Any]) -> bool:
+    """Whether a group asks for the kernel, or for no other way."""
+    if group["fused"] is None:
+        ways = group["foreach"] is not None or group["differentiable"] or group["capturable"]
+        return not ways
+    return bool(group["fused"])
+
+
+def _hyper(group: Mapping[str, Any], *, keep: bool) -> Hyper:
+    """The hyperparameters of a group; `keep` tensors as they are where reading them would wait."""
+    beta1, beta2 = group["betas"]
+    return Hyper(
+        _scalar(group["lr"], keep),
+        _scalar(beta1, keep),
+        _scalar(beta2, keep),
+        _scalar(group["eps"], keep),
+        _scalar(group["weight_decay"], keep),
+        group["maximize"],
+        group["decoupled_weight_decay"],
+    )
 
 
 def _scalar(value: Scalar, keep: bool) -> Scalar:

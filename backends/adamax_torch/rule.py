@@ -25,7 +25,6 @@ class Hyper(NamedTuple):
     maximize: bool
     decoupled: bool
 
-    @property
     def decays(self) -> bool:
         """Whether there is weight decay; a tensor may always be differentiated."""
         return isinstance(self.weight_decay, Tensor) or self.weight_decay != 0
@@ -73,12 +72,12 @@ def adamax(
     """
     lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
     g = -grad if maximize else grad
-    if hyper.decays and not decoupled:
+    if hyper.decays() and not decoupled:
         g = g + weight_decay * param
     m = beta1 * exp_avg + (1 - beta1) * g
     u = torch.maximum(beta2 * exp_inf, g.abs() + eps)
     step_size = lr / bias_correction(beta1, step)
     update = -step_size * (m / u)
-    if hyper.decays and decoupled:
+    if hyper.decays() and decoupled:
         update = update - lr * weight_decay * param
     return update, m, u

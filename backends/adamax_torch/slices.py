@@ -1,4 +1,4 @@
-"""Large tensors in slices: what a step makes on its way is small, and stays in the cache."""
+"""Many tensors in batches, large ones in slices: what a step makes on its way is small."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -7,79 +7,86 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-CACHED = 2**18
-"""How many elements a processor takes at once: what a step makes of them stays in its cache."""
+SLICE = 2**20
+"""Elements of a slice on a processor: what a step makes of it stays in a cache."""
+
+BATCH = 2**18
+"""Elements that a processor steps in one batch, for the same reason."""
 
 SMALL = 2**16
 """How many elements may always be widened at once: they take little memory."""
 
 
-class Tensors(NamedTuple):
-    """What takes a step together: four tensors of one shape."""
+class Limits(NamedTuple):
+    """How many elements take a step at once: of one tensor, and of all in a batch."""
 
-    param: Tensor
-    grad: Tensor
-    exp_avg: Tensor
-    exp_inf: Tensor
+    slice: int
+    batch: int
 
 
-Piece = tuple[Tensors, float | Tensor]
-"""Tensors, and which step it is that they take."""
-
-
-def at_once(device: torch.device, elements: int, *, wide: bool) -> int:
-    """How many of the elements of some tensors take a step at once.
+def limits(device: torch.device, elements: int, *, wide: bool, together: bool) -> Limits:
+    """How tensors of so many elements are stepped.
 
     Args:
         device: a processor has a cache to stay in.
         elements: how many there are.
         wide: whether none has to be widened. Else five copies of a tenth of them in float32 are as
             much as one of all in half precision.
+        together: whether an accelerator steps many tensors in one launch. A processor launches
+            nothing, and takes small ones together in any case.
     """
-    if torch.compiler.is_compiling():
-        # The compiler makes its own slices.
-        return sys.maxsize
-    limit = CACHED if device.type == "cpu" else sys.maxsize
-    return limit if wide else min(limit, max(SMALL, elements // 10))
+    processor = device.type == "cpu"
+    size = SLICE if processor else sys.maxsize
+    if not wide:
+        size = min(size, max(SMALL, elements // 10))
+    if processor:
+        return Limits(size, min(size, BATCH))
+    return Limits(size, size if together else 0)
 
 
-def slices(tensors: Tensors, limit: int) -> Iterator[Tensors]:
-    """The tensors in slices of at most `limit` elements, which are views.
+def batches(
+    columns: Sequence[Sequence[Tensor]], limit: Limits
+) -> Iterator[tuple[slice, list[list[Tensor]]]]:
+    """Columns of at most ``limit.batch`` elements, or of one slice; and of which rows they are.
 
-    >>> four = Tensors(*torch.zeros(4, 5, 2))
-    >>> [part.grad.shape for part in slices(four, 4)]
+    >>> columns = [[torch.zeros(5), torch.zeros(2), torch.zeros(1)]]
+    >>> for rows, [column] in batches(columns, Limits(4, 4)):
+    ...     print(rows.start, rows.stop, [len(tensor) for tensor in column])
+    0 1 [4]
+    0 1 [1]
+    1 3 [2, 1]
+    """
+    sizes = list(map(Tensor.numel, columns[0]))
+    if sum(sizes) <= limit.batch or (len(sizes) == 1 and sizes[0] <= limit.slice):
+        yield slice(None), [list(column) for column in columns]
+        return
+    first, room = 0, limit.batch
+    for index, size in enumerate(sizes):
+        if index > first and size > room:
+            yield slice(first, index), [list(column[first:index]) for column in columns]
+            first, room = index, limit.batch
+        room -= size
+        if size > limit.slice:
+            for part in slices([column[index] for column in columns], limit.slice):
+                yield slice(index, index + 1), [[tensor] for tensor in part]
+            first, room = index + 1, limit.batch
+    if first < len(sizes):
+        yield slice(first, len(sizes)), [list(column[first:]) for column in columns]
+
+
+def slices(tensors: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:
+    """Tensors of one shape in slices of at most `limit` elements, which are views.
+
+    >>> [part.shape for [part] in slices([torch.zeros(5, 2)], 4)]
     [torch.Size([2, 2]), torch.Size([2, 2]), torch.Size([1, 2])]
     """
-    param = tensors.param
-    # A slice of a tensor that is spread over processes would be spread anew.
-    plain = all(type(tensor) in (Tensor, torch.nn.Parameter) for tensor in tensors)
-    if param.numel() <= limit or not plain:
+    tensor = tensors[0]
+    if tensor.numel() <= limit:
         yield tensors
         return
     # Along the outermost dimension a slice lies together.
-    long = (dim for dim in range(param.dim()) if param.size(dim) > 1)
-    outermost = max(long, key=param.stride)
-    rows = max(1, limit * param.size(outermost) // param.numel())
-    for part in zip(*(torch.split(tensor, rows, outermost) for tensor in tensors), strict=True):
-        yield from slices(Tensors(*part), limit)
-
-
-def batches(many: Sequence[Piece], limit: int) -> Iterator[list[Piece]]:
-    """Batches of at most `limit` elements, so that their wide copies are never all there at once.
-
-    >>> many = [(Tensors(*torch.zeros(4, 5)), 1.0), (Tensors(*torch.zeros(4, 2)), 3.0)]
-    >>> [[(len(part.param), count) for part, count in batch] for batch in batches(many, 3)]
-    [[(3, 1.0)], [(2, 1.0)], [(2, 3.0)]]
-    """
-    batch: list[Piece] = []
-    room = limit
-    for tensors, count in many:
-        for part in slices(tensors, limit):
-            size = part.param.numel()
-            if batch and size > room:
-                yield batch
-                batch, room = [], limit
-            batch.append((part, count))
-            room -= size
-    if batch:
-        yield batch
+    long = (dim for dim in range(tensor.dim()) if tensor.size(dim) > 1)
+    outermost = max(long, key=tensor.stride)
+    rows = max(1, limit * tensor.size(outermost) // tensor.numel())
+    for part in zip(*(torch.split(each, rows, outermost) for each in tensors), strict=True):
+        yield from slices(part, limit)

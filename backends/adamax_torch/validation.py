@@ -1,10 +1,12 @@
 """What is refused before anything is changed: hyperparameters and gradients that do not fit."""
 
 import math
+import warnings
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,26 +25,31 @@ _STOCK = {
 """How torch.optim begins its messages, which people match."""
 
 
-def require_hyperparameters(group: dict[str, Any]) -> None:
-    """Raise unless the hyperparameters of a group, numbers or tensors, are inside their domains.
+def require_hyperparameters(group: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The hyperparameters of a group that are tensors, by name, once all are inside their domains.
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
         RuntimeError: two ways of stepping that exclude each other.
     """
-    require_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"])
-    for path in ("fused", "foreach"):
-        if group[path] and group["differentiable"]:
+    tensors = require_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"])
+    fused, foreach = group["fused"], group["foreach"]
+    if fused or foreach:
+        path = "fused" if fused else "foreach"
+        if group["differentiable"]:
             raise RuntimeError(f"`{path}` does not support `differentiable`: leave {path} out")
-    if group["fused"] and group["foreach"]:
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-    if group["fused"] and group["capturable"]:
-        raise RuntimeError("`fused` does not support `capturable`: leave fused out")
+        if fused and foreach:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if fused and group["capturable"]:
+            raise RuntimeError("`fused` does not support `capturable`: leave fused out")
     require_state_dtype(group["state_dtype"])
+    return tensors
 
 
-def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
-    """Raise unless each is inside its domain; what cannot be read without waiting is taken as is.
+def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[str, Tensor]:
+    """Those that are tensors, by name, once each is inside its domain.
+
+    What cannot be read without waiting is taken as it is.
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
@@ -56,21 +63,33 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
         beta1, beta2 = betas
     except (TypeError, ValueError):
         raise ValueError(f"betas = {betas!r} is not a pair (beta1, beta2)") from None
+    tensors = {}
     scalars = {"lr": lr, "eps": eps, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay}
     for name, given in scalars.items():
-        value = _number(name, given)
-        try:
-            require(name, value, below=1 if name.startswith("beta") else math.inf)
-        except ValueError as error:
-            raise ValueError(f"{_STOCK[name]}: {value} ({error})") from None
+        below = _BELOW[name]
+        value = given if type(given) is float else _number(name, given)
+        # Asked here, where torch.compile can trace it for a number that changes.
+        if not 0 <= value < below:
+            try:
+                require(name, value, below=below)
+            except ValueError as error:
+                raise ValueError(f"{_STOCK[name]}: {value} ({error})") from None
+        if isinstance(given, Tensor):
+            tensors[name] = given
+    return tensors
+
+
+_BELOW = {"lr": math.inf, "eps": math.inf, "beta1": 1, "beta2": 1, "weight_decay": math.inf}
 
 
 def _number(name: str, value: Any) -> Any:
     """What can be compared; zero, which is inside every domain, where a tensor does not tell."""
     if not isinstance(value, Tensor):
-        if not isinstance(value, Real):
-            raise TypeError(f"{name} = {value!r} is not a number")
-        return value
+        if isinstance(value, float | int | Real):  # the first two are told quickly
+            return value
+        if isinstance(value, np.ndarray) and not value.shape:
+            return value.item()  # as some schedules leave it
+        raise TypeError(f"{name} = {value!r} is not a number")
     if value.numel() != 1:
         raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
     # Reading it would wait for the device, or break a graph that is being captured.
@@ -93,20 +112,13 @@ def require_state_dtype(dtype: Any) -> None:
         raise ValueError(f"state_dtype = {dtype!r} is not a real floating-point torch.dtype")
 
 
-def require_step(param: Tensor, grad: Tensor, slot: Mapping[str, Any] | None, where: str) -> None:
-    """Raise unless a parameter can take a step with this gradient, from this state.
-
-    Raises:
-        RuntimeError: the parameter cannot change in place, or the gradient is sparse or does not
-            fit; names the parameter.
-        ValueError: the state does not fit.
-    """
-    require_steppable(where, param)
-    _require_in_place(where, param)
-    require_fit(param, grad, where)
-    if slot:
-        for name in MOMENTS:
-            require_moment(name, slot.get(name), param, where)
+def gradient(param: Tensor) -> Tensor | None:
+    """The gradient; a differentiable optimizer's parameter has one though it is no leaf."""
+    if param.is_leaf:
+        return param.grad
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor that is not a leaf")
+        return param.grad
 
 
 def require_near(param: Tensor, tensors: Mapping[str, Tensor], where: str) -> None:
@@ -138,8 +150,12 @@ def require_steppable(where: str, param: Any) -> None:
         raise RuntimeError(f"{where}: only dense tensors can take steps, not {param.layout}")
 
 
-def _require_in_place(where: str, param: Tensor) -> None:
-    """Raise unless the elements of a tensor can change each by itself."""
+def require_in_place(where: str, param: Tensor) -> None:
+    """Raise unless the elements of a tensor can change each by itself.
+
+    Raises:
+        RuntimeError: names the parameter, and the remedy.
+    """
     strides = zip(param.stride(), param.shape, strict=True)
     if param.numel() and any(step == 0 and size > 1 for step, size in strides):
         raise RuntimeError(f"{where}: an expanded tensor has several elements in one place")
@@ -194,13 +210,39 @@ def require_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
         )
 
 
+def is_count(step: Any) -> bool:
+    """Whether this counts steps as it is: a float64 tensor of no dimension."""
+    return isinstance(step, Tensor) and step.dtype == STEP_DTYPE and not step.dim()
+
+
+def counted(step: Any, where: str) -> Tensor:
+    """The count of steps as a float64 tensor of no dimension, whatever number it is given as.
+
+    Raises:
+        ValueError: it is no count; names the parameter, and shows what it has.
+
+    >>> counted(5, "parameter 0")
+    tensor(5., dtype=torch.float64)
+    """
+    if is_count(step):
+        return step  # type: ignore[no-any-return]  # a tensor
+    if isinstance(step, Tensor) and step.numel() == 1 and not step.is_complex():
+        return step.reshape(()).to(STEP_DTYPE)
+    if isinstance(step, Real) and 0 <= float(step) < math.inf:
+        return torch.tensor(float(step), dtype=STEP_DTYPE)
+    raise ValueError(
+        f"the state of {where} has step = {step!r}, which is no count: set it to a number that is "
+        "not negative, or to a tensor of one"
+    )
+
+
 def require_count(step: Any, where: str) -> None:
     """Raise unless this can count steps exactly.
 
     Raises:
         ValueError: names the parameter, and shows what it has.
     """
-    if not isinstance(step, Tensor) or step.shape or step.dtype != STEP_DTYPE:
+    if not is_count(step):
         raise ValueError(
             f"the state of {where} has step = {step!r}, which is no {STEP_DTYPE} tensor of no "
             "dimension"

@@ -1,0 +1,20 @@
+"""Whether the elements of an array fill a block of memory."""
+
+from collections.abc import Sequence
+
+
+def is_dense(shape: Sequence[int], strides: Sequence[float]) -> bool:
+    """Whether elements with these strides, in elements, fill a block of memory, each once.
+
+    >>> is_dense((2, 3), (1, 2)), is_dense((2, 3), (4, 1)), is_dense((2, 3), (0, 1))
+    (True, False, False)
+    """
+    if 0 in shape:
+        return True
+    expected = 1
+    for stride, size in sorted(zip(strides, shape, strict=True)):
+        if size > 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True

@@ -1,0 +1,180 @@
+"""A step in one pass over memory, as an operator of PyTorch: ``torch.ops.adamax_spec.step_``.
+
+PyTorch's dispatcher decides who sees the call. The kernel of `adamax_fused` gets plain tensors of a
+processor and nothing else; a dispatch mode, a profiler or ``make_fx`` sees one operator; ``vmap``
+gets the rule for many tensors instead. Nothing is kept from step to step.
+"""
+
+import functools
+from itertools import chain
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from adamax_fused.availability import missing
+from adamax_fused.memory import is_dense
+from adamax_torch.foreach import count_, step_many
+from adamax_torch.rule import Hyper
+from adamax_torch.single import step_each
+from adamax_torch.tensors import Columns, Kind, is_memory, is_sharded
+
+PARTS = {
+    torch.float32: "float32",
+    torch.float64: "float64",
+    torch.bfloat16: "bfloat16",
+    torch.float16: "float16",
+    torch.complex64: "float32",
+    torch.complex128: "float64",
+}
+"""What the kernel calls the dtypes; complex numbers are pairs."""
+
+
+@functools.cache
+def obstacle(kind: Kind) -> str | None:
+    """Why the kernel cannot step tensors of this kind; None where it can.
+
+    The first question for some dtypes compiles the kernel, or loads it.
+    """
+    parts = []
+    for cls, dtype, device, _ in kind:
+        if not (is_memory(cls) or is_sharded(cls)):
+            return f"the kernel takes no {cls.__name__}, which is more than memory"
+        if device.type != "cpu":
+            return f"the kernel runs on processors, not on {device}"
+        if dtype not in PARTS:
+            return f"the kernel does not take {str(dtype).removeprefix('torch.')}"
+        parts.append(PARTS[dtype])
+    param, grad, exp_avg, exp_inf = parts
+    return missing((param, grad, exp_avg, exp_inf))
+
+
+def step_(columns: Columns, hyper: Hyper) -> None:
+    """Count a step of each row, then take it, in place and in one pass over memory.
+
+    Args:
+        columns: tensors of a processor, of kinds without an `obstacle`. Their steps, float64
+            tensors of no dimension, are how many each has taken.
+        hyper: numbers.
+
+    >>> steps = [torch.zeros((), dtype=torch.float64)]
+    >>> columns = Columns(*([torch.ones(2)] for _ in range(4)), steps)
+    >>> step_(columns, Hyper(0.125, 0.75, 0.5, 0.0, 0.0, maximize=False, decoupled=False))
+    >>> columns.params, steps
+    ([tensor([0.5000, 0.5000])], [tensor(1., dtype=torch.float64)])
+    """
+    torch.ops.adamax_spec.step_(*columns, *hyper)
+
+
+def _step(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_infs: list[Tensor],
+    steps: list[Tensor],
+    *numbers: float,
+) -> None:
+    """By the kernel, where the tensors lie as it can step them; else by the rule for many."""
+    from adamax_fused import rows as fused  # noqa: PLC0415 - imports Numba
+
+    given = Columns(params, grads, exp_avgs, exp_infs, steps)
+    laid = _laid_out(given)
+    tables = [] if laid is None else _tables(laid)
+    count_(steps)
+    counts = list(map(Tensor.item, steps))
+    if laid is None or not tables:
+        step_many(given, counts, Hyper(*numbers))  # type: ignore[arg-type]  # two are bool
+        return
+    hyper, threads = fused.Hyper(*numbers), torch.get_num_threads()  # type: ignore[arg-type]  # as above
+    for table, dtypes, rows in tables:
+        some = counts if rows is None else [counts[row] for row in rows]
+        fused.step_rows(table, dtypes, some, hyper, threads, held=laid)
+    # So that autograd notices what it had saved before.
+    torch.autograd.graph.increment_version([*params, *exp_avgs, *exp_infs])
+
+
+def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
+    """For each combination of dtypes the kernel's table, the dtypes, and the rows it is of.
+
+    None of them where a tensor overlaps another, or is not aligned.
+    """
+    from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba
+
+    dtypes = [list(map(_DTYPE, column)) for column in columns[:4]]
+    widths = np.array([[_WIDTHS[dtype] for dtype in column] for column in dtypes], np.int64)
+    addresses = [list(map(Tensor.data_ptr, column)) for column in columns[:4]]
+    table = np.array([*addresses, list(map(_NBYTES, columns.params))], np.int64)
+    table[4] //= widths[0]
+    if misplaced(table, widths) >= 0:
+        return []
+    looks = list(zip(*dtypes, strict=True))
+    kinds = set(looks)
+    if len(kinds) == 1:
+        return [(table, _names(looks[0]), None)]
+    found = {kind: [row for row, each in enumerate(looks) if each == kind] for kind in kinds}
+    return [(np.take(table, rows, axis=1), _names(kind), rows) for kind, rows in found.items()]
+
+
+_NBYTES, _DTYPE = attrgetter("nbytes"), attrgetter("dtype")
+_WIDTHS = {dtype: dtype.to_real().itemsize for dtype in PARTS}
+"""Bytes of a real number, or of a part of a complex one."""
+
+
+@functools.cache
+def _names(kind: tuple[torch.dtype, ...]) -> Any:
+    return tuple(PARTS[dtype] for dtype in kind)
+
+
+def _laid_out(columns: Columns) -> Columns | None:
+    """The columns, gradients copied that lie in memory in another order than their parameters.
+
+    None where a parameter or a moment has gaps, or the moments lie in another order.
+    """
+    if all(map(Tensor.is_contiguous, chain(*columns[:4]))):
+        return columns
+    grads = []
+    for param, grad, *moments in zip(*columns[:4], strict=True):
+        strides = _strides(param)
+        if any(_strides(moment) != strides for moment in moments):
+            return None
+        if not is_dense(param.shape, param.stride()):
+            return None
+        if _strides(grad) != strides:
+            with torch.no_grad():
+                grad = torch.empty_like(param, dtype=grad.dtype).copy_(grad)  # noqa: PLW2901 - laid out
+        grads.append(grad)
+    return columns._replace(grads=grads)
+
+
+def _strides(tensor: Tensor) -> list[int]:
+    """How many elements it is to the next along each dimension that has a next."""
+    if not tensor.numel():
+        return []
+    return [s for s, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
+
+
+def _step_batched(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_infs: list[Tensor],
+    steps: list[Tensor],
+    *numbers: float,
+) -> None:
+    """Under ``vmap``, whose tensors have no memory of their own: one operation after the other."""
+    hyper = Hyper(*numbers)  # type: ignore[arg-type]  # the last two are bool
+    columns = Columns(params, grads, exp_avgs, exp_infs, steps)
+    step_each(columns, hyper, unread=True)
+
+
+_LIBRARY: Any = torch.library.Library("adamax_spec", "DEF")  # type: ignore[no-untyped-call]  # not typed
+_LIBRARY.define(
+    "step_(Tensor(a!)[] params, Tensor[] grads, Tensor(b!)[] exp_avgs, Tensor(c!)[] exp_infs, "
+    "Tensor(d!)[] steps, float lr, float beta1, float beta2, float eps, float weight_decay, "
+    "bool maximize, bool decoupled) -> ()"
+)
+_LIBRARY.impl("step_", _step, "CPU")
+_LIBRARY.impl("step_", _step_batched, "FuncTorchBatched")
+torch.library.register_fake("adamax_spec::step_", lambda *_: None, lib=_LIBRARY)

@@ -1,0 +1,103 @@
+"""The tensors of a group that take a step, looked at anew at every step."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adamax_torch.precision import STEP_DTYPE, moment_dtype
+from adamax_torch.tensors import Columns, Kind, look
+from adamax_torch.validation import (
+    MOMENTS,
+    counted,
+    gradient,
+    require_fit,
+    require_hyperparameters,
+    require_in_place,
+    require_moment,
+    require_near,
+    require_no_leaf,
+    require_steppable,
+)
+
+Slots = dict[Tensor, dict[str, Any]]
+"""State, by its parameter."""
+
+
+def gather(
+    name: str, group: Mapping[str, Any], state: Mapping[Tensor, Any]
+) -> tuple[Columns, set[Kind], Slots]:
+    """The parameters of a group that have gradients, with their state; of what kinds; what is new.
+
+    Nothing is changed. The state of a parameter that takes its first step is made here, and the
+    caller keeps it; so is a count that was given as another number than a float64 tensor.
+
+    Raises:
+        ValueError: a hyperparameter is outside its domain; shows both.
+        RuntimeError: a parameter cannot change in place, or a gradient is sparse or does not fit;
+            names the parameter.
+        ValueError: the state does not fit, or a hyperparameter is on another device.
+    """
+    columns, found, new = Columns([], [], [], [], []), set[Kind](), Slots()
+    last: Kind | None = None  # most often all are of one kind
+    params, grads, exp_avgs, exp_infs, steps = columns
+    tensors, differentiable = require_hyperparameters(group), group["differentiable"]
+    strict = differentiable or bool(tensors)
+    for position, param in enumerate(group["params"]):
+        grad = gradient(param) if differentiable else param.grad
+        if grad is None:
+            continue
+        slot = state.get(param)
+        if not slot:
+            require_steppable(f"{name}, parameter {position}", param)
+            slot = new[param] = fresh(param, group)
+        exp_avg: Any = slot.get("exp_avg")
+        exp_inf: Any = slot.get("exp_inf")
+        step: Any = slot.get("step")
+        try:
+            kind = look(param), look(grad), look(exp_avg), look(exp_inf)
+            alike = param.shape == grad.shape == exp_avg.shape == exp_inf.shape
+            plain = param.is_contiguous() and step.dtype == STEP_DTYPE and not step.dim()
+        except (AttributeError, RuntimeError):  # something is no tensor, or sparse
+            alike = plain = False
+            kind = None
+        # What fits once fits for all of its kind.
+        known = kind is not None and (kind == last or kind in found)
+        if not (known and alike and plain) or strict:
+            where = f"{name}, parameter {position}"
+            require_steppable(where, param)
+            require_in_place(where, param)
+            require_near(param, tensors, where)
+            require_fit(param, grad, where)
+            for field in MOMENTS:
+                require_moment(field, slot.get(field), param, where)
+            if differentiable:
+                require_no_leaf(param, where)
+            if (count := counted(step, where)) is not step:
+                step = count
+                new.setdefault(param, {})["step"] = count
+            kind = look(param), look(grad), look(exp_avg), look(exp_inf)
+            found.add(kind)
+        last = kind
+        params.append(param)
+        grads.append(grad)
+        exp_avgs.append(exp_avg)
+        exp_infs.append(exp_inf)
+        steps.append(step)
+    return columns, found, new
+
+
+def fresh(param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The state of a parameter before its first step: all zero (S-1).
+
+    >>> fresh(torch.ones(2), {"capturable": False, "state_dtype": torch.float64})["exp_inf"]
+    tensor([0., 0.], dtype=torch.float64)
+    """
+    device = param.device if group["capturable"] else "cpu"
+    # Not zeros, of which a fake tensor would not know the value.
+    slot = {"step": torch.tensor(0.0, dtype=STEP_DTYPE, device=device)}
+    dtype = moment_dtype(param, group["state_dtype"])
+    for name in MOMENTS:
+        slot[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
+    return slot
