@@ -4,16 +4,12 @@ import importlib.util
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 import torch
 from limit import limit
-from shapes import Shapes
-from torch import Tensor
+from problem import Problem
+from torch.optim import Optimizer
 from turns import Step
 
 import adamax_core
@@ -21,64 +17,27 @@ import adamax_fused
 import adamax_torch
 
 LR = 2e-3
-_NUMPY: dict[str, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}
 
 
-@dataclass
-class Problem:
-    """Parameters to step, and their gradients."""
+def _torch(make: Callable[..., Optimizer], **options: Any) -> Callable[[Problem], Step]:
+    """An optimizer of PyTorch's kind, with these options."""
 
-    shapes: Shapes
-    dtype: str = "float32"
+    def build(problem: Problem) -> Step:
+        return problem.stepper(make(problem.parameters(), lr=LR, **options))
 
-    @cached_property
-    def grads(self) -> list[Tensor]:
-        """Shared by all that steps tensors, none of which writes to them: memory is not endless."""
-        return self.tensors(1)
-
-    def tensors(self, seed: int = 0) -> list[Tensor]:
-        """Normal numbers."""
-        generator = torch.Generator().manual_seed(seed)
-        dtype = getattr(torch, self.dtype)
-        return [torch.randn(shape, generator=generator, dtype=dtype) for shape in self.shapes]
-
-    def parameters(self) -> list[torch.nn.Parameter]:
-        """The same as parameters, with gradients."""
-        params = [torch.nn.Parameter(tensor) for tensor in self.tensors()]
-        for param, grad in zip(params, self.grads, strict=True):
-            param.grad = grad
-        return params
-
-    def arrays(self, seed: int = 0) -> list[Any]:
-        """The same for NumPy."""
-        rng = np.random.default_rng(seed)
-        return [
-            rng.standard_normal(shape, np.float32).astype(_NUMPY[self.dtype], copy=False)
-            for shape in self.shapes
-        ]
-
-
-def _ours(problem: Problem) -> Step:
-    return adamax_torch.Adamax(problem.parameters(), lr=LR).step
+    return build
 
 
 def _step_(problem: Problem) -> Step:
     params, grads = problem.arrays(), problem.arrays(1)
     hyperparameters = adamax_core.Hyperparameters(lr=LR)
-    held = [adamax_core.init(params)]
+    state = adamax_fused.init(params)
+    threads = torch.get_num_threads()
 
     def step() -> None:
-        held[0] = adamax_fused.step_(params, grads, held[0], hyperparameters)
+        adamax_fused.step_(params, grads, state, hyperparameters, threads=threads)
 
     return step
-
-
-def _torch_loop(problem: Problem) -> Step:
-    return torch.optim.Adamax(problem.parameters(), lr=LR, foreach=False).step
-
-
-def _torch_foreach(problem: Problem) -> Step:
-    return torch.optim.Adamax(problem.parameters(), lr=LR, foreach=True).step
 
 
 def _torch_compiled(problem: Problem) -> Step:
@@ -91,10 +50,6 @@ def _torch_compiled(problem: Problem) -> Step:
     options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
     compiled: Step = torch.compile(optimizer.step, options=options)
     return compiled
-
-
-def _torch_adam(problem: Problem) -> Step:
-    return torch.optim.Adam(problem.parameters(), lr=LR, fused=True).step
 
 
 def _optax(problem: Problem) -> Step:
@@ -156,12 +111,14 @@ def _limit(problem: Problem) -> Step:
 
 
 CANDIDATES: dict[str, Callable[[Problem], Step]] = {
-    "ours": _ours,
+    "ours": _torch(adamax_torch.Adamax),
+    "ours loop": _torch(adamax_torch.Adamax, foreach=False, fused=False),
+    "ours foreach": _torch(adamax_torch.Adamax, foreach=True),
     "step_": _step_,
-    "torch loop": _torch_loop,
-    "torch foreach": _torch_foreach,
+    "torch loop": _torch(torch.optim.Adamax, foreach=False),
+    "torch foreach": _torch(torch.optim.Adamax, foreach=True),
     "torch compiled": _torch_compiled,
-    "torch Adam fused": _torch_adam,
+    "torch Adam fused": _torch(torch.optim.Adam, fused=True),
     "optax": _optax,
     "keras": _keras,
     "torchopt": _torchopt,

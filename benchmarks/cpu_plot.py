@@ -1,84 +1,98 @@
-"""The figures of `cpu_step.py`, to look at."""
+"""The picture of `cpu_step.py`."""
 
+import sys
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 from candidates import CANDIDATES
+from cases import Case
 from matplotlib.lines import Line2D
 from shapes import SHAPES
 from turns import Timing
 
 MODELS = ("ResNet-50", "ViT-B/16", "GPT-2 small")
 
+_COLORS = dict(zip(CANDIDATES, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]  # it has
+# The limit is what the others are seen against.
+_STYLES = {name: {"color": color} for name, color in _COLORS.items()} | {"limit": {"color": "k"}}
 
-def plot(timings: Mapping[str, Timing], path: Path) -> None:
+
+def plot(timings: Mapping[Case, Timing], path: Path) -> None:
     """Time per parameter over size, and models against the limit of memory.
 
+    What of both was not timed is left out, and where that is all there is no picture. What was
+    timed and is not drawn is told.
+
     Args:
-        timings: by shapes, in float32 and with all threads.
+        timings: of cases with as many threads.
         path: where to.
     """
     mpl.use("agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws
 
-    figure, (sizes, models) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
-    colors = dict(zip(CANDIDATES, mpl.colormaps["tab10"].colors, strict=True))  # type: ignore[attr-defined]  # it has
-    # The limit is what the others are seen against.
-    styles = {name: {"color": color} for name, color in colors.items()}
-    styles["limit"] = {"color": "black"}
+    plain = {case.shapes: timing for case, timing in timings.items() if case.plain}
+    singles = {shapes: each for shapes, each in plain.items() if shapes.startswith("one of")}
+    models = {shapes: plain[shapes] for shapes in MODELS if shapes in plain}
+    drawn = singles | models
+    left_out = [case.name for case in timings if not (case.plain and case.shapes in drawn)]
+    if left_out:
+        print(f"not drawn: {'; '.join(left_out)}", file=sys.stderr)
+    if not drawn:
+        print(f"nothing to draw, so {path} is not written", file=sys.stderr)
+        return
+    panels = [(draw, what) for draw, what in ((_sizes, singles), (_models, models)) if what]
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(6 * len(panels), 5), layout="constrained", squeeze=False
+    )
+    for (draw, what), each in zip(panels, axes[0], strict=True):
+        draw(each, what)
+    handles = [
+        Line2D([], [], marker="s", linestyle="none", label=name, **style)
+        for name, style in _STYLES.items()
+        if any(name in each.seconds for each in drawn.values())
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
 
-    singles = {name: each for name, each in timings.items() if name.startswith("one of")}
-    for name in CANDIDATES:
-        points = [
+
+def _sizes(axes: Any, singles: Mapping[str, Timing]) -> None:
+    for name, style in _STYLES.items():
+        points = sorted(
             (prod(SHAPES[shapes][0]), each.median(name))
             for shapes, each in singles.items()
             if name in each.seconds
-        ]
-        if not points:
-            continue
-        points.sort()
-        sizes.plot(
+        )
+        axes.plot(
             [size for size, _ in points],
             [1e9 * seconds / size for size, seconds in points],
             "--" if name == "limit" else "-",
             marker="o",
             markersize=4,
-            **styles[name],
+            **style,
         )
-    sizes.set(xscale="log", yscale="log", xlabel="parameters, in one tensor")
-    sizes.set(ylabel="nanoseconds per parameter", title="a step of one tensor")
-    sizes.grid(alpha=0.3, which="both")
+    axes.set(xscale="log", yscale="log", xlabel="parameters, in one tensor")
+    axes.set(ylabel="nanoseconds per parameter", title="a step of one tensor")
+    axes.grid(alpha=0.3, which="both")
 
-    shown = [shapes for shapes in MODELS if shapes in timings]
-    names = [
-        name
-        for name in CANDIDATES
-        if name != "limit" and any(name in timings[shapes].seconds for shapes in shown)
-    ]
+
+def _models(axes: Any, models: Mapping[str, Timing]) -> None:
     left = 0.0
     middles = []
-    for shapes in shown:
-        present = [name for name in names if name in timings[shapes].seconds]
+    for timing in models.values():
+        present = [name for name in CANDIDATES if name != "limit" and name in timing.seconds]
         for place, name in enumerate(present):
-            ratio = timings[shapes].ratio(name, "limit").median
-            bar = models.bar(left + place, ratio, width=0.85, **styles[name])
-            models.bar_label(bar, [f"{ratio:.2f}"], fontsize=7, rotation=90, padding=2)
+            ratio = timing.ratio(name, "limit").median
+            bar = axes.bar(left + place, ratio, width=0.85, **_STYLES[name])
+            axes.bar_label(bar, [f"{ratio:.2f}"], fontsize=7, rotation=90, padding=2)
         middles.append(left + (len(present) - 1) / 2)
         left += len(present) + 1
-    models.set_xticks(middles, shown)
-    models.axhline(1, color="black", linestyle="--", linewidth=1)
-    models.set(yscale="log", ylabel="time over that of the memory limit", title="a step of a model")
-    models.yaxis.set_major_formatter("{x:g}")
-    bottom, top = models.get_ylim()
-    models.set_ylim(min(bottom, 0.7), 1.3 * top)  # room for the numbers
-
-    handles = [
-        Line2D([], [], marker="s", linestyle="none", label=name, **styles[name])
-        for name in CANDIDATES
-        if any(name in each.seconds for each in timings.values())
-    ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=5, frameon=False)
-    figure.savefig(path, dpi=150)
-    plt.close(figure)
+    axes.set_xticks(middles, list(models))
+    axes.axhline(1, color="black", linestyle="--", linewidth=1)
+    axes.set(yscale="log", ylabel="time over that of the memory limit", title="a step of a model")
+    axes.yaxis.set_major_formatter("{x:g}")
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(min(bottom, 0.7), 1.3 * top)  # room for the numbers

@@ -5,102 +5,46 @@ python benchmarks/cpu_step.py --json out.json --plot out.png
 All candidates of a case step in turn, in every other round the other way round, and what is
 compared is the ratio within a round. Where a step takes less than 20 ms a turn is several in a row:
 as many for each candidate as ours take 20 ms for, after one that is not timed. Their mean is one
-sample. The cases that are called cold have one step a turn. Before each turn is a rest of 20 ms,
-for the threads of the candidate before to fall asleep.
+sample. The cases that are called cold have one step a turn. Those that are called busy run beside
+as many other processes as there are processors, with turns of 100 ms. Before each turn is a rest of
+20 ms, for the threads of the candidate before to fall asleep.
 
 The limit is the time that it takes to move what a step has to move (`limit.py`). Time to compile
 is not counted, but told.
+
+The exit status is 1 where a goal (`goals.py`) is not met. Goals are of all the threads there are,
+and of all rounds: with fewer threads, or with ``--quick``, they are shown but not judged.
 """
 
+import contextlib
 import json as notation
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
 
-import numba
 import torch
 import typer
-from candidates import CANDIDATES, Problem, missing
+from busy import busy
+from candidates import CANDIDATES, missing
+from cases import CORES, REMEMBERED, Case, cases
 from cpu_plot import plot
 from fresh import extra_memory, first_call
-from goals import Goal, goals
+from goals import goals
 from machine import machine
+from outputs import require_writable
+from problem import Problem
+from report import FIRST, MEMORY, case_table, figures, first_table, goals_table, memory_table
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from shapes import SHAPES
-from turns import WARM, Timing, timed
+from turns import Timing, timed
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "optax", "keras", "torchopt")
 TURN, REST = 2e-2, 2e-2
-CORES = numba.config.NUMBA_NUM_THREADS
-
-MOST = ("ours", "step_", "torch loop", "torch foreach", "torch Adam fused", "optax", "limit")
-FEW = ("ours", "torch loop", "torch Adam fused", "limit")
-# To compile a step of 500 tensors takes a minute and a half.
-ALL_BUT_COMPILED = (*MOST, "keras", "torchopt")
-ALL = (*ALL_BUT_COMPILED, "torch compiled")
-REMEMBERED = ("ours", "torch loop", "torch foreach", "torch Adam fused")
-"""Of what the memory of a step is measured."""
-MEMORY, FIRST = "memory of a step", "first call"
-
-
-@dataclass(frozen=True)
-class Case:
-    """What is stepped, by whom, and how often.
-
-    Attributes:
-        shapes: a key of `SHAPES`.
-        candidates: keys of `CANDIDATES`.
-        builds: how often all are built.
-        rounds: how many follow on each.
-        dtype: of parameters, gradients and moments.
-        threads: how many there are.
-        cold: whether a turn is one step, however short.
-    """
-
-    shapes: str
-    candidates: tuple[str, ...]
-    builds: int
-    rounds: int
-    dtype: str = "float32"
-    threads: int = CORES
-    cold: bool = False
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        cold = ", cold" if self.cold else ""
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.shapes}{cold}, {self.dtype}, {threads}"
-
-
-def cases(threads: list[int]) -> list[Case]:
-    """All for the largest number of threads; for the others what shows how it scales."""
-    most = max(threads)
-    fewer = sorted(set(threads) - {most}, reverse=True)
-    return [
-        *(Case(f"one of {size}", MOST, 2, 15, threads=most) for size in _SMALL),
-        Case("one of 10 million", MOST, 2, 15, threads=most),
-        Case("one of 20 million", ALL, 4, 12, threads=most),
-        Case("one of 100 million", FEW, 1, 15, threads=most),
-        Case("500 of 256", ALL_BUT_COMPILED, 4, 6, threads=most),
-        Case("500 of 256", ALL_BUT_COMPILED, 2, 20, threads=most, cold=True),
-        Case("ResNet-50", MOST, 2, 8, threads=most),
-        Case("ViT-B/16", MOST, 1, 8, threads=most),
-        Case("GPT-2 small", ALL, 4, 8, threads=most),
-        Case("one of 20 million", MOST, 1, 10, "bfloat16", most),
-        Case("GPT-2 small", MOST, 1, 5, "bfloat16", most),
-        Case("500 of 256", MOST, 1, 8, "bfloat16", most),
-        *(Case("one of 20 million", MOST, 1, 8, threads=each) for each in fewer),
-        *(Case("GPT-2 small", MOST, 1, 5, threads=each) for each in fewer),
-    ]
-
-
-_SMALL = ("1 thousand", "10 thousand", "100 thousand", "1 million")
+# A process that has slept goes first for some milliseconds; a training does not sleep.
+BUSY_TURN = 1e-1
 
 
 def main(
@@ -111,7 +55,11 @@ def main(
     plot_to: Annotated[Path | None, typer.Option("--plot", help="Draw them there.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Two rounds of each.")] = False,
 ) -> None:
-    """Time each case, all candidates in turn; print medians, and what they must show."""
+    """Time each case, all candidates in turn; print medians, and what they must show.
+
+    The exit status is 1 where they do not show it, else 0. What they must show is judged with all
+    threads only, and not with --quick.
+    """
     counts = _counts(threads)
     every = cases(counts)
     chosen = [case for case in every if only in case.name]
@@ -119,27 +67,26 @@ def main(
     if not chosen and not extras:
         names = "; ".join([*(case.name for case in every), MEMORY, FIRST])
         raise typer.BadParameter(f"no case has {only!r} in it: {names}", param_hint="--only")
-    for path in filter(None, (json, plot_to)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(json, plot_to)
     described: dict[str, Any] = {"machine": machine(*PACKAGES)}
     timings, memory, first = measured(chosen, extras, quick=quick)
-    shown = {
-        case.shapes: timing
-        for case, timing in timings.items()
-        if case.dtype == "float32" and case.threads == max(counts) and not case.cold
-    }
-    reached = goals(shown, memory, first)
-    tell(reached)
+    most = {case: timing for case, timing in timings.items() if case.threads == max(counts)}
+    reached = goals(most, memory)
+    judged = max(counts) == CORES and not quick
+    if reached:
+        Console().print(goals_table(reached, judged=judged))
     if json:
         described |= {
             "timings": [figures(case, timing) for case, timing in timings.items()],
             "memory": memory,
             "first": first,
-            "goals": [vars(goal) | {"met": goal.met} for goal in reached],
+            "goals": [vars(goal) | {"met": goal.met if judged else None} for goal in reached],
         }
         json.write_text(notation.dumps(described, indent=1))
     if plot_to:
-        plot(shown, plot_to)
+        plot(most, plot_to)
+    if judged and not all(goal.met for goal in reached):
+        raise typer.Exit(1)
 
 
 def _counts(text: str) -> list[int]:
@@ -184,7 +131,7 @@ def measured(
         for case in chosen:
             progress.update(task, description=case.name)
             timings[case] = stepped(case, *rounds[case], tick=lambda: progress.advance(task))
-            progress.console.print(table(case, timings[case]))
+            progress.console.print(case_table(case, timings[case]))
         if MEMORY in extras:
             progress.update(task, description=MEMORY)
             for name in REMEMBERED:
@@ -202,8 +149,7 @@ def measured(
 def stepped(case: Case, builds: int, rounds: int, tick: Callable[[], None]) -> Timing:
     """Time one case."""
     torch.set_num_threads(case.threads)
-    numba.set_num_threads(case.threads)
-    problem = Problem(SHAPES[case.shapes], case.dtype)
+    problem = Problem(SHAPES[case.shapes], case.dtype, case.odd)
     make = {
         name: lambda build=build: build(problem)
         for name, build in CANDIDATES.items()
@@ -212,96 +158,9 @@ def stepped(case: Case, builds: int, rounds: int, tick: Callable[[], None]) -> T
         # The threads of JAX are as many as there are cores, and stay so.
         and (name != "optax" or case.threads == CORES)
     }
-    turn = 0 if case.cold else TURN
-    return timed(case.name, make, builds=builds, rounds=rounds, tick=tick, turn=turn, rest=REST)
-
-
-def _table(title: str, first: str, *numbers: str, caption: str | None = None) -> Table:
-    table = Table(title=title, caption=caption)
-    table.add_column(first, no_wrap=True)
-    for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
-
-
-def table(case: Case, timing: Timing) -> Table:
-    """A case for people."""
-    notes = [f"{timing.rounds} rounds of {max(timing.steps)} steps a turn"]
-    if "torch compiled" in timing.warm:
-        notes.append(f"torch compiled took {timing.warm['torch compiled']:.0f} s to compile")
-    if "optax" in case.candidates and "optax" not in timing.seconds and not missing("optax"):
-        notes.append(f"optax always has all {CORES} threads, so it is not here")
-    shown = _table(
-        case.name,
-        "candidate", "ms", "over ours", "quartiles", "over limit",
-        caption="; ".join(notes),
-    )  # fmt: skip
-    for name in timing.seconds:
-        low, ratio, high = timing.ratio(name, "ours")
-        shown.add_row(
-            name,
-            f"{1e3 * timing.median(name):.4g}",
-            f"{ratio:.3f}",
-            f"{low:.3f} to {high:.3f}",
-            f"{timing.ratio(name, 'limit').median:.3f}",
-        )
-    return shown
-
-
-def memory_table(memory: Mapping[str, float | None]) -> Table:
-    """How much memory a step takes, for people."""
-    shown = _table(f"{MEMORY} of 20 million, at its peak", "candidate", "% of the parameters'")
-    for name, extra in memory.items():
-        shown.add_row(name, "not told here" if extra is None else f"{extra:.2f}")
-    return shown
-
-
-def first_table(first: Mapping[str, float]) -> Table:
-    """How long the first call takes, for people."""
-    shown = _table(f"{FIRST} in a process, of one of 1 thousand", "what", "ms")
-    for what, seconds in first.items():
-        shown.add_row(what, f"{1e3 * seconds:.3g}")
-    return shown
-
-
-def tell(reached: list[Goal]) -> None:
-    """What the figures must show, and whether they do."""
-    if not reached:
-        return
-    shown = Table(title="what they must show")
-    for heading in ("", "what", "measured", "bound"):
-        shown.add_column(heading, justify="right" if heading == "measured" else "left")
-    for goal in reached:
-        mark = "[green]✓[/]" if goal.met else "[red]✗[/]"
-        bound = f"{goal.sign} {goal.bound:g}{goal.unit}"
-        shown.add_row(mark, goal.text, f"{goal.measured:.3g}", bound)
-    Console().print(shown)
-
-
-def figures(case: Case, timing: Timing) -> dict[str, Any]:
-    """A case for programs."""
-    candidates = {}
-    for name in timing.seconds:
-        low, ratio, high = timing.ratio(name, "ours")
-        candidates[name] = {
-            "seconds": timing.median(name),
-            "ratio": ratio,
-            "low": low,
-            "high": high,
-            "over_limit": timing.ratio(name, "limit").median,
-            f"first_{WARM}_steps": timing.warm[name],
-        }
-    return {
-        "case": case.name,
-        "shapes": case.shapes,
-        "parameters": sum(map(prod, SHAPES[case.shapes])),
-        "dtype": case.dtype,
-        "threads": case.threads,
-        "cold": case.cold,
-        "rounds": timing.rounds,
-        "steps_in_a_turn": timing.steps,
-        "candidates": candidates,
-    }
+    turn = 0 if case.cold else BUSY_TURN if case.busy else TURN
+    with busy(CORES) if case.busy else contextlib.nullcontext():
+        return timed(case.name, make, builds=builds, rounds=rounds, tick=tick, turn=turn, rest=REST)
 
 
 if __name__ == "__main__":

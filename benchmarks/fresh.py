@@ -39,8 +39,8 @@ def _asked(*arguments: str) -> Any:
 
 def _memory(candidate: str) -> float:
     candidates: Any = importlib.import_module("candidates")
-    problem = candidates.Problem([(20_000_000,)])
-    step = candidates.CANDIDATES[candidate](problem)
+    problem: Any = importlib.import_module("problem")
+    step = candidates.CANDIDATES[candidate](problem.Problem([(20_000_000,)]))
     for _ in range(3):
         step()
     # Where the peak cannot be forgotten it is one of the first steps, which take no less.

@@ -14,6 +14,7 @@ import numpy as np
 import optax
 import typer
 from machine import machine
+from outputs import require_writable
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -76,8 +77,7 @@ def main(
     if not cases:
         names = "; ".join(f"{shapes}, {how}" for shapes, how, _, _ in CASES)
         raise typer.BadParameter(f"no case has {only!r} in it: {names}", param_hint="--only")
-    for path in filter(None, (json, plot_to)):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(json, plot_to)
     timings: list[Timing] = []
     with Progress(transient=True) as progress:
         for shapes, how, builds, rounds in cases:

@@ -1,63 +1,64 @@
 """The memory limit: a kernel that moves what a step has to move, and computes next to nothing."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numba
 import numpy as np
-from numba import njit, prange
+import torch
+from numba import njit
 from torch import Tensor
 
-from adamax_fused.kernel import _view, lanes, next_share
-from adamax_fused.table import Row, group_of
+from adamax_fused.kernel import PIECE, _fetch_and_add, _view
+from adamax_fused.rows import PER_THREAD, _likes
+from adamax_fused.threads import together
 
 
 def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
     """What reads parameter, gradient and two moments, and writes all but the gradient.
 
-    It goes by the table of the kernel it is the limit of, cut in the same pieces and shared out
-    alike, over memory that is the caller's: what PyTorch asks for has small pages where what NumPy
-    asks for has huge ones.
+    It goes by the table of the kernel it is the limit of, cut in the same pieces, which as many
+    threads take alike, over memory that is the caller's: what PyTorch asks for has small pages
+    where what NumPy asks for has huge ones.
 
     Args:
         rows: four dense tensors for each parameter, which were written before. They change.
         dtype: theirs.
     """
-    table = [
-        Row(tuple(each.data_ptr() for each in row), (dtype,) * 4, row[0].numel()) for row in rows
-    ]
-    group = group_of((dtype,) * 4, np.arange(len(table)), table)
-    shares = len(group.shares) - 1
+    addresses = [[each.data_ptr() for each in column] for column in zip(*rows, strict=True)]
+    sizes = [row[0].numel() for row in rows]
+    table = np.array([*addresses, sizes], np.int64)
+    likes = _likes((dtype,) * 4)[:4]
+    helpers = min(torch.get_num_threads(), sum(sizes) // PER_THREAD) - 1
 
     def step() -> None:
-        threads = numba.get_num_threads()
-        busy = min(threads, shares)
-        numba.set_num_threads(busy)  # one share is not worth waking another thread for
-        _stream(group.rows, group.likes, group.pieces, group.shares, busy)
-        numba.set_num_threads(threads)
+        together(functools.partial(_stream, table, likes, np.zeros(1, np.int64)), helpers)
 
     step.held = rows  # type: ignore[attr-defined]  # the table knows addresses alone
     return step
 
 
 # Not kept on disk, since Numba would not notice that the other file has changed.
-@njit(error_model="numpy", nogil=True, parallel=True)
-def _stream(rows: Any, likes: Any, pieces: Any, shares: Any, threads: int) -> None:
+@njit(error_model="numpy", nogil=True)
+def _stream(table: Any, likes: Any, taken: Any) -> None:
+    """Stream one piece after the other until all are taken, as `adamax_fused.kernel` does."""
     p, g, m, u = likes
-    ends = lanes(shares, threads)
-    following = ends[:-1].copy()
-    for thread in prange(threads):
-        share = next_share(following, ends, thread)
-        while share >= 0:
-            for piece in range(shares[share], shares[share + 1]):
-                row, first, size = pieces[piece]
-                _stream_piece(
-                    _view(rows[row, 0], p, first, size),
-                    _view(rows[row, 1], g, first, size),
-                    _view(rows[row, 2], m, first, size),
-                    _view(rows[row, 3], u, first, size),
-                )
-            share = next_share(following, ends, thread)
+    begin = 0  # the first piece of the row
+    piece = _fetch_and_add(taken)
+    for row in range(table.shape[1]):
+        elements = table[4, row]
+        end = begin + (elements + PIECE - 1) // PIECE
+        while piece < end:
+            first = (piece - begin) * PIECE
+            size = min(PIECE, elements - first)
+            _stream_piece(
+                _view(table[0, row], p, first, size),
+                _view(table[1, row], g, first, size),
+                _view(table[2, row], m, first, size),
+                _view(table[3, row], u, first, size),
+            )
+            piece = _fetch_and_add(taken)
+        begin = end
 
 
 @njit(error_model="numpy", nogil=True)

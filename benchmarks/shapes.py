@@ -74,6 +74,7 @@ SHAPES: dict[str, Shapes] = {
     "one of 1 thousand": [(1_000,)],
     "one of 10 thousand": [(10_000,)],
     "one of 100 thousand": [(100_000,)],
+    "one of 300 thousand": [(300_000,)],
     "one of 1 million": [(1_000_000,)],
     "one of 10 million": [(10_000_000,)],
     "one of 20 million": [(20_000_000,)],
@@ -82,5 +83,7 @@ SHAPES: dict[str, Shapes] = {
     "GPT-2 small": gpt2_small(),
     "ViT-B/16": vit_b16(),
     "500 of 256": [(256,)] * 500,
+    "500 of 16 by 16": [(16, 16)] * 500,
     "150 of 256": [(256,)] * 150,
+    "50 of 256": [(256,)] * 50,
 }

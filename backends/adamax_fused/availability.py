@@ -5,6 +5,7 @@ Importing this imports neither Numba nor what needs it.
 
 import functools
 import importlib.util
+import logging  # noqa: F401 - Numba takes its lock; a fork takes first what was registered last
 import os
 import threading
 

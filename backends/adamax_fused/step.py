@@ -10,6 +10,7 @@ import optree
 
 import adamax_core
 from adamax_core import Hyperparameters, State
+from adamax_core.hyperparameters import require
 from adamax_core.transform import matched
 from adamax_fused.availability import DTYPES, missing
 from adamax_fused.memory import is_dense
@@ -106,8 +107,6 @@ def step_(
             f"{leaves[row][0](FIELDS[field])} shares memory with another array of the step, of "
             "which one is written: copy one"
         )
-    for count in counts:
-        np.add(count, 1, out=count)
     hp = hyperparameters
     hyper = Hyper(
         float(hp.lr),
@@ -118,6 +117,9 @@ def step_(
         hp.maximize,
         hp.decoupled_weight_decay,
     )
+    require("beta1", hyper.beta1, below=1)  # a rational below it may be 1 as a float
+    for count in counts:
+        np.add(count, 1, out=count)
     for each in set(dtypes):
         at = [index for index, kind in enumerate(dtypes) if kind == each]
         step_rows(

@@ -4,7 +4,6 @@ A pool of Python threads, with no barrier: the caller works too, and waits for a
 that helper is at work. A forked process starts with no pool and makes its own.
 """
 
-import contextlib
 import functools
 import os
 from collections.abc import Callable
@@ -30,9 +29,11 @@ def together(work: Callable[[], object], helpers: int) -> None:
     matter how many of the others get a processor.
     """
     helping: list[Future[object]] = []
-    # The interpreter is shutting down, or may not start another thread: the caller works alone.
-    with contextlib.suppress(RuntimeError):
+    try:
         helping.extend(_pool().submit(work) for _ in range(helpers))
+    except RuntimeError:
+        # The interpreter is shutting down, or may not start another thread: the caller works alone.
+        _pool.cache_clear()  # it would keep `work` for a thread that never comes
     try:
         work()
     finally:

@@ -99,6 +99,9 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
     """For each combination of dtypes the kernel's table, the dtypes, and the rows it is of.
 
     None of them where a tensor overlaps another, or is not aligned.
+
+    Raises:
+        RuntimeError: a tensor has elements and no memory, which PyTorch's own operations would read.
     """
     from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba
 
@@ -107,7 +110,9 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
     addresses = [list(map(Tensor.data_ptr, column)) for column in columns[:4]]
     table = np.array([*addresses, list(map(_NBYTES, columns.params))], np.int64)
     table[4] //= widths[0]
-    if misplaced(table, widths) >= 0:
+    if (wrong := misplaced(table, widths)) >= 0:
+        if not table.flat[wrong]:
+            raise RuntimeError("a tensor of the step has given its memory back")
         return []
     looks = list(zip(*dtypes, strict=True))
     kinds = set(looks)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from adamax_torch.precision import STEP_DTYPE, moment_dtype
-from adamax_torch.tensors import Columns, Kind, look
+from adamax_torch.tensors import Columns, Kind, is_memory, look
 from adamax_torch.validation import (
     MOMENTS,
     counted,
@@ -98,6 +98,19 @@ def fresh(param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
     # Not zeros, of which a fake tensor would not know the value.
     slot = {"step": torch.tensor(0.0, dtype=STEP_DTYPE, device=device)}
     dtype = moment_dtype(param, group["state_dtype"])
-    for name in MOMENTS:
-        slot[name] = torch.zeros_like(param, dtype=dtype, memory_format=torch.preserve_format)
-    return slot
+    return {**slot, **{name: _zeros(param, dtype) for name in MOMENTS}}
+
+
+def _zeros(like: Tensor, dtype: torch.dtype) -> Tensor:
+    if not is_memory(type(like)) or like.device.type != "cpu" or like.numel() <= GRAIN:
+        return torch.zeros_like(like, dtype=dtype, memory_format=torch.preserve_format)
+    # In parts, so that PyTorch starts no OpenMP threads: a process that is forked from one that
+    # has them hangs at its first operation with threads.
+    zeros = torch.empty_like(like, dtype=dtype, memory_format=torch.preserve_format)
+    for part in zeros.as_strided((zeros.numel(),), (1,)).split(GRAIN):
+        part.zero_()
+    return zeros
+
+
+GRAIN = 2**15
+"""PyTorch's own threads take part in operations on more elements than this."""

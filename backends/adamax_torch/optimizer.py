@@ -21,6 +21,7 @@ It differs from torch.optim.Adamax (2.13) in this:
 """
 
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any, TypeVar, overload
 
 import torch
@@ -272,7 +273,7 @@ class Adamax(Optimizer):
         if group["differentiable"]:
             self._step_through(columns, hyper, unread=unread)
             return
-        plain, odd = _sorted_out(columns, kinds)
+        plain, odd = _sorted_out(columns, kinds, by_kernel=by_kernel)
         step_each(odd, hyper, unread=unread)
         if by_kernel and plain.params:
             fused.step_(plain, hyper)
@@ -294,13 +295,18 @@ class Adamax(Optimizer):
             self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
 
 
-def _sorted_out(columns: Columns, kinds: set[Kind]) -> tuple[Columns, Columns]:
+def _sorted_out(columns: Columns, kinds: set[Kind], *, by_kernel: bool) -> tuple[Columns, Columns]:
     """The rows that can be stepped many at once, and the others, which are stepped one by one.
 
     Of tensors that are spread over processes, the parts of this process.
     """
     nothing = Columns([], [], [], [], [])
-    if any(map(_is_dual, columns.grads)):
+    # PyTorch changes a list of tensors in place only where none of them is lazily negated.
+    written = chain(columns.params, columns.exp_avgs, columns.exp_infs)
+    if any(map(Tensor.is_neg, written)):
+        return nothing, columns
+    # The kernel knows nothing of forward-mode AD, and would lose a tangent silently.
+    if by_kernel and any(map(_is_dual, columns.grads)):
         return nothing, columns
     if all(is_memory(cls) for kind in kinds for cls, *_ in kind):
         return columns, nothing

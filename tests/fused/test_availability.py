@@ -1,213 +1,157 @@
-"""Where there is no kernel, steps are those of the reference or the loop, after one warning."""
+"""Where there is no kernel `step_` says why and changes nothing; a fork waits for the compiler."""
 
 import os
 import subprocess
 import sys
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
 
+import ml_dtypes  # noqa: F401 - gives NumPy its bfloat16
 import numpy as np
 import pytest
-import torch
 
-import adamax_core
 from adamax_core import Hyperparameters
-from adamax_fused import availability, step_, table
-from adamax_torch import Adamax
+from adamax_fused import availability, init, rows, step_
+from adamax_fused.availability import DTYPES, has_numba, missing
+
+Run = Callable[..., str]
 
 HP = Hyperparameters(0.5)
 
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
 
 @pytest.fixture
-def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A compiler that fails; what was found out before is found out again after."""
+def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[rows.Dtypes]]:
+    """A compiler that fails for float32, and what it was asked for."""
+    asked = list[rows.Dtypes]()
 
-    def fail(_: object) -> None:
-        raise PermissionError(13, "Permission denied", "kernel.nbi")
+    def fail(dtypes: rows.Dtypes) -> None:
+        asked.append(dtypes)
+        if "float32" in dtypes:
+            raise PermissionError(13, "Permission denied", "kernel.nbi")
 
-    def forget() -> None:
-        availability.missing.cache_clear()
-        availability._told.clear()
-
-    monkeypatch.setattr(table, "prepare", fail)
-    forget()
-    yield
-    forget()
-
-
-@pytest.mark.usefixtures("failing")
-def test_one_warning_says_why_and_steps_are_taken_all_the_same() -> None:
-    params = {"w": np.ones(3), "b": np.ones(2, np.float32), "n": np.ones(1)}
-    grads = {"w": np.ones(3), "b": np.ones(2, np.float32), "n": None}
-    state = adamax_core.init(params)
-    expected, expected_state = adamax_core.step(params, grads, state, HP)
-    with pytest.warns(RuntimeWarning) as told:
-        state = step_(params, grads, state, HP)
-    (warning,) = told
-    assert str(warning.message) == (
-        "the fused kernel of Adamax is not used, and steps are slower: it could not be compiled "
-        "and kept: PermissionError: [Errno 13] Permission denied: 'kernel.nbi'"
-    )
-    assert warning.filename == __file__
-    assert all((params[key] == expected[key]).all() for key in params)
-    assert state.step == expected_state.step
-    assert all((state.exp_avg[key] == expected_state.exp_avg[key]).all() for key in params)
+    monkeypatch.setattr(rows, "prepare", fail)
+    missing.cache_clear()
+    yield asked
+    missing.cache_clear()
 
 
-@pytest.mark.usefixtures("failing")
-def test_the_adapter_falls_back_or_says_why() -> None:
-    param = torch.nn.Parameter(torch.ones(2))
-    with pytest.warns(RuntimeWarning, match="is not used, and steps are slower") as told:
-        optimizer = Adamax([param], 0.5)
-    assert len(told) == 1
-    param.grad = torch.ones(2)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        optimizer.step()
-        with pytest.raises(RuntimeError, match=r"fused=True, but it could not be compiled and kep"):
-            Adamax([param], fused=True)
-    assert param.tolist() == [0.5, 0.5]
-
-
-TRAIN = """
-import os, tempfile, threading, warnings
-import numpy as np, torch
-import adamax_core
-from adamax_core import Hyperparameters
-from adamax_torch import Adamax
-from adamax_fused import availability, step_
-
-hp = Hyperparameters(0.5, betas=(0.0, 0.5), eps=0.0)  # of which every step is exact
-
-def train(size=3):
-    param = torch.nn.Parameter(torch.ones(size))
-    optimizer = Adamax([param], hp.lr, hp.betas, hp.eps)
-    array = np.ones(size)
-    state = adamax_core.init(array)
+def test_a_kernel_that_cannot_be_compiled_is_an_error_and_nothing_changes(
+    failing: list[rows.Dtypes],
+) -> None:
+    """The arrays that could be stepped are not stepped either."""
+    params = {"a": np.ones(3), "b": np.ones(2, np.float32), "c": np.ones(1)}
+    state = init(params)
     for _ in range(2):
-        param.grad = torch.ones(size)
-        optimizer.step()
-        state = step_(array, np.ones(size), state, hp)
-    assert (param == 0).all(), param
-    assert (array == 0).all(), array
-    assert state.step == 2
-    return optimizer
+        with pytest.raises(RuntimeError) as raised:
+            step_(params, {key: array.copy() for key, array in params.items()}, state, HP)
+        assert str(raised.value) == (
+            "step_ needs the kernel, but it could not be compiled and kept: PermissionError: "
+            "[Errno 13] Permission denied: 'kernel.nbi'; adamax_core.step needs none"
+        )
+    assert all((array == 1).all() for array in params.values())
+    assert all(count == 0 for count in state.step.values())
+    assert not any(array.any() for tree in state[1:] for array in tree.values())
+    assert failing.count(("float32",) * 4) == 1
+
+
+@pytest.mark.usefixtures("failing")
+def test_what_is_missing_is_said_for_the_dtypes_that_are_asked_for() -> None:
+    assert missing(("float64",) * 4) is None
+    assert "kernel.nbi" in str(missing(("float64", "float32", "float64", "float64")))
+
+
+def test_the_kernel_is_there_for_each_dtype() -> None:
+    assert [missing((dtype,) * 4) for dtype in DTYPES] == [None] * len(DTYPES)
+
+
+REFUSED = """
+params = np.ones(2)
+state = init(params)
+try:
+    step_(params, np.ones(2), state, HP)
+except RuntimeError as error:
+    print(error)
+assert (params == 1).all()
+assert state.step == 0
+assert not state.exp_avg.any()
+assert step_({"none": params}, {"none": None}, init({"none": params}), HP).step == {"none": 0}
 """
 
 
-def run(source: str, **environment: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", TRAIN + source],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-        env=os.environ | environment,
+def test_without_numba_the_error_says_what_to_install(run: Run) -> None:
+    printed = run("sys.modules['numba'] = None" + REFUSED)
+    assert printed == (
+        "step_ needs the kernel, but Numba is not installed: pip install 'adamax-spec[fused]'; "
+        "adamax_core.step needs none\n"
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout + done.stderr
 
 
-def test_folders_that_cannot_be_written_give_one_warning() -> None:
+def test_folders_that_cannot_be_written_are_an_error(run: Run) -> None:
     """Numba looks for a folder where it can make a file, and finds none."""
-    source = """
+    printed = run(
+        """
+import tempfile
 def refused(*arguments, **options):
     raise PermissionError(13, "Permission denied")
 tempfile.TemporaryFile = refused
-with warnings.catch_warnings(record=True) as told:
-    warnings.simplefilter("always")
-    train()
-    train(5)
-messages = [str(warning.message) for warning in told if "Adamax" in str(warning.message)]
-assert len(messages) == 1, messages
-assert "cannot cache function" in messages[0], messages
 """
-    run(source)
+        + REFUSED
+    )
+    assert printed.startswith(
+        "step_ needs the kernel, but it could not be compiled and kept: RuntimeError: cannot cache "
+    )
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_a_forked_process_goes_on(layer: str) -> None:
-    """GNU OpenMP ends a process that used it and uses it again after a fork."""
-    source = """
-optimizer = train(100_000)
+def test_a_module_of_no_file_is_no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert has_numba()
+    monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
+    assert not has_numba()
+
+
+IMPORTS = """
+class Finder:
+    def find_spec(name, path=None, target=None):
+        if name == "adamax_fused.rows":
+            compiling.set()
+sys.meta_path.insert(0, Finder)
+"""
+"""What needs Numba is about to be imported."""
+
+COMPILES = """
+from adamax_fused import rows
+prepare = rows.prepare
+def begin(dtypes):
+    compiling.set()
+    prepare(dtypes)
+rows.prepare = begin
+"""
+"""Numba is imported, and is about to compile."""
+
+
+@forks
+@pytest.mark.parametrize("moment", [IMPORTS, COMPILES], ids=["imports", "compiles"])
+def test_a_fork_waits_for_a_thread_that_compiles(moment: str, run: Run, tmp_path: Path) -> None:
+    """The child could wait for a lock of Numba for ever, which no thread of it would release."""
+    run(
+        "compiling = threading.Event()"
+        + moment
+        + """
+signal.alarm(100)
+thread = threading.Thread(target=train)
+thread.start()
+compiling.wait()
 child = os.fork()
 if not child:
-    torch.set_num_threads(1)  # its own do not outlive a fork either
-    train(100_000)
-    optimizer.step()
+    signal.alarm(60)
+    train()
+    train(dtype=np.float64)
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-train(100_000)
-"""
-    run(source, NUMBA_THREADING_LAYER=layer)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
-def test_a_process_that_is_forked_in_the_middle_of_a_step_goes_on() -> None:
-    source = """
-train(100_000)
-from adamax_fused.table import LOCK
-with LOCK:  # as another thread would hold it
-    child = os.fork()
-if not child:
-    torch.set_num_threads(1)
-    train(100_000)
-    os._exit(0)
-assert os.waitpid(child, 0)[1] == 0
-"""
-    run(source, NUMBA_THREADING_LAYER="workqueue")
-
-
-@pytest.mark.parametrize("layer", ["omp", "workqueue"])
-def test_several_threads_may_step_at_once(layer: str) -> None:
-    source = """
-train(100_000)
-failed = []
-def work():
-    try:
-        for _ in range(20):
-            train(100_000)
-            availability.missing.cache_clear()  # as for dtypes that come anew
-    except BaseException as error:
-        failed.append(error)
-threads = [threading.Thread(target=work) for _ in range(4)]
-for thread in threads: thread.start()
-for thread in threads: thread.join()
-assert not failed, failed
-"""
-    run(source, NUMBA_THREADING_LAYER=layer)
-
-
-@pytest.mark.parametrize("threads", ["1", "2"])
-def test_the_number_of_threads_is_numbas(threads: str) -> None:
-    source = f"""
-import numba
-train(200_000)
-assert numba.get_num_threads() == {threads}
-"""
-    run(source, NUMBA_NUM_THREADS=threads)
-
-
-def test_without_numba_one_warning_says_what_to_install() -> None:
-    source = """
-import sys, warnings
-sys.modules["numba"] = None
-import numpy as np, adamax_core
-from adamax_core import Hyperparameters
-from adamax_fused import step_
-params = [np.ones(2)]
-state = adamax_core.init(params)
-with warnings.catch_warnings(record=True) as told:
-    warnings.simplefilter("always")
-    for _ in range(2):
-        state = step_(params, [np.ones(2)], state, Hyperparameters(0.5, eps=0.0))
-print(*[each.message for each in told], told[0].filename, params[0].round(6), state.step)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+thread.join()
+""",
+        NUMBA_CACHE_DIR=str(tmp_path),
     )
-    assert done.stdout.strip() == (
-        "the fused kernel of Adamax is not used, and steps are slower: Numba is not installed: "
-        "pip install 'adamax-spec[fused]' <string> [0. 0.] [2]"
-    )
+    assert list(tmp_path.rglob("*.nbc"))  # it has compiled

@@ -65,7 +65,7 @@ def test_a_capturable_step_reads_nothing(options: dict[str, Any], unread: Unread
 
 def test_reading_would_be_seen(unread: Unread) -> None:
     with unread, pytest.raises(AssertionError, match="reads a value"):
-        Adamax(parameters()).step()
+        Adamax(parameters(), foreach=True).step()
 
 
 def test_the_pure_functions_read_nothing(unread: Unread) -> None:
