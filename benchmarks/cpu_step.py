@@ -3,11 +3,11 @@
 python benchmarks/cpu_step.py --json out.json --plot out.png
 
 All candidates of a case step in turn, in every other round the other way round, and what is
-compared is the ratio within a round. Where a step takes less than 20 ms a turn is several in a row:
-as many for each candidate as ours take 20 ms for, after one that is not timed. Their mean is one
-sample. The cases that are called cold have one step a turn. Those that are called busy run beside
-as many other processes as there are processors, with turns of 100 ms. Before each turn is a rest of
-20 ms, for the threads of the candidate before to fall asleep.
+compared is the ratio within a round. Where a step takes less than 20 ms a turn is as many in a row
+as take that long, after one that is not timed. Their mean is one sample. The cases that are called
+cold have one step a turn. Those that are called busy run beside as many other processes as there
+are processors, with turns of 100 ms. Before each turn is a rest of 20 ms, for the threads of the
+candidate before to fall asleep.
 
 The limit is the time that it takes to move what a step has to move (`limit.py`). Time to compile
 is not counted, but told.

@@ -24,7 +24,7 @@ def _table(title: str, first: str, *numbers: str, caption: str | None = None) ->
 
 def case_table(case: Case, timing: Timing) -> Table:
     """A case for people."""
-    notes = [f"{timing.rounds} rounds of {max(timing.steps)} steps a turn"]
+    notes = [f"{timing.rounds} rounds"]
     if "torch compiled" in timing.warm:
         notes.append(f"torch compiled took {timing.warm['torch compiled']:.0f} s to compile")
     if "optax" in case.candidates and "optax" not in timing.seconds and not missing("optax"):
@@ -99,6 +99,5 @@ def figures(case: Case, timing: Timing) -> dict[str, Any]:
         "odd": case.odd,
         "busy": case.busy,
         "rounds": timing.rounds,
-        "steps_in_a_turn": timing.steps,
         "candidates": candidates,
     }

@@ -1,7 +1,6 @@
 """Candidates timed in turn in one process, so that what the machine does meets them all alike."""
 
 import gc
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter, sleep
@@ -29,13 +28,11 @@ class Timing:
         case: what is stepped, and how.
         seconds: of a step of each candidate, in each round.
         warm: seconds of the first steps of each, in which some compile; they count nowhere else.
-        steps: how many a turn took, in each build.
     """
 
     case: str
     seconds: dict[str, list[float]]
     warm: dict[str, float] = field(default_factory=dict)
-    steps: list[int] = field(default_factory=list)
 
     @property
     def rounds(self) -> int:
@@ -69,7 +66,6 @@ def timed(
     tick: Step,
     turn: float = 0,
     rest: float = 0,
-    by: str = "ours",
 ) -> Timing:
     """Time every candidate once in each round.
 
@@ -83,41 +79,45 @@ def timed(
         builds: how often all are built; where it is even, neither order comes more often.
         rounds: how many follow on each.
         tick: called after each round.
-        turn: seconds that a turn takes of `by`, where one step is shorter than that. All then take
-            as many steps in a row, after one that is not timed, and their mean is what counts: a
-            single one would be timed with what the candidate before left in the caches.
+        turn: seconds that a turn takes at least. Where one step is shorter, several follow it, and
+            the mean of these is what counts: a single one would be timed with what the candidate
+            before left in the caches. By time and not by number, since beside others a step may
+            take a hundred times what it took before.
         rest: seconds before each turn. The threads of a candidate look out for more work for some
             milliseconds, and would take a core from one whose threads are others.
-        by: the candidate that says how many steps that is.
     """
     seconds: dict[str, list[float]] = {name: [] for name in make}
     warm = dict.fromkeys(make, 0.0)
-    steps: list[int] = []
     for build in range(builds):
         order = list(make)[:: 1 if build % 2 else -1]
         built: dict[str, Step] = {}
         for name in order:
             built[name] = make[name]()
-            warm[name] = max(warm[name], _took(built[name], WARM))
-        count = 1
-        if turn:
-            count = max(1, math.ceil(turn / min(_took(built[by], 1) for _ in range(WARM))))
-        steps.append(count)
+            warm[name] = max(warm[name], sum(_took(built[name]) for _ in range(WARM)))
         for each in range(rounds):
             for name in order[:: 1 if each % 2 else -1]:
                 sleep(rest)
-                if count > 1:
-                    built[name]()  # wakes what has slept, and brings what it needs to the caches
-                seconds[name].append(_took(built[name], count) / count)
+                seconds[name].append(_sampled(built[name], turn))
             tick()
         # Before the next are built: all twice may be more than there is memory.
         built.clear()
         gc.collect()
-    return Timing(case, seconds, warm, steps)
+    return Timing(case, seconds, warm)
 
 
-def _took(step: Step, count: int) -> float:
-    start = perf_counter()
-    for _ in range(count):
+def _sampled(step: Step, turn: float) -> float:
+    """Seconds of a step in a turn of so many seconds: of the only one, or of those after it."""
+    first = _took(step)
+    if first >= turn:
+        return first
+    count, start = 0, perf_counter()
+    while (spent := perf_counter() - start) < turn:
         step()
+        count += 1
+    return spent / count
+
+
+def _took(step: Step) -> float:
+    start = perf_counter()
+    step()
     return perf_counter() - start

@@ -101,7 +101,7 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
     None of them where a tensor overlaps another, or is not aligned.
 
     Raises:
-        RuntimeError: a tensor has elements and no memory, which PyTorch's own operations would read.
+        RuntimeError: a tensor has elements and no memory, which PyTorch itself would read.
     """
     from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba
 

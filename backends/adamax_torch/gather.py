@@ -107,7 +107,7 @@ def _zeros(like: Tensor, dtype: torch.dtype) -> Tensor:
     # In parts, so that PyTorch starts no OpenMP threads: a process that is forked from one that
     # has them hangs at its first operation with threads.
     zeros = torch.empty_like(like, dtype=dtype, memory_format=torch.preserve_format)
-    for part in zeros.as_strided((zeros.numel(),), (1,)).split(GRAIN):
+    for part in torch.split(zeros.as_strided((zeros.numel(),), (1,)), GRAIN):
         part.zero_()
     return zeros
 

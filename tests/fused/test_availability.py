@@ -1,18 +1,18 @@
 """Where there is no kernel `step_` says why and changes nothing; a fork waits for the compiler."""
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import ml_dtypes  # noqa: F401 - gives NumPy its bfloat16
 import numpy as np
 import pytest
 
 from adamax_core import Hyperparameters
-from adamax_fused import availability, init, rows, step_
+from adamax_fused import init, rows, step_
 from adamax_fused.availability import DTYPES, has_numba, missing
 
 Run = Callable[..., str]
@@ -42,7 +42,7 @@ def test_a_kernel_that_cannot_be_compiled_is_an_error_and_nothing_changes(
     failing: list[rows.Dtypes],
 ) -> None:
     """The arrays that could be stepped are not stepped either."""
-    params = {"a": np.ones(3), "b": np.ones(2, np.float32), "c": np.ones(1)}
+    params: dict[str, Any] = {"a": np.ones(3), "b": np.ones(2, np.float32), "c": np.ones(1)}
     state = init(params)
     for _ in range(2):
         with pytest.raises(RuntimeError) as raised:

@@ -138,16 +138,19 @@ def test_where_no_thread_can_start_the_caller_works_alone_and_nothing_is_kept(
     assert reference() is None
 
 
-ALONE = [
-    ("train(LARGE, threads=1)", {}),
-    ("train(LARGE)", {"OMP_NUM_THREADS": "1"}),
-    ("train(999_999, threads=8)", {}),
-    ("train(499_999, threads=8, dtype=np.complex64)", {}),
-]
+SMALL = """
+train(999_999, threads=8)
+train(499_999, threads=8, dtype=np.complex64)
+train(LARGE, threads=1)
+"""
 
 
-@pytest.mark.parametrize(("steps", "environment"), ALONE)
-def test_a_step_alone_starts_no_thread(steps: str, environment: dict[str, str], run: Run) -> None:
+@pytest.mark.parametrize(
+    ("steps", "environment"), [(SMALL, {}), ("train(LARGE)", {"OMP_NUM_THREADS": "1"})]
+)
+def test_a_small_step_or_one_of_one_thread_starts_none(
+    steps: str, environment: dict[str, str], run: Run
+) -> None:
     run(
         f"""
 def native():
@@ -163,26 +166,17 @@ assert native() == before
 
 
 @pytest.mark.parametrize(
-    ("steps", "environment"),
-    [
-        ("train(LARGE, threads=2)", {}),
-        ("train(LARGE, threads=2)", {"OMP_NUM_THREADS": "1"}),
-        ("train(LARGE)", {"OMP_NUM_THREADS": "2"}),
-        ("train(1_000_000, threads=8)", {}),
-        ("train(500_000, threads=8, dtype=np.complex64)", {}),
-    ],
+    ("arguments", "limit"), [("LARGE, threads=2", "1"), ("LARGE", "2"), ("1_000_000, 8", "1")]
 )
-def test_a_large_step_of_two_threads_starts_one(
-    steps: str, environment: dict[str, str], run: Run
-) -> None:
+def test_a_large_step_of_two_threads_starts_one(arguments: str, limit: str, run: Run) -> None:
     run(
         f"""
 os.sched_getaffinity = lambda _: set(range(8))
-{steps}
+train({arguments})
 assert threading.active_count() == 2, threading.enumerate()
 assert len(helpers()) == 1
 """,
-        **environment,
+        OMP_NUM_THREADS=limit,
     )
 
 
@@ -230,8 +224,7 @@ train(LARGE, 2)
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.slow)])
 def test_no_fork_in_the_middle_of_steps_hangs(times: int, run: Run) -> None:
     run(
-        f"TIMES = {times}"
-        + """
+        """
 stop, begun = threading.Event(), threading.Event()
 def go_on():
     while not stop.is_set():
@@ -241,7 +234,7 @@ thread = threading.Thread(target=go_on)
 thread.start()
 begun.wait()
 try:
-    for number in range(TIMES):
+    for number in range(int(os.environ['TIMES'])):
         child = os.fork()
         if not child:
             signal.alarm(60)
@@ -256,7 +249,8 @@ try:
 finally:
     stop.set()
 thread.join()
-"""
+""",
+        TIMES=str(times),
     )
 
 

@@ -143,7 +143,8 @@ def transpose_moments_in_place(optimizer: Adamax) -> None:
 
 def swap_moments(optimizer: Adamax) -> None:
     for slot in optimizer.state.values():
-        torch.utils.swap_tensors(slot["exp_avg"], slot["exp_avg"].clone() * 2)
+        swap: Any = torch.utils.swap_tensors
+        swap(slot["exp_avg"], slot["exp_avg"].clone() * 2)
 
 
 def count_in_numbers(optimizer: Adamax) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.nn import Parameter
+from torch.optim import lr_scheduler
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
@@ -103,17 +105,101 @@ def test_large_tensors_of_half_precision_are_one_graph(foreach: bool) -> None:
     assert torch.equal(one, two)
 
 
-def test_a_number_that_changes_is_seen() -> None:
-    """A learning rate that is no tensor is a constant of the graph, and compiled anew."""
+def compilations(
+    cls: Any, prepare: Callable[[Any], Callable[[int], None]], *, fullgraph: bool
+) -> int:
+    """How many graphs six steps take, with a change before each."""
     torch.compiler.reset()
-    param = Parameter(torch.zeros(1, dtype=torch.float64))
-    optimizer = Adamax([param], lr=1.0, betas=(0.0, 0.0), eps=0.0)
-    step = torch.compile(optimizer.step, backend="eager")
-    for lr, where in ((1.0, -1.0), (0.5, -1.5)):
-        optimizer.param_groups[0]["lr"] = lr
-        param.grad = torch.ones_like(param)
+    counter: Any = CompileCounterWithBackend("eager")
+    params = parameters()
+    optimizer = cls(params, lr=0.1, weight_decay=0.1)
+    # Before a schedule puts a function of its own in the place of `step`, which is not traced.
+    step: Any = torch.compile(optimizer.step, fullgraph=fullgraph, backend=counter)
+    change = prepare(optimizer)
+    for seed in range(6):
+        gradients(params, seed)
+        change(seed)
         step()
-        assert param.item() == where
+    return int(counter.frame_count)
+
+
+def set_in_turn(name: str, *, tensor: bool) -> Callable[[Any], Callable[[int], None]]:
+    def prepare(optimizer: Any) -> Callable[[int], None]:
+        def change(seed: int) -> None:
+            values: list[Any] = [0.5 / (1 + seed), 0.75 / (1 + seed)]
+            if tensor:
+                values = [torch.tensor(value) for value in values]
+            optimizer.param_groups[0][name] = tuple(values) if name == "betas" else values[0]
+
+        return change
+
+    return prepare
+
+
+@pytest.mark.parametrize("tensor", [False, True])
+@pytest.mark.parametrize("name", ["lr", "betas", "eps", "weight_decay"])
+def test_six_values_are_compiled_no_more_often_than_in_stock(name: str, tensor: bool) -> None:
+    """In one graph without a break, which stock does not give."""
+    change = set_in_turn(name, tensor=tensor)
+    ours = compilations(Adamax, change, fullgraph=True)
+    assert ours <= compilations(torch.optim.Adamax, change, fullgraph=False)
+    assert ours == (1 if tensor else 2)
+
+
+def every_cosine(optimizer: Any) -> Any:
+    return lr_scheduler.CosineAnnealingLR(optimizer, 10)
+
+
+def every_exponential(optimizer: Any) -> Any:
+    return lr_scheduler.ExponentialLR(optimizer, 0.75)
+
+
+def every_cycle(optimizer: Any) -> Any:
+    """Changes beta1 too."""
+    return lr_scheduler.OneCycleLR(optimizer, 0.5, total_steps=10)
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step:UserWarning")  # as above
+@pytest.mark.parametrize("make", [every_cosine, every_exponential, every_cycle])
+def test_a_schedule_is_compiled_no_more_often_than_in_stock(make: Callable[[Any], Any]) -> None:
+    def prepare(optimizer: Any) -> Callable[[int], None]:
+        schedule = make(optimizer)
+        return lambda seed: schedule.step() if seed else None
+
+    ours = compilations(Adamax, prepare, fullgraph=True)
+    assert ours <= compilations(torch.optim.Adamax, prepare, fullgraph=False)
+
+
+@pytest.mark.parametrize("name", ["lr", "betas", "eps", "weight_decay"])
+def test_numbers_that_change_have_the_bits_of_an_eager_step(name: str, snapshot: Snapshot) -> None:
+    torch.compiler.reset()
+    one, two = parameters(), parameters()
+    eager, graph = Adamax(one, weight_decay=0.1, capturable=True), Adamax(two, weight_decay=0.1)
+    step = torch.compile(graph.step, fullgraph=True, backend="eager")
+    for seed in range(4):
+        for params, optimizer in ((one, eager), (two, graph)):
+            gradients(params, seed)
+            set_in_turn(name, tensor=False)(optimizer)(seed)
+        eager.step()
+        step()
+        assert snapshot(eager) == snapshot(graph)
+
+
+def test_a_number_outside_its_domain_is_refused_in_a_graph_too() -> None:
+    torch.compiler.reset()
+    params = parameters()
+    optimizer = Adamax(params, 0.1)
+    step = torch.compile(optimizer.step, backend="eager")
+    for seed, lr in enumerate((0.1, 0.2, -0.3)):
+        gradients(params, seed)
+        optimizer.param_groups[0]["lr"] = lr
+        if lr > 0:
+            step()
+            continue
+        before = [param.tolist() for param in params]
+        with pytest.raises(Exception, match=r"lr = .* is outside its domain 0 <= lr < inf"):
+            step()
+        assert [param.tolist() for param in params] == before
 
 
 @pytest.mark.slow

@@ -187,7 +187,7 @@ def test_a_traced_step_has_the_operator() -> None:
 
 
 def test_the_operator_runs_under_vmap() -> None:
-    """Its tensors have no memory of their own there, and the rule is taken operation by operation."""
+    """Its tensors have no memory of their own there: it is taken operation by operation."""
 
     def stepped(param: Tensor, grad: Tensor) -> Tensor:
         columns = [param.clone()], [grad], [torch.zeros_like(param)], [torch.zeros_like(param)]
@@ -220,10 +220,11 @@ def test_gradients_with_tangents_go_through_the_rule() -> None:
     with forward_ad.dual_level():
         for size, tangent in ((1.0, 0.0), (2.0, 1.0)):
             sizes = torch.tensor([[size], [tangent]], dtype=torch.float64)
-            param.grad = forward_ad.make_dual(*sizes)
+            param.grad = forward_ad.make_dual(*sizes)  # type: ignore[no-untyped-call]  # not typed
             optimizer.step()
         # m = 5/4 and u = 2 move by 1/2 and 1, so lr / c * m / u, where lr / c = 1, by -1/16.
-        assert forward_ad.unpack_dual(param).tangent.item() == 1 / 16
+        dual: Any = forward_ad.unpack_dual(param)  # type: ignore[no-untyped-call]  # not typed
+        assert dual.tangent.item() == 1 / 16
 
 
 def test_fake_tensors_step_without_the_kernel() -> None:
@@ -246,7 +247,9 @@ class Odd(Tensor):
     """A subclass that handles operations itself."""
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]  # a class method, as torch calls it
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         raise NotImplementedError
 
 

@@ -1,0 +1,182 @@
+"""What `step_` cannot step it refuses by name, and nothing has changed then."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import optree
+import pytest
+
+from adamax_core import Hyperparameters, State
+from adamax_fused import init, step_
+
+HP = Hyperparameters(0.1)
+
+
+def bits(tree: Any) -> list[bytes]:
+    """Those of all leaves, of anything that could be meant for an array."""
+    leaves: list[Any] = optree.tree_leaves(tree)
+    return [np.array(leaf).tobytes() for leaf in leaves]
+
+
+def unaligned() -> Any:
+    return np.zeros(41, np.uint8)[1:].view(np.float64)
+
+
+def read_only() -> Any:
+    array = np.zeros(5)
+    array.flags.writeable = False
+    return array
+
+
+REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
+    ("params", read_only, ValueError, r"^params\['b'\] is read-only, and a step in place"),
+    ("params", unaligned, ValueError, r"^params\['b'\] is not aligned for float64: pass a copy"),
+    ("params", lambda: np.zeros(10)[::2], ValueError, r"^params\['b'\] has gaps in memory, or is"),
+    ("params", lambda: np.broadcast_to(np.float64(1), 5).copy()[::-1], ValueError, "has gaps in"),
+    ("params", lambda: np.zeros(5, ">f8"), TypeError, r"^params\['b'\] has dtype >f8; the fused"),
+    ("params", lambda: np.zeros(5, np.longdouble), TypeError, "has dtype (longdouble|float128);"),
+    ("params", lambda: np.ma.zeros(5), TypeError, r"^params\['b'\] is of MaskedArray; only NumPy"),
+    ("params", lambda: 1.0, TypeError, r"^params\['b'\] is of float; only NumPy arrays change"),
+    ("exp_avg", read_only, ValueError, r"^exp_avg\['b'\] is read-only"),
+    ("exp_inf", lambda: np.zeros(5, int), TypeError, r"^exp_inf\['b'\] has dtype int64"),
+    ("grads", lambda: np.zeros(5, int), TypeError, r"^grads\['b'\] has dtype int64"),
+    (
+        "grads",
+        lambda: np.zeros(4),
+        ValueError,
+        r"^grads\['b'\] does not fit its parameter: \(4,\) of float64, not \(",
+    ),
+    ("grads", lambda: np.zeros(5, complex), ValueError, r"^grads\['b'\] does not fit its param"),
+]
+
+
+@pytest.mark.parametrize(("field", "make", "error", "message"), REFUSED)
+def test_what_cannot_be_stepped_is_refused_and_nothing_changed(
+    field: str, make: Callable[[], Any], error: type[Exception], message: str
+) -> None:
+    params = {"a": np.ones(3), "b": np.ones(5)}
+    trees = {
+        "params": params,
+        "grads": {"a": np.ones(3), "b": np.ones(5)},
+        "exp_avg": {"a": np.ones(3), "b": np.ones(5)},
+        "exp_inf": {"a": np.ones(3), "b": np.ones(5)},
+    }
+    trees[field]["b"] = make()
+    counts = {"a": np.array(1), "b": np.array(1)}
+    state = State(counts, trees["exp_avg"], trees["exp_inf"])
+    before = bits(trees)
+    with pytest.raises(error, match=message):
+        step_(params, trees["grads"], state, HP)
+    assert bits(trees) == before
+    assert state.step == {"a": 1, "b": 1}
+
+
+@pytest.mark.parametrize(
+    "fields", [("params", "exp_avg"), ("params", "grads"), ("exp_avg", "exp_inf")]
+)
+@pytest.mark.parametrize("shift", [0, 2])
+def test_what_overlaps_is_refused(fields: tuple[str, str], shift: int) -> None:
+    memory = np.ones(10)
+    trees = {name: np.ones(5) for name in ("params", "grads", "exp_avg", "exp_inf")}
+    trees[fields[0]], trees[fields[1]] = memory[:5], memory[shift : shift + 5]
+    state = State(np.array(0), trees["exp_avg"], trees["exp_inf"])
+    with pytest.raises(ValueError, match="shares memory with another array of the step"):
+        step_(trees["params"], trees["grads"], state, Hyperparameters())
+    assert (memory == 1).all()
+
+
+def test_a_moment_in_another_order_is_refused() -> None:
+    params = np.ones((2, 3))
+    state = State(np.array(0), np.asfortranarray(np.zeros((2, 3))), np.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"^exp_avg lies in another order than its parameter"):
+        step_(params, params.copy(), state, Hyperparameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"grads": {"a": np.ones(2)}}, "grads does not have the structure of params"),
+        ({"state": "none"}, "state is str, not State"),
+        ({"hyperparameters": 1}, "hyperparameters is int, not Hyperparameters"),
+    ],
+)
+def test_what_does_not_hold_together_is_refused_as_by_the_reference(
+    change: dict[str, Any], message: str
+) -> None:
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    arguments: dict[str, Any] = {
+        "params": params,
+        "grads": deepcopy(params),
+        "state": init(params),
+        "hyperparameters": Hyperparameters(),
+    }
+    with pytest.raises((ValueError, TypeError), match=message):
+        step_(**arguments | change)
+
+
+def test_a_gradient_that_comes_to_lie_on_what_is_written_is_refused_by_name() -> None:
+    params = {"a": np.ones(4), "b": np.ones(4)}
+    state = step_(params, deepcopy(params), init(params), HP)
+    before = bits([params, *state])
+    grads = {"a": np.ones(4), "b": state.exp_inf["a"]}
+    with pytest.raises(ValueError, match=r"^(grads\['b'\]|exp_inf\['a'\]) shares memory with"):
+        step_(params, grads, state, HP)
+    assert bits([params, *state]) == before
+
+
+COUNTS = [
+    (0, TypeError, r"^step\['b'\] = 0 is no int64 array of no dimension, .*: take the state from "),
+    (0, TypeError, r"adamax_fused\.init, or optree\.tree_map\(np\.array, state\.step\)$"),
+    (np.int64(3), TypeError, r"^step\['b'\] = np\.int64\(3\) is no int64 array"),
+    (np.array(3, np.int32), TypeError, r"^step\['b'\] = array\(3, dtype=int32\) is no int64 arr"),
+    (np.array(3, ">i8"), TypeError, r"^step\['b'\] = .* is no int64 array of no dimension"),
+    (np.array(3.0), TypeError, r"^step\['b'\] = array\(3\.\) is no int64 array"),
+    (np.array([3]), TypeError, r"^step\['b'\] = array\(\[3\]\) is no int64 array"),
+    (np.array(-1), ValueError, r"^step\['b'\] = -1 is outside its domain 0 <= step\['b'\]$"),
+    (np.broadcast_to(3, ()), ValueError, r"^step\['b'\] is read-only, and a step in place would"),
+]
+
+
+@pytest.mark.parametrize(("count", "error", "message"), COUNTS)
+def test_a_count_that_cannot_change_in_place_is_refused_and_nothing_changed(
+    count: Any, error: type[Exception], message: str
+) -> None:
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    state = init(params)
+    state.step["b"] = count
+    before = bits([params, *state])
+    with pytest.raises(error, match=message):
+        step_(params, deepcopy(params), state, HP)
+    assert bits([params, *state]) == before
+    assert state.step["b"] is count
+
+
+OUTSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
+    ({"threads": 0}, ValueError, r"^threads = 0 is outside its domain 1 <= threads$"),
+    ({"threads": -1}, ValueError, r"^threads = -1 is outside its domain 1 <= threads$"),
+    ({"threads": 1.5}, TypeError, "'float' object cannot be interpreted as an integer"),
+    ({"hyperparameters": Hyperparameters(10**400)}, OverflowError, "too large to convert to float"),
+    (
+        {"hyperparameters": Hyperparameters(0.1, (1 - Fraction(1, 10**30), 0.5))},
+        ValueError,
+        r"^beta1 = 1\.0 is outside its domain 0 <= beta1 < 1$",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), OUTSIDE)
+def test_a_number_outside_its_domain_is_refused_and_nothing_changed(
+    change: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    params = {"a": np.ones(2), "b": np.ones(2, np.float32)}
+    state = init(params)
+    before = bits([params, *state])
+    with pytest.raises(error, match=message):
+        step_(
+            **{"params": params, "grads": deepcopy(params), "state": state, "hyperparameters": HP}
+            | change
+        )
+    assert bits([params, *state]) == before
