@@ -30,7 +30,7 @@ def together(work: Callable[[], object], helpers: int) -> None:
     """
     helping: list[Future[object]] = []
     try:
-        helping.extend(_pool().submit(work) for _ in range(helpers))
+        helping.extend(_pool(helpers).submit(work) for _ in range(helpers))
     except RuntimeError:
         # The interpreter is shutting down, or may not start another thread: the caller works alone.
         _pool.cache_clear()  # it would keep `work` for a thread that never comes
@@ -44,8 +44,8 @@ def together(work: Callable[[], object], helpers: int) -> None:
 
 
 @functools.cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max_workers=os.cpu_count(), thread_name_prefix="adamax")
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="adamax")
 
 
 if hasattr(os, "register_at_fork"):

@@ -2,14 +2,16 @@
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+from adamax_fused.threads import usable
+
 Ran = Callable[..., subprocess.CompletedProcess[str]]
+Called = Callable[..., list[Any]]
 
 
 @pytest.mark.slow
@@ -19,19 +21,45 @@ def test_it_writes_and_draws_what_it_measures(tmp_path: Path, ran: Ran) -> None:
     done = ran("cpu_step.py", "--only", "one of 1 thousand", "--quick", *outputs)
     assert done.returncode == 0, done.stderr
     written = json.loads(figures.read_text())
-    (timing,) = written["timings"]
-    assert timing["parameters"] == 1000
-    assert timing["rounds"] == 2
-    stock = {"torch loop", "torch foreach", "torch Adam fused", "optax"}
-    assert set(timing["candidates"]) == stock | {"ours", "step_", "limit"}
-    for each in timing["candidates"].values():
-        assert each["seconds"] > 0
-        assert each["low"] <= each["ratio"] <= each["high"]
-    assert timing["candidates"]["ours"]["ratio"] == 1
-    assert timing["candidates"]["limit"]["over_limit"] == 1
-    assert [goal["text"] for goal in written["goals"]] == ["one of 1 thousand: step_"]
+    busy, alone = written["timings"]
+    stock = {"torch loop", "torch foreach", "torch Adam fused"}
+    assert set(busy["candidates"]) == stock | {"ours"}
+    assert set(alone["candidates"]) == stock | {"ours", "step_", "optax", "limit"}
+    assert alone["candidates"]["limit"]["over_limit"] == 1
+    for timing in busy, alone:
+        assert timing["parameters"] == 1000
+        assert timing["rounds"] == 2
+        assert timing["busy"] == (timing is busy)
+        assert timing["candidates"]["ours"]["ratio"] == 1
+        for each in timing["candidates"].values():
+            assert each["seconds"] > 0
+            assert each["low"] <= each["ratio"] <= each["high"]
+    (goal,) = written["goals"]
+    assert (
+        goal["text"] == "one of 1 thousand, busy: ours, over the better of torch loop and foreach"
+    )
+    assert goal["met"] is None
+    assert "not judged" in done.stdout
     assert written["machine"]["numba"]
     assert picture.read_bytes().startswith(b"\x89PNG")
+    assert "not drawn: one of 1 thousand, busy" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("only", "odd"), [("a gradient", 2), ("DTensors", 1)])
+def test_it_steps_odd_models_and_says_that_it_draws_none(
+    only: str, odd: int, tmp_path: Path, ran: Ran
+) -> None:
+    figures, picture = tmp_path / "figures.json", tmp_path / "picture.png"
+    outputs = ("--json", figures, "--plot", picture)
+    done = ran("cpu_step.py", "--only", only, "--quick", *outputs)
+    assert done.returncode == 0, done.stderr
+    written = json.loads(figures.read_text())
+    assert len(written["timings"]) == len(written["goals"]) == odd
+    assert all(timing["odd"] for timing in written["timings"])
+    assert all("ours, over torch foreach" in goal["text"] for goal in written["goals"])
+    assert "nothing to draw" in done.stderr
+    assert not picture.exists()
 
 
 @pytest.mark.slow
@@ -44,25 +72,39 @@ def test_it_asks_new_processes(tmp_path: Path, ran: Ran) -> None:
     assert {"import torch", "first step", "second step"} < set(written["first"])
 
 
-def test_a_case_that_is_not_there_is_refused(ran: Ran) -> None:
-    done = ran("cpu_step.py", "--only", "nothing such")
-    assert done.returncode == 2
-    assert "no case has 'nothing such' in it" in " ".join(done.stderr.split())
+MEASURED = """
+from cases import CORES, Case
+from turns import Timing
+
+def measured(ours, threads):
+    timing = Timing("", {"ours": [ours], "torch foreach": [2.0]})
+    case = Case("500 of 256", (), 1, 1, odd="missing", threads=threads)
+    return lambda *_, **__: ({case: timing}, {}, {})
+"""
 
 
-@pytest.mark.parametrize("threads", ["0", "two", "1,1000000"])
-def test_threads_that_are_not_there_are_refused(threads: str, ran: Ran) -> None:
-    done = ran("cpu_step.py", "--threads", threads)
-    assert done.returncode == 2
-    assert f"'{threads}' is not numbers from 1 to" in " ".join(done.stderr.split())
+def test_the_exit_status_says_whether_goals_are_met(called: Called) -> None:
+    def statuses(ours: float, threads: int, *calls: list[str]) -> list[int]:
+        before = f"{MEASURED}\ncpu_step.measured = measured({ours}, {threads})"
+        done = called("cpu_step", list(calls), before)
+        assert all("a gradient missing: ours, over torch foreach" in output for _, output in done)
+        return [status for status, _ in done]
+
+    assert statuses(1.0, usable(), []) == [0]
+    assert statuses(3.0, usable(), [], ["--quick"]) == [1, 0]
+    assert statuses(3.0, 1, ["--threads", "1"]) == [1 if usable() == 1 else 0]
 
 
-@pytest.mark.parametrize("module", ["shapes", "turns", "goals"])
-def test_examples_hold(module: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "doctest", BENCHMARKS / f"{module}.py"],
-        capture_output=True,
-        text=True,
-        check=False,
+def test_it_refuses_what_is_not_there_and_says_how_it_ends(called: Called) -> None:
+    wrong = ["0", "two", "1,1000000"]
+    only, told, *threads = called(
+        "cpu_step",
+        [["--only", "nothing such"], ["--help"], *(["--threads", each] for each in wrong)],
     )
-    assert done.returncode == 0, done.stdout
+    assert only[0] == 2
+    assert "no case has 'nothing such' in it" in only[1]
+    assert told[0] == 0
+    assert "The exit status is 1" in told[1]
+    for given, (status, output) in zip(wrong, threads, strict=True):
+        assert status == 2
+        assert f"'{given}' is not numbers from 1 to" in output

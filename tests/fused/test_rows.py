@@ -176,7 +176,7 @@ def layouts(draw: st.DrawFn) -> Layout:
     return Layout(sizes, addresses, widths)
 
 
-@settings(max_examples=1000)
+@settings(max_examples=400)
 @given(layouts())
 def test_misplaced_finds_what_a_search_of_all_bytes_finds(layout: Layout) -> None:
     wrong, found = layout.wrong(), misplaced(layout.table, layout.widths)

@@ -11,8 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from adamax_torch import Adamax
 
-collect_ignore = ["ranks.py"]
-"""A script, which the processes of test_distributed.py run."""
+collect_ignore = ["processes.py", "ranks.py"]
+"""Scripts, which the processes of `test_processes.py` and `test_distributed.py` run."""
 
 
 def _bits(tensor: Tensor) -> bytes:

@@ -1,0 +1,122 @@
+"""A process that has made or stepped an optimizer may fork; threads are as many as asked."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).with_name("processes.py")
+
+
+def run(*command: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=os.environ | environment,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+@pytest.mark.parametrize("parent", ["makes", "steps"])
+@pytest.mark.parametrize(
+    "method",
+    ["fork", *(pytest.param(each, marks=pytest.mark.slow) for each in ("spawn", "forkserver"))],
+)
+def test_processes_train_whatever_their_parent_did(method: str, parent: str) -> None:
+    lines = run(str(SCRIPT), method, parent).splitlines()
+    assert lines == ["[10000000.0]", "([True, True], [0.5])", "0"]
+
+
+THREADS = """
+import os, threading, torch
+from adamax_torch import Adamax
+param = torch.nn.Parameter(torch.ones(3_000_000))
+param.grad = torch.ones(3_000_000)
+optimizer = Adamax([param], 0.25, (0.0, 0.5), 0.0)
+for _ in range(3):
+    optimizer.step()
+assert param.unique().tolist() == [0.25], param
+print(threading.active_count(), len(os.listdir("/proc/self/task")))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells its threads there")
+def test_one_thread_is_the_callers() -> None:
+    """Of a process that is told to have one, by its environment or by PyTorch."""
+    assert run("-c", THREADS, OMP_NUM_THREADS="1") == "1 1\n"
+    one = "import torch; torch.set_num_threads(1)\n"
+    assert run("-c", one + THREADS).split()[0] == "1"
+
+
+def test_two_threads_are_used_where_torch_has_two() -> None:
+    """Else the test above would show nothing."""
+    two = "import torch; torch.set_num_threads(2)\n"
+    assert run("-c", two + THREADS).split()[0] == "2"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells its threads there")
+def test_torchrun_gives_each_process_one_thread(tmp_path: Path) -> None:
+    """It sets OMP_NUM_THREADS=1 where nobody has set it."""
+    script = tmp_path / "train.py"
+    script.write_text(THREADS)
+    environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    done = subprocess.run(
+        [sys.executable, *launch],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["1", "1", "1", "1"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_two_hundred_forks_while_another_thread_steps() -> None:
+    source = """
+import os, threading, torch
+from adamax_torch import Adamax
+
+def made(size):
+    param = torch.nn.Parameter(torch.empty(size))
+    optimizer = Adamax([param], 0.25, (0.0, 0.5), 0.0)
+    def train():
+        with torch.no_grad():
+            param.numpy(force=True).fill(1)
+        param.grad = torch.empty(size)
+        param.grad.numpy().fill(1)
+        optimizer.step()
+        assert (param.detach().numpy() == 0.75).all()
+    return train
+
+torch.set_num_threads(2)
+own, stop = made(1_200_000), threading.Event()
+def steps():
+    train = made(1_200_000)
+    while not stop.is_set():
+        train()
+thread = threading.Thread(target=steps)
+thread.start()
+own()
+for fork in range(200):
+    child = os.fork()
+    if not child:
+        own()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, fork
+stop.set()
+thread.join()
+print("done")
+"""
+    assert run("-W", "ignore::DeprecationWarning", "-c", source) == "done\n"
