@@ -21,12 +21,10 @@ It differs from torch.optim.Adamax (2.13) in this:
 """
 
 from collections.abc import Callable, Mapping
-from itertools import chain
 from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from adamax_torch import fused
@@ -36,7 +34,7 @@ from adamax_torch.loading import checked, own_moments, require_dict
 from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, store, widened
 from adamax_torch.rule import Hyper, Scalar, adamax, scalar
 from adamax_torch.single import count_one, step_each
-from adamax_torch.tensors import Columns, Kind, is_memory, local, look
+from adamax_torch.tensors import Columns, Kind, look, sorted_out
 from adamax_torch.validation import require_hyperparameters
 
 Loss = TypeVar("Loss")
@@ -56,16 +54,17 @@ class Adamax(Optimizer):
         betas: decay rates of the first moment and the infinity norm, each ``0 <= beta < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
         weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
-        foreach: one call for many tensors; faster where launching is what costs. When None, where
-            torch.optim would: for plain tensors on an accelerator.
+        foreach: on an accelerator, one launch for many tensors unless False, which takes less memory.
+            A processor launches nothing, and steps small tensors together in any case. True or
+            False also says that the kernel is not wanted.
         maximize: ascend.
         differentiable: let autograd go through `step`, any number of times; parameters may then be
             no leaves. They still change in place, so a loss whose graph is needed after the step
             has to be computed of ``param.clone()``.
         capturable: keep the step on the parameter's device, and never read it from there.
-        fused: one pass over memory, by the compiled kernel of `adamax_fused`, for dense tensors of
-            every dtype on a processor. When None, wherever that
-            can be had, and neither ``foreach`` nor another way was asked for; True demands it.
+        fused: one pass over memory, by the compiled kernel of `adamax_fused`, for tensors of a
+            processor. When None, wherever that can be had, and neither ``foreach`` nor another way
+            was asked for; True demands it.
         decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
         state_dtype: dtype of the moments (of their parts, for complex parameters); the
             parameter's when None. float32 lets them decay where parameters are in half precision.
@@ -273,7 +272,7 @@ class Adamax(Optimizer):
         if group["differentiable"]:
             self._step_through(columns, hyper, unread=unread)
             return
-        plain, odd = _sorted_out(columns, kinds, by_kernel=by_kernel)
+        plain, odd = sorted_out(columns, kinds, by_kernel=by_kernel)
         step_each(odd, hyper, unread=unread)
         if by_kernel and plain.params:
             fused.step_(plain, hyper)
@@ -293,37 +292,6 @@ class Adamax(Optimizer):
             update, m, u = adamax(p, g, m, u, count, hyper)
             store(p + update, param)
             self.state[param].update(exp_avg=narrowed(m, exp_avg), exp_inf=narrowed(u, exp_inf))
-
-
-def _sorted_out(columns: Columns, kinds: set[Kind], *, by_kernel: bool) -> tuple[Columns, Columns]:
-    """The rows that can be stepped many at once, and the others, which are stepped one by one.
-
-    Of tensors that are spread over processes, the parts of this process.
-    """
-    nothing = Columns([], [], [], [], [])
-    # PyTorch changes a list of tensors in place only where none of them is lazily negated.
-    written = chain(columns.params, columns.exp_avgs, columns.exp_infs)
-    if any(map(Tensor.is_neg, written)):
-        return nothing, columns
-    # The kernel knows nothing of forward-mode AD, and would lose a tangent silently.
-    if by_kernel and any(map(_is_dual, columns.grads)):
-        return nothing, columns
-    if all(is_memory(cls) for kind in kinds for cls, *_ in kind):
-        return columns, nothing
-    columns = local(columns)
-    plain = [
-        index
-        for index, row in enumerate(zip(*columns[:4], strict=True))
-        if all(is_memory(type(tensor)) for tensor in row)
-    ]
-    odd = sorted({*range(len(columns.params))} - {*plain})
-    return columns.only(plain), columns.only(odd)
-
-
-def _is_dual(tensor: Tensor) -> bool:
-    """Whether a tensor carries a tangent of forward-mode AD."""
-    dual: Any = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]  # not typed
-    return dual.tangent is not None
 
 
 def _kernel_chosen(group: Mapping[str, Any]) -> bool:

@@ -1,11 +1,13 @@
 """The tensors of a step, in columns, and what kinds of tensors there are."""
 
 import sys
+from itertools import chain
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 class Columns(NamedTuple):
@@ -65,18 +67,49 @@ def is_sharded(kind: type[Tensor]) -> bool:
     return distributed is not None and issubclass(kind, distributed.DTensor)
 
 
-def local(columns: Columns) -> Columns:
+def sorted_out(columns: Columns, kinds: set[Kind], *, by_kernel: bool) -> tuple[Columns, Columns]:
+    """The rows that can be stepped many at once, and the others, which are stepped one by one.
+
+    Of tensors that are spread over processes, the parts of this process.
+    """
+    nothing = Columns([], [], [], [], [])
+    # PyTorch changes a list of tensors in place only where none of them is lazily negated.
+    written = chain(columns.params, columns.exp_avgs, columns.exp_infs)
+    if any(map(Tensor.is_neg, written)):
+        return nothing, columns
+    # The kernel knows nothing of forward-mode AD, and would lose a tangent silently.
+    if by_kernel and any(map(_is_dual, columns.grads)):
+        return nothing, columns
+    if all(is_memory(cls) for kind in kinds for cls, *_ in kind):
+        return columns, nothing
+    columns = _local(columns)
+    plain = [
+        index
+        for index, row in enumerate(zip(*columns[:4], strict=True))
+        if all(is_memory(type(tensor)) for tensor in row)
+    ]
+    odd = sorted({*range(len(columns.params))} - {*plain})
+    return columns.only(plain), columns.only(odd)
+
+
+def _is_dual(tensor: Tensor) -> bool:
+    """Whether a tensor carries a tangent of forward-mode AD."""
+    dual: Any = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]  # not typed
+    return dual.tangent is not None
+
+
+def _local(columns: Columns) -> Columns:
     """The columns, and of DTensors what this process has, where the rule applies to it.
 
     The rule is elementwise, so tensors that are spread in the same way can be stepped part by part.
     Those that are spread otherwise, or are parts of a sum, are left to PyTorch.
     """
     rows = zip(*columns[:4], strict=True)
-    params, grads, exp_avgs, exp_infs = zip(*(_local(*row) for row in rows), strict=True)
+    params, grads, exp_avgs, exp_infs = zip(*(_local_row(*row) for row in rows), strict=True)
     return Columns(list(params), list(grads), list(exp_avgs), list(exp_infs), columns.steps)
 
 
-def _local(*row: Any) -> tuple[Tensor, ...]:
+def _local_row(*row: Any) -> tuple[Tensor, ...]:
     param = row[0]
     if not all(is_sharded(type(tensor)) for tensor in row):
         return row

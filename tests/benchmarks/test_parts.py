@@ -104,5 +104,6 @@ def test_examples_hold(told: Told) -> None:
     assert told("""
 import doctest, importlib
 modules = [importlib.import_module(name) for name in ("cases", "goals", "shapes", "turns")]
-answer = [list(doctest.testmod(module)) for module in modules]
-""") == [[0, 1], [0, 1], [0, 3], [0, 1]]
+results = [doctest.testmod(module) for module in modules]
+answer = [[result.failed, result.attempted > 0] for result in results]
+""") == 4 * [[0, True]]
