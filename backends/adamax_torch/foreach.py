@@ -1,7 +1,8 @@
 """The rule for many tensors at once, in place; `adamax_torch.rule` in bulk.
 
 The same operations in the same order, so that both give the same bits. Beyond its arguments it
-holds one copy of the tensors at a time (two with decoupled decay), as torch.optim.Adamax does.
+holds one copy of the tensors, as torch.optim.Adamax does (two with decoupled decay); on a processor
+one copy of a batch of them.
 """
 
 import functools

@@ -2,7 +2,7 @@
 
 PyTorch's dispatcher decides who sees the call. The kernel of `adamax_fused` gets plain tensors of a
 processor and nothing else; a dispatch mode, a profiler or ``make_fx`` sees one operator; ``vmap``
-gets the rule for many tensors instead. Nothing is kept from step to step.
+gets the rule for one tensor after the other instead. Nothing is kept from step to step.
 """
 
 import functools
@@ -57,7 +57,7 @@ def step_(columns: Columns, hyper: Hyper) -> None:
     Args:
         columns: tensors of a processor, of kinds without an `obstacle`. Their steps, float64
             tensors of no dimension, are how many each has taken.
-        hyper: numbers.
+        hyper: numbers, or tensors of the host, which are read.
 
     >>> steps = [torch.zeros((), dtype=torch.float64)]
     >>> columns = Columns(*([torch.ones(2)] for _ in range(4)), steps)
@@ -65,7 +65,8 @@ def step_(columns: Columns, hyper: Hyper) -> None:
     >>> columns.params, steps
     ([tensor([0.5000, 0.5000])], [tensor(1., dtype=torch.float64)])
     """
-    torch.ops.adamax_spec.step_(*columns, *hyper)
+    numbers = map(float, hyper[:5])
+    torch.ops.adamax_spec.step_(*columns, *numbers, hyper.maximize, hyper.decoupled)
 
 
 def _step(

@@ -54,9 +54,9 @@ class Adamax(Optimizer):
         betas: decay rates of the first moment and the infinity norm, each ``0 <= beta < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
         weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
-        foreach: on an accelerator, one launch for many tensors unless False, which takes less memory.
-            A processor launches nothing, and steps small tensors together in any case. True or
-            False also says that the kernel is not wanted.
+        foreach: on an accelerator, one launch for many tensors unless False, which takes less
+            memory. A processor launches nothing, and steps small tensors together in any case.
+            True or False also says that the kernel is not wanted.
         maximize: ascend.
         differentiable: let autograd go through `step`, any number of times; parameters may then be
             no leaves. They still change in place, so a loss whose graph is needed after the step
