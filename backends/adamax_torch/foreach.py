@@ -7,6 +7,7 @@ one copy of a batch of them.
 
 import functools
 from collections.abc import Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import torch
@@ -84,7 +85,7 @@ def _step_widened(
 def count_(steps: list[Tensor]) -> None:
     """A-3: add one to each of the float64 tensors of no dimension."""
     # On a processor a number would become a tensor for each.
-    on_host = all(step.is_cpu for step in steps)
+    on_host = all(map(attrgetter("is_cpu"), steps))
     torch._foreach_add_(steps, [_ONE] * len(steps) if on_host else 1)
 
 
@@ -190,7 +191,9 @@ def adamax_(
         # x - g has the bits of x + (-g), and needs no -g.
         by.add_product_(exp_avgs, grads, -by.new if by.maximize else by.new)
         scratch = torch._foreach_abs(grads)
-    torch._foreach_add_(scratch, by.eps)
+    # PyTorch reads a tensor that is to be added to a list on a processor, and a list of it not.
+    listed = isinstance(by.eps, Tensor) and by.eps.is_cpu
+    torch._foreach_add_(scratch, [by.eps] * len(scratch) if listed else by.eps)
     torch._foreach_maximum_(exp_infs, scratch)
 
     torch._foreach_copy_(scratch, exp_avgs)
