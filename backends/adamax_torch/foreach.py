@@ -5,7 +5,6 @@ holds one copy of the tensors, as torch.optim.Adamax does (two with decoupled de
 one copy of a batch of them.
 """
 
-import functools
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -85,11 +84,11 @@ def _step_widened(
 def count_(steps: list[Tensor]) -> None:
     """A-3: add one to each of the float64 tensors of no dimension."""
     # On a processor a number would become a tensor for each.
-    on_host = all(map(attrgetter("is_cpu"), steps))
-    torch._foreach_add_(steps, [_ONE] * len(steps) if on_host else 1)
+    on_host = all(map(_IS_CPU, steps))
+    torch._foreach_add_(steps, [steps[0].new_ones(())] * len(steps) if on_host else 1)
 
 
-_ONE = torch.ones((), dtype=torch.float64)
+_IS_CPU = attrgetter("is_cpu")
 
 
 MANY = 8
@@ -148,21 +147,18 @@ def operands(
     decay = -lr * weight_decay if decoupled else weight_decay
     values: list[Scalar] = [beta1, 1 - beta1, beta2, eps, decay]
     one = None
-    if device.type != "cpu" or any(isinstance(value, Tensor) for value in (*values, sizes[0])):
+    if device.type != "cpu" or Tensor in map(type, (*values, sizes[0])):
         values = [v.to(dtype) if isinstance(v, Tensor) else v for v in values]
     else:
-        one = _one(dtype)
+        one = torch.ones((), dtype=dtype, device=device)
         if len(sizes) >= MANY:
-            values[0], values[2], values[3] = torch.tensor((beta1, beta2, eps), dtype=dtype)
+            values[0], values[2], values[3] = torch.tensor(
+                (beta1, beta2, eps), dtype=dtype, device=device
+            )
     b1, new, b2, eps, decay = values
     decays = hyper.decays()
     coupled = decays and not decoupled
     return Operands(b1, new, b2, eps, decay, sizes, maximize, coupled, decays and decoupled, one)
-
-
-@functools.cache
-def _one(dtype: torch.dtype) -> Tensor:
-    return torch.ones((), dtype=dtype)
 
 
 def adamax_(
@@ -192,12 +188,17 @@ def adamax_(
         by.add_product_(exp_avgs, grads, -by.new if by.maximize else by.new)
         scratch = torch._foreach_abs(grads)
     # PyTorch reads a tensor that is to be added to a list on a processor, and a list of it not.
-    listed = isinstance(by.eps, Tensor) and by.eps.is_cpu
-    torch._foreach_add_(scratch, [by.eps] * len(scratch) if listed else by.eps)
+    eps: Any = by.eps
+    listed = isinstance(eps, Tensor) and eps.is_cpu
+    torch._foreach_add_(scratch, [eps] * len(scratch) if listed else eps)
     torch._foreach_maximum_(exp_infs, scratch)
 
-    torch._foreach_copy_(scratch, exp_avgs)
-    torch._foreach_div_(scratch, exp_infs)
+    if len(scratch) < MANY:
+        for exp_avg, exp_inf, quotient in zip(exp_avgs, exp_infs, scratch, strict=True):
+            torch.div(exp_avg, exp_inf, out=quotient)
+    else:  # two calls for all
+        torch._foreach_copy_(scratch, exp_avgs)
+        torch._foreach_div_(scratch, exp_infs)
     if by.decoupled:
         torch._foreach_mul_(scratch, step_sizes)
         by.add_product_(scratch, params, by.decay)

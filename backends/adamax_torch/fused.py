@@ -6,7 +6,6 @@ gets the rule for one tensor after the other instead. Nothing is kept from step 
 """
 
 import functools
-from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -138,19 +137,19 @@ def _laid_out(columns: Columns) -> Columns | None:
 
     None where a parameter or a moment has gaps, or the moments lie in another order.
     """
-    if all(map(Tensor.is_contiguous, chain(*columns[:4]))):
-        return columns
-    grads = []
-    for param, grad, *moments in zip(*columns[:4], strict=True):
+    contiguous = zip(*(map(Tensor.is_contiguous, column) for column in columns[:4]), strict=True)
+    odd = [row for row, flags in enumerate(contiguous) if not all(flags)]
+    grads = columns.grads.copy() if odd else columns.grads
+    for row in odd:
+        param, grad, exp_avg, exp_inf = (column[row] for column in columns[:4])
         strides = _strides(param)
-        if any(_strides(moment) != strides for moment in moments):
+        if strides != _strides(exp_avg) or strides != _strides(exp_inf):
             return None
         if not is_dense(param.shape, param.stride()):
             return None
-        if _strides(grad) != strides:
+        if strides != _strides(grad):
             with torch.no_grad():
-                grad = torch.empty_like(param, dtype=grad.dtype).copy_(grad)  # noqa: PLW2901 - laid out
-        grads.append(grad)
+                grads[row] = torch.empty_like(param, dtype=grad.dtype).copy_(grad)
     return columns._replace(grads=grads)
 
 

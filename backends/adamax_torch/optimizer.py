@@ -273,7 +273,8 @@ class Adamax(Optimizer):
             self._step_through(columns, hyper, unread=unread)
             return
         plain, odd = sorted_out(columns, kinds, by_kernel=by_kernel)
-        step_each(odd, hyper, unread=unread)
+        if odd.params:
+            step_each(odd, hyper, unread=unread)
         if by_kernel and plain.params:
             fused.step_(plain, hyper)
         elif plain.params:

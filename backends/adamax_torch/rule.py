@@ -41,11 +41,13 @@ def scalar(value: Scalar) -> Scalar:
 
 def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:
     """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3), differentiable at zero."""
-    if not isinstance(beta1, Tensor) and not isinstance(step, Tensor):
+    if isinstance(beta1, Tensor):
+        beta = beta1.to(torch.float64)
+    elif isinstance(step, Tensor):
+        # A product, in which torch.compile lets a number change; a new tensor would keep its value.
+        beta = torch.ones_like(step, dtype=torch.float64) * beta1
+    else:
         return -math.expm1(step * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**step  # noqa: PLR2004 - below one half the subtraction loses nothing
-    # A product, in which torch.compile lets a number change; a new tensor would keep its value.
-    ones = torch.ones_like(torch.as_tensor(step), dtype=torch.float64)
-    beta = beta1.to(torch.float64) if isinstance(beta1, Tensor) else ones * beta1
     return torch.where(
         beta >= 0.5,  # noqa: PLR2004 - as above
         -torch.expm1(step * torch.log(beta.clamp(min=0.5))),

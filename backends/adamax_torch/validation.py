@@ -229,7 +229,7 @@ def counted(step: Any, where: str) -> Tensor:
     if isinstance(step, Tensor) and step.numel() == 1 and not step.is_complex():
         return step.reshape(()).to(STEP_DTYPE)
     if isinstance(step, Real) and 0 <= float(step) < math.inf:
-        return torch.tensor(float(step), dtype=STEP_DTYPE)
+        return torch.tensor(float(step), dtype=STEP_DTYPE, device="cpu")
     raise ValueError(
         f"the state of {where} has step = {step!r}, which is no count: set it to a number that is "
         "not negative, or to a tensor of one"
