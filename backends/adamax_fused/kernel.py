@@ -124,7 +124,7 @@ def misplaced(table: Any, widths: Any) -> int:
 
     Args:
         table: as for `step_pieces`.
-        widths: int64 ``(4, n)``: the size of an element of each array in bytes.
+        widths: int64 ``(4, n)``, or ``(4, 1)`` for all rows: the size of an element in bytes.
 
     Returns:
         An index into the flat addresses.
@@ -137,11 +137,12 @@ def misplaced(table: Any, widths: Any) -> int:
         first, size = starts[array, row], table[4, row]
         if not size:
             continue
+        width = widths[array, row % widths.shape[1]]
         # At no address is no memory: it was given back.
         apart = first and first >= (written if array == GRAD else end)
-        if not apart or first % widths[array, row]:
+        if not apart or first % width:
             return int(index)
-        last = first + size * widths[array, row]
+        last = first + size * width
         end = max(end, last)
         if array != GRAD:
             written = max(written, last)

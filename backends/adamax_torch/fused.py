@@ -105,8 +105,9 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
     """
     from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba
 
-    dtypes = [list(map(_DTYPE, column)) for column in columns[:4]]
-    widths = np.array([[_WIDTHS[dtype] for dtype in column] for column in dtypes], np.int64)
+    each = list(zip(*(map(_DTYPE, column) for column in columns[:4]), strict=True))
+    kinds = set(each)
+    widths = _widths(each[0]) if len(kinds) == 1 else np.hstack(list(map(_widths, each)))
     addresses = [list(map(Tensor.data_ptr, column)) for column in columns[:4]]
     table = np.array([*addresses, list(map(_NBYTES, columns.params))], np.int64)
     table[4] //= widths[0]
@@ -114,17 +115,19 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
         if not table.flat[wrong]:
             raise RuntimeError("a tensor of the step has given its memory back")
         return []
-    looks = list(zip(*dtypes, strict=True))
-    kinds = set(looks)
     if len(kinds) == 1:
-        return [(table, _names(looks[0]), None)]
-    found = {kind: [row for row, each in enumerate(looks) if each == kind] for kind in kinds}
+        return [(table, _names(each[0]), None)]
+    found = {kind: [row for row, other in enumerate(each) if other == kind] for kind in kinds}
     return [(np.take(table, rows, axis=1), _names(kind), rows) for kind, rows in found.items()]
 
 
 _NBYTES, _DTYPE = attrgetter("nbytes"), attrgetter("dtype")
-_WIDTHS = {dtype: dtype.to_real().itemsize for dtype in PARTS}
-"""Bytes of a real number, or of a part of a complex one."""
+
+
+@functools.cache
+def _widths(kind: tuple[torch.dtype, ...]) -> Any:
+    """Bytes of a real number, or of a part of a complex one: a column."""
+    return np.array([[dtype.to_real().itemsize] for dtype in kind])
 
 
 @functools.cache

@@ -174,9 +174,7 @@ def test_a_number_outside_its_domain_is_refused_and_nothing_changed(
     params = {"a": np.ones(2), "b": np.ones(2, np.float32)}
     state = init(params)
     before = bits([params, *state])
+    arguments: dict[str, Any] = {"hyperparameters": HP} | change
     with pytest.raises(error, match=message):
-        step_(
-            **{"params": params, "grads": deepcopy(params), "state": state, "hyperparameters": HP}
-            | change
-        )
+        step_(params, deepcopy(params), state, **arguments)
     assert bits([params, *state]) == before

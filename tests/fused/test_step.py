@@ -86,6 +86,7 @@ def test_dtypes_mix_as_in_the_reference(param: str, grad: str, state: str | None
     assert bits(own[1:]) == bits(expected[1:])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(2**-8, 2**8), st.floats(-1, 1)), min_size=1, max_size=20),
     st.sampled_from(["float16", "bfloat16"]),

@@ -107,11 +107,13 @@ def test_an_error_of_a_helper_is_the_callers() -> None:
 def test_a_helper_that_has_not_begun_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     release, calls = Event(), list[threading.Thread]()
     with ThreadPoolExecutor(1) as pool:
-        monkeypatch.setattr(threads, "_pool", lambda: pool)
+        monkeypatch.setattr(threads, "_pool", lambda _: pool)
         busy = pool.submit(release.wait, 60)
-        together(lambda: calls.append(threading.current_thread()), 3)
-        assert not busy.done()
-        release.set()
+        try:
+            together(lambda: calls.append(threading.current_thread()), 3)
+            assert not busy.done()
+        finally:
+            release.set()
     assert calls == [threading.current_thread()]
 
 
