@@ -61,7 +61,7 @@ def step_(
         state: from `init`. Its moments and counts change in place.
         hyperparameters: those of this step; they may change from step to step (H-6).
         threads: how many may take part, at least 1, the caller's among them; a step of fewer than a
-            million elements uses the caller's alone. When None, as many as this process may use
+            million real numbers uses the caller's alone. When None, as many as this process may use
             processors, and at most ``OMP_NUM_THREADS``.
 
     Returns:
@@ -117,6 +117,8 @@ def step_(
         hp.maximize,
         hp.decoupled_weight_decay,
     )
+    if len({_address(count) for count in counts}) < len(counts):
+        raise ValueError("one count serves several leaves of step, and would count once for each")
     require("beta1", hyper.beta1, below=1)  # a rational below it may be 1 as a float
     for count in counts:
         np.add(count, 1, out=count)

@@ -4,7 +4,6 @@ A pool of Python threads, with no barrier: the caller works too, and waits for a
 that helper is at work. A forked process starts with no pool and makes its own.
 """
 
-import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,7 +32,7 @@ def together(work: Callable[[], object], helpers: int) -> None:
         helping.extend(_pool(helpers).submit(work) for _ in range(helpers))
     except RuntimeError:
         # The interpreter is shutting down, or may not start another thread: the caller works alone.
-        _pool.cache_clear()  # it would keep `work` for a thread that never comes
+        _pools.clear()  # one would keep `work` for a thread that never comes
     try:
         work()
     finally:
@@ -43,11 +42,20 @@ def together(work: Callable[[], object], helpers: int) -> None:
                 future.result()
 
 
-@functools.cache
+_pools: dict[int, ThreadPoolExecutor] = {}
+"""The one pool that there is, by its number of threads; or none."""
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="adamax")
+    """A pool of so many threads or more; it takes the place of one that has fewer."""
+    for size, pool in list(_pools.items()):
+        if size >= threads:
+            return pool
+        pool.shutdown(wait=False)
+    _pools.clear()
+    return _pools.setdefault(threads, ThreadPoolExecutor(threads, thread_name_prefix="adamax"))
 
 
 if hasattr(os, "register_at_fork"):
     # The child has none of the threads that the pool counts on.
-    os.register_at_fork(after_in_child=_pool.cache_clear)
+    os.register_at_fork(after_in_child=_pools.clear)

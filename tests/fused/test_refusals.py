@@ -140,6 +140,16 @@ COUNTS = [
 ]
 
 
+def test_one_count_for_several_leaves_is_refused() -> None:
+    params = {"a": np.ones(2), "b": np.ones(2)}
+    count = np.array(1)
+    state = init(params)._replace(step={"a": count, "b": count})
+    before = repr([params, *state])
+    with pytest.raises(ValueError, match="one count serves several leaves"):
+        step_(params, {"a": np.ones(2), "b": np.ones(2)}, state, Hyperparameters())
+    assert repr([params, *state]) == before
+
+
 @pytest.mark.parametrize(("count", "error", "message"), COUNTS)
 def test_a_count_that_cannot_change_in_place_is_refused_and_nothing_changed(
     count: Any, error: type[Exception], message: str

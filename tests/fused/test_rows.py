@@ -71,7 +71,7 @@ def test_each_element_is_stepped_once_by_any_number_of_threads(
 @pytest.mark.parametrize("callers", [1, 2, 4])
 def test_no_piece_is_taken_twice_where_threads_take_them_at_once(callers: int) -> None:
     """Each row is a piece of one element: so threads mostly take, and step little."""
-    count = 300_000
+    count = 1_000_000  # so many that their calls overlap
     arrays = four(count, "f4")
     expected = stepped(arrays, np.ones(count, bool))
     table, taken = table_of(arrays, list(range(count)), [1] * count), np.zeros(1, np.int64)
@@ -162,11 +162,13 @@ class Layout:
 
 
 @st.composite
-def layouts(draw: st.DrawFn) -> Layout:
+def layouts(draw: st.DrawFn, alike: bool = False) -> Layout:
     """Arrays in any order, mostly one after the other; a few over another, or not aligned."""
     sizes = draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
     count = 4 * len(sizes)
-    widths = draw(st.lists(st.sampled_from([2, 4, 8]), min_size=count, max_size=count))
+    chosen = 4 if alike else count
+    widths = draw(st.lists(st.sampled_from([2, 4, 8]), min_size=chosen, max_size=chosen))
+    widths = [width for width in widths for _ in range(count // chosen)]
     addresses, at = [0] * count, draw(st.sampled_from([0, 8, 16]))
     gaps = st.sampled_from([0] * 20 + [8, 4, -2, -8])
     for index in draw(st.permutations(range(count))):
@@ -180,6 +182,13 @@ def layouts(draw: st.DrawFn) -> Layout:
 @given(layouts())
 def test_misplaced_finds_what_a_search_of_all_bytes_finds(layout: Layout) -> None:
     wrong, found = layout.wrong(), misplaced(layout.table, layout.widths)
+    assert found in wrong if wrong else found == -1
+
+
+@settings(deadline=None)
+@given(layouts(alike=True))
+def test_misplaced_takes_one_width_for_all_rows(layout: Layout) -> None:
+    wrong, found = layout.wrong(), misplaced(layout.table, layout.widths[:, :1].copy())
     assert found in wrong if wrong else found == -1
 
 

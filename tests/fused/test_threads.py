@@ -129,7 +129,7 @@ def test_where_no_thread_can_start_the_caller_works_alone_and_nothing_is_kept(
         def __call__(self) -> None:
             self.calls += 1
 
-    threads._pool.cache_clear()
+    threads._pools.clear()
     monkeypatch.setattr(threading.Thread, "start", refuse)
     work = Work()
     together(work, 2)
@@ -188,6 +188,21 @@ init({"w": np.ones(LARGE, np.float32)})
 assert threading.active_count() == 1, threading.enumerate()
 assert "numba" not in sys.modules
 """)
+
+
+def test_helpers_are_as_many_as_the_largest_step_asks_for(run: Run) -> None:
+    """Not one pool for each number: those of smaller steps are ended."""
+    run(
+        """
+import time
+for size in (1_000_000, 1_500_000, 2_000_000, 1_000_000, 3_000_000):
+    train(size, threads=4)
+deadline = time.monotonic() + 60
+while threading.active_count() > 4 and time.monotonic() < deadline:
+    time.sleep(0.01)  # a helper that is told to end ends a little later
+assert threading.active_count() == 4, threading.enumerate()
+"""
+    )
 
 
 def test_several_threads_step_at_once(run: Run) -> None:
