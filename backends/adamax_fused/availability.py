@@ -41,7 +41,10 @@ def missing(dtypes: tuple[str, str, str, str]) -> str | None:
 
             prepare(dtypes)
         except Exception as error:  # noqa: BLE001 - whatever Numba, LLVM or the disk have to say
-            return f"it could not be compiled and kept: {type(error).__name__}: {error}"
+            return (
+                f"it could not be compiled and kept: {type(error).__name__}: {error} "
+                "(NUMBA_CACHE_DIR names a folder of your own to keep it in)"
+            )
     return None
 
 

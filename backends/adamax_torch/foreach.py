@@ -5,6 +5,7 @@ holds one copy of the tensors, as torch.optim.Adamax does (two with decoupled de
 one copy of a batch of them.
 """
 
+import math
 from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, NamedTuple
@@ -142,9 +143,10 @@ def operands(
         # One launch an operation for all.
         sizes = (-lr / bias_correction(beta1, torch.stack(counts))).to(dtype).unbind()  # type: ignore[arg-type, union-attr]  # all are tensors
     else:
-        known = {count: -lr / bias_correction(beta1, count) for count in set(counts)}
+        known = {t: _ranged(-lr / bias_correction(beta1, t), dtype) for t in set(counts)}
         sizes = [known[count] for count in counts]
     decay = -lr * weight_decay if decoupled else weight_decay
+    decay = _ranged(decay, dtype)
     values: list[Scalar] = [beta1, 1 - beta1, beta2, eps, decay]
     one = None
     if device.type != "cpu" or Tensor in map(type, (*values, sizes[0])):
@@ -159,6 +161,13 @@ def operands(
     decays = hyper.decays()
     coupled = decays and not decoupled
     return Operands(b1, new, b2, eps, decay, sizes, maximize, coupled, decays and decoupled, one)
+
+
+def _ranged(value: Any, dtype: torch.dtype) -> Any:
+    """Infinity for a number beyond a dtype, as for the kernel: PyTorch refuses it in mid-step."""
+    if isinstance(value, Tensor) or abs(value) <= torch.finfo(dtype).max:
+        return value
+    return math.copysign(math.inf, value)
 
 
 def adamax_(

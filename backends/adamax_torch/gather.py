@@ -15,9 +15,9 @@ from adamax_torch.validation import (
     require_fit,
     require_hyperparameters,
     require_in_place,
-    require_moment,
     require_near,
     require_no_leaf,
+    require_own_moment,
     require_steppable,
 )
 
@@ -43,7 +43,7 @@ def gather(
     last: Kind | None = None  # most often all are of one kind
     params, grads, exp_avgs, exp_infs, steps = columns
     tensors, differentiable = require_hyperparameters(group), group["differentiable"]
-    strict = differentiable or bool(tensors)
+    strict, capturable = differentiable or bool(tensors), group["capturable"]
     for position, param in enumerate(group["params"]):
         grad = gradient(param) if differentiable else param.grad
         if grad is None:
@@ -58,7 +58,15 @@ def gather(
         try:
             kind = look(param), look(grad), look(exp_avg), look(exp_inf)
             alike = param.shape == grad.shape == exp_avg.shape == exp_inf.shape
-            plain = param.is_contiguous() and step.dtype == STEP_DTYPE and not step.dim()
+            plain = (
+                param.is_contiguous()
+                and exp_avg.is_contiguous()
+                and exp_inf.is_contiguous()
+                and not param.is_conj()
+                and step.dtype == STEP_DTYPE
+                and not step.dim()
+                and (capturable or (step.is_cpu and step.item() >= 0))
+            )
         except (AttributeError, RuntimeError):  # something is no tensor, or sparse
             alike = plain = False
             kind = None
@@ -68,13 +76,14 @@ def gather(
             where = f"{name}, parameter {position}"
             require_steppable(where, param)
             require_in_place(where, param)
-            require_near(param, tensors, where)
             require_fit(param, grad, where)
             for field in MOMENTS:
-                require_moment(field, slot.get(field), param, where)
+                require_own_moment(field, slot.get(field), param, where)
             if differentiable:
                 require_no_leaf(param, where)
-            if (count := counted(step, where)) is not step:
+            count = counted(step, where, read=not capturable)
+            require_near(param, tensors | {"step": count}, where)
+            if count is not step:
                 step = count
                 new.setdefault(param, {})["step"] = count
             kind = look(param), look(grad), look(exp_avg), look(exp_inf)

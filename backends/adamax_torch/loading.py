@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
-from adamax_torch.precision import moment_dtype
+from adamax_torch.precision import STEP_DTYPE, moment_dtype
 from adamax_torch.validation import MOMENTS, require_hyperparameters, require_moment
 
 OWN_OPTIONS = ("fused", "decoupled_weight_decay", "state_dtype")
@@ -42,10 +43,10 @@ def checked(state_dict: Any, param_groups: list[dict[str, Any]]) -> dict[str, An
     return {**state_dict, "param_groups": [*groups, *saved[len(groups) :]]}
 
 
-def own_moments(
+def own_state(
     state_dict: Mapping[str, Any], param_groups: list[dict[str, Any]]
 ) -> Iterable[tuple[Tensor, str, Tensor]]:
-    """Parameter, name and moment, each a copy in the dtype that its group keeps moments in.
+    """Parameter, name and value of its state, each a copy, in the dtype that its group keeps.
 
     The base class casts all to the dtypes of the parameters, and copies what it need not cast as
     little as the count: the steps of one optimizer would change the state of the other.
@@ -58,11 +59,10 @@ def own_moments(
     for index, param in _belongs(state_dict["param_groups"], param_groups).items():
         if slot := state_dict["state"].get(index):
             for name in MOMENTS:
-                yield (
-                    param,
-                    name,
-                    slot[name].to(device=param.device, dtype=dtypes[param], copy=True),
-                )
+                moment = slot[name].to(device=param.device, dtype=dtypes[param], copy=True)
+                yield param, name, moment
+            # Which the base class may have rounded to float32 on its way (S-7).
+            yield param, "step", torch.as_tensor(slot["step"], dtype=STEP_DTYPE).clone()
 
 
 def _belongs(saved: list[Mapping[str, Any]], groups: list[dict[str, Any]]) -> dict[Any, Tensor]:

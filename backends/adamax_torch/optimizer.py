@@ -30,7 +30,7 @@ from torch.optim.optimizer import Optimizer, ParamsT
 from adamax_torch import fused
 from adamax_torch.foreach import count_, step_many
 from adamax_torch.gather import Slots, gather
-from adamax_torch.loading import checked, own_moments, require_dict
+from adamax_torch.loading import checked, own_state, require_dict
 from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, store, widened
 from adamax_torch.rule import Hyper, Scalar, adamax, scalar
 from adamax_torch.single import count_one, step_each
@@ -159,8 +159,10 @@ class Adamax(Optimizer):
             return loaded
 
         def own(_: Optimizer) -> None:
-            for param, name, moment in own_moments(loaded, self.param_groups):
-                self.state[param][name] = moment
+            for param, name, value in own_state(loaded, self.param_groups):
+                # A count stays where `__setstate__` has put it.
+                device = self.state[param][name].device
+                self.state[param][name] = value.to(device)
 
         # Between the hooks of the user: what is checked is what theirs return, and theirs see the
         # state as it will be.
@@ -169,7 +171,9 @@ class Adamax(Optimizer):
             self.register_load_state_dict_post_hook(own, prepend=True),
         )
         try:
-            super().load_state_dict(state_dict)
+            # Copies that inference mode makes could take no step outside of it.
+            with torch.inference_mode(mode=False):
+                super().load_state_dict(state_dict)
         finally:
             for handle in handles:
                 handle.remove()

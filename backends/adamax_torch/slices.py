@@ -30,15 +30,15 @@ def limits(device: torch.device, elements: int, *, wide: bool, together: bool) -
     Args:
         device: a processor has a cache to stay in.
         elements: how many there are.
-        wide: whether none has to be widened. Else five copies of a tenth of them in float32 are as
-            much as one of all in half precision.
+        wide: whether none has to be widened. Else five copies of an eleventh of them in float32 are
+            less than one of all in half precision.
         together: whether an accelerator steps many tensors in one launch. A processor launches
             nothing, and takes small ones together in any case.
     """
     processor = device.type == "cpu"
     size = SLICE if processor else sys.maxsize
     if not wide:
-        size = min(size, max(SMALL, elements // 10))
+        size = min(size, max(SMALL, elements // 11))
     if processor:
         return Limits(size, min(size, BATCH))
     return Limits(size, size if together else 0)

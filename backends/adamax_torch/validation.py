@@ -210,13 +210,31 @@ def require_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
         )
 
 
+def require_own_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
+    """Raise unless a moment fits its parameter, and can change in place beside it.
+
+    Raises:
+        ValueError: names the parameter, the moment and what does not fit.
+        RuntimeError: its elements share memory, or it is lazily conjugated; names both.
+    """
+    require_moment(name, moment, param, where)
+    if moment.device != param.device:
+        raise ValueError(f"{where} is on {param.device}, and its {name} on {moment.device}")
+    require_in_place(f"{name} of {where}", moment)
+
+
 def is_count(step: Any) -> bool:
     """Whether this counts steps as it is: a float64 tensor of no dimension."""
     return isinstance(step, Tensor) and step.dtype == STEP_DTYPE and not step.dim()
 
 
-def counted(step: Any, where: str) -> Tensor:
+def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
     """The count of steps as a float64 tensor of no dimension, whatever number it is given as.
+
+    Args:
+        step: a number, or a tensor of one.
+        where: the parameter that it is of.
+        read: whether a tensor may be read, to see that it is not negative.
 
     Raises:
         ValueError: it is no count; names the parameter, and shows what it has.
@@ -224,11 +242,10 @@ def counted(step: Any, where: str) -> Tensor:
     >>> counted(5, "parameter 0")
     tensor(5., dtype=torch.float64)
     """
-    if is_count(step):
-        return step  # type: ignore[no-any-return]  # a tensor
     if isinstance(step, Tensor) and step.numel() == 1 and not step.is_complex():
-        return step.reshape(()).to(STEP_DTYPE)
-    if isinstance(step, Real) and 0 <= float(step) < math.inf:
+        if not read or not step.is_cpu or _number("step", step) >= 0:
+            return step if is_count(step) else step.reshape(()).to(STEP_DTYPE)
+    elif isinstance(step, Real) and 0 <= float(step) < math.inf:
         return torch.tensor(float(step), dtype=STEP_DTYPE, device="cpu")
     raise ValueError(
         f"the state of {where} has step = {step!r}, which is no count: set it to a number that is "

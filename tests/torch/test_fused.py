@@ -130,14 +130,6 @@ def test_large_numbers_are_infinite_without_a_word(snapshot: Snapshot) -> None:
     assert snapshot(optimizers[0]) == snapshot(optimizers[1])
 
 
-def test_counts_below_zero_are_those_of_the_loop(pair: Pair, advance: Advance, same: Same) -> None:
-    for optimizer in pair:
-        for slot in optimizer.state.values():
-            slot["step"].fill_(-2)
-    advance(pair, 1)
-    assert same(pair)
-
-
 @pytest.mark.parametrize("fused", [None, True])
 def test_a_gradient_without_memory_is_no_crash(fused: bool | None) -> None:
     """PyTorch fills it with zeros before the kernel gets it."""

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -164,35 +163,6 @@ def test_a_closure_may_return_its_loss_as_a_tensor() -> None:
 
     loss: Tensor = optimizer.step(closure)
     assert loss.item() == 9
-
-
-@pytest.mark.parametrize("count", [5, 5.0, torch.tensor(5.0), torch.tensor([5]), np.int64(5)])
-@pytest.mark.parametrize("fused", [None, False])
-def test_a_count_set_by_hand_is_taken_as_the_number_it_is(count: Any, fused: bool | None) -> None:
-    param = parameter(3, -3)
-    optimizer = Adamax([param], fused=fused)
-    stepped(optimizer, [1.0, 1.0])
-    optimizer.state[param]["step"] = count
-    stepped(optimizer, [1.0, 1.0])
-    step = optimizer.state[param]["step"]
-    assert torch.equal(step, torch.tensor(6.0, dtype=torch.float64))
-
-
-@pytest.mark.parametrize("count", [-1, None, "5", float("nan"), torch.ones(2), 1j])
-def test_a_count_that_is_none_is_refused_by_name(
-    count: Any, snapshot: Callable[..., list[Any]]
-) -> None:
-    params = [parameter(1), parameter(2)]
-    optimizer = Adamax(params)
-    for param in params:
-        param.grad = torch.ones_like(param)
-    optimizer.step()
-    before = snapshot(Adamax(params))
-    optimizer.state[params[1]]["step"] = count
-    with pytest.raises(ValueError, match=r"^the state of group 0, parameter 1 has step = .*no cou"):
-        optimizer.step()
-    assert snapshot(Adamax(params)) == before
-    assert optimizer.state[params[0]]["step"] == 1
 
 
 @pytest.mark.parametrize(("dtype", "parts"), [("complex64", "float32"), ("complex128", "float64")])

@@ -1,0 +1,122 @@
+"""The state that is there is what a step takes: counts and moments that were set by hand."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from adamax_torch import Adamax
+
+
+def parameter(*values: float) -> Parameter:
+    return Parameter(torch.tensor(values, dtype=torch.float64))
+
+
+def stepped(optimizer: Adamax, values: list[float]) -> None:
+    (param,) = optimizer.param_groups[0]["params"]
+    param.grad = torch.tensor(values, dtype=torch.float64)
+    optimizer.step()
+
+
+@pytest.mark.parametrize("count", [5, 5.0, torch.tensor(5.0), torch.tensor([5]), np.int64(5)])
+@pytest.mark.parametrize("fused", [None, False])
+def test_a_count_set_by_hand_is_taken_as_the_number_it_is(count: Any, fused: bool | None) -> None:
+    param = parameter(3, -3)
+    optimizer = Adamax([param], fused=fused)
+    stepped(optimizer, [1.0, 1.0])
+    optimizer.state[param]["step"] = count
+    stepped(optimizer, [1.0, 1.0])
+    step = optimizer.state[param]["step"]
+    assert torch.equal(step, torch.tensor(6.0, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("fused", [None, False])
+@pytest.mark.parametrize(
+    "count",
+    [-1, None, "5", float("nan"), torch.ones(2), 1j, torch.tensor(-1.0), torch.tensor(math.nan)],
+)
+def test_a_count_that_is_none_is_refused_by_name_and_nothing_changed(
+    count: Any, fused: bool | None, snapshot: Callable[..., list[Any]]
+) -> None:
+    params = [parameter(1), parameter(2)]
+    optimizer = Adamax([{"params": [param]} for param in params], fused=fused)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    before = snapshot(Adamax(params))
+    optimizer.state[params[1]]["step"] = count
+    with pytest.raises(ValueError, match=r"^the state of group 1, parameter 0 has step = .*no cou"):
+        optimizer.step()
+    assert snapshot(Adamax(params)) == before
+    assert optimizer.state[params[0]]["step"] == 1
+
+
+MOMENTS: list[tuple[str, Callable[[Tensor], Tensor], str]] = [
+    ("exp_avg", lambda m: m[:1].expand(2), r"^exp_avg of group 1, parameter 0: an expanded tensor"),
+    (
+        "exp_inf",
+        lambda m: m.to("meta"),
+        r"^group 1, parameter 0 is on cpu, and its exp_inf on meta",
+    ),
+    ("step", lambda m: m.to("meta"), r"^group 1, parameter 0 is on cpu, and step on meta"),
+]
+
+
+@pytest.mark.parametrize("fused", [None, False])
+@pytest.mark.parametrize(("field", "change", "message"), MOMENTS)
+def test_state_that_cannot_change_in_place_is_refused_before_any_group_is_stepped(
+    field: str,
+    change: Callable[[Tensor], Tensor],
+    message: str,
+    fused: bool | None,
+    snapshot: Callable[..., list[Any]],
+) -> None:
+    params = [parameter(1, 2), parameter(3, 4)]
+    optimizer = Adamax([{"params": [param]} for param in params], fused=fused)
+    for param in params:
+        param.grad = torch.ones_like(param)
+    optimizer.step()
+    before = snapshot(Adamax(params)), optimizer.state[params[0]]["exp_avg"].tolist()
+    slot = optimizer.state[params[1]]
+    slot[field] = change(slot[field])
+    with pytest.raises((ValueError, RuntimeError), match=message):
+        optimizer.step()
+    assert (snapshot(Adamax(params)), optimizer.state[params[0]]["exp_avg"].tolist()) == before
+
+
+@pytest.mark.parametrize("foreach", [None, False, True])
+def test_a_step_beyond_its_dtype_is_infinite_in_each_way(foreach: bool | None) -> None:
+    param = Parameter(torch.ones(2))
+    param.grad = torch.ones(2)
+    Adamax([param], lr=1e38, foreach=foreach).step()
+    assert param.tolist() == [-torch.inf] * 2
+
+
+@pytest.mark.parametrize("how", [{"fused": True}, {"capturable": True}, {}])
+def test_a_count_beyond_float32_is_loaded_as_it_is(how: dict[str, Any]) -> None:
+    optimizer, other = Adamax([parameter(1)], **how), Adamax([parameter(1)], **how)
+    stepped(optimizer, [1.0])
+    (slot,) = optimizer.state.values()
+    slot["step"].fill_(2**24 + 1)
+    with torch.inference_mode():
+        other.load_state_dict(optimizer.state_dict())
+    (loaded,) = other.state.values()
+    assert loaded["step"] == 2**24 + 1
+    stepped(other, [1.0])
+    assert loaded["step"] == 2**24 + 2
+
+
+@pytest.mark.parametrize("fused", [None, False])
+def test_a_conjugated_parameter_is_named_wherever_it_is(fused: bool | None) -> None:
+    first = Parameter(torch.ones(2, dtype=torch.cfloat))
+    optimizer = Adamax([first, Parameter(first.detach().conj())], fused=fused)
+    for param in optimizer.param_groups[0]["params"]:
+        param.grad = torch.ones(2, dtype=torch.cfloat)
+    with pytest.raises(RuntimeError, match=r"^group 0, parameter 1: a lazily conjugated tensor"):
+        optimizer.step()
+    assert not optimizer.state
