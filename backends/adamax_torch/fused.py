@@ -6,6 +6,7 @@ gets the rule for one tensor after the other instead. Nothing is kept from step 
 """
 
 import functools
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -68,31 +69,25 @@ def step_(columns: Columns, hyper: Hyper) -> None:
     torch.ops.adamax_spec.step_(*columns, *numbers, hyper.maximize, hyper.decoupled)
 
 
-def _step(
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_infs: list[Tensor],
-    steps: list[Tensor],
-    *numbers: float,
-) -> None:
+def _step(*arguments: Any) -> None:
     """By the kernel, where the tensors lie as it can step them; else by the rule for many."""
     from adamax_fused import rows as fused  # noqa: PLC0415 - imports Numba
 
-    given = Columns(params, grads, exp_avgs, exp_infs, steps)
+    given = Columns(*arguments[:5])
     laid = _laid_out(given)
-    tables = [] if laid is None else _tables(laid)
-    count_(steps)
-    counts = list(map(Tensor.item, steps))
-    if laid is None or not tables:
-        step_many(given, counts, Hyper(*numbers))  # type: ignore[arg-type]  # two are bool
+    tables = _tables(laid) if laid else []
+    count_(given.steps)
+    counts = list(map(Tensor.item, given.steps))
+    if not tables:
+        step_many(given, counts, Hyper(*arguments[5:]))
         return
-    hyper, threads = fused.Hyper(*numbers), torch.get_num_threads()  # type: ignore[arg-type]  # as above
+    hyper, threads = fused.Hyper(*arguments[5:]), torch.get_num_threads()
     for table, dtypes, rows in tables:
         some = counts if rows is None else [counts[row] for row in rows]
         fused.step_rows(table, dtypes, some, hyper, threads, held=laid)
     # So that autograd notices what it had saved before.
-    torch.autograd.graph.increment_version([*params, *exp_avgs, *exp_infs])
+    written = [*given.params, *given.exp_avgs, *given.exp_infs]
+    torch.autograd.graph.increment_version(written)
 
 
 def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
@@ -140,9 +135,11 @@ def _laid_out(columns: Columns) -> Columns | None:
 
     None where a parameter or a moment has gaps, or the moments lie in another order.
     """
+    if all(map(Tensor.is_contiguous, chain(*columns[:4]))):
+        return columns
     contiguous = zip(*(map(Tensor.is_contiguous, column) for column in columns[:4]), strict=True)
     odd = [row for row, flags in enumerate(contiguous) if not all(flags)]
-    grads = columns.grads.copy() if odd else columns.grads
+    grads = columns.grads.copy()
     for row in odd:
         param, grad, exp_avg, exp_inf = (column[row] for column in columns[:4])
         strides = _strides(param)
@@ -163,18 +160,9 @@ def _strides(tensor: Tensor) -> list[int]:
     return [s for s, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
 
 
-def _step_batched(
-    params: list[Tensor],
-    grads: list[Tensor],
-    exp_avgs: list[Tensor],
-    exp_infs: list[Tensor],
-    steps: list[Tensor],
-    *numbers: float,
-) -> None:
+def _step_batched(*arguments: Any) -> None:
     """Under ``vmap``, whose tensors have no memory of their own: one operation after the other."""
-    hyper = Hyper(*numbers)  # type: ignore[arg-type]  # the last two are bool
-    columns = Columns(params, grads, exp_avgs, exp_infs, steps)
-    step_each(columns, hyper, unread=True)
+    step_each(Columns(*arguments[:5]), Hyper(*arguments[5:]), unread=True)
 
 
 _LIBRARY: Any = torch.library.Library("adamax_spec", "DEF")  # type: ignore[no-untyped-call]  # not typed

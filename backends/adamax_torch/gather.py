@@ -1,5 +1,6 @@
 """The tensors of a group that take a step, looked at anew at every step."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -70,9 +71,9 @@ def gather(
         except (AttributeError, RuntimeError):  # something is no tensor, or sparse
             alike = plain = False
             kind = None
-        # What fits once fits for all of its kind.
-        known = kind is not None and (kind == last or kind in found)
-        if not (known and alike and plain) or strict:
+        fits = alike and plain and (kind == last or (kind is not None and _fits(kind)))
+        if strict or not fits:
+            # All is asked, to name what does not fit.
             where = f"{name}, parameter {position}"
             require_steppable(where, param)
             require_in_place(where, param)
@@ -87,14 +88,28 @@ def gather(
                 step = count
                 new.setdefault(param, {})["step"] = count
             kind = look(param), look(grad), look(exp_avg), look(exp_inf)
+        if kind is not None and kind != last:
             found.add(kind)
-        last = kind
+            last = kind
         params.append(param)
         grads.append(grad)
         exp_avgs.append(exp_avg)
         exp_infs.append(exp_inf)
         steps.append(step)
     return columns, found, new
+
+
+@functools.cache
+def _fits(kind: Kind) -> bool:
+    """Whether the tensors of a row of this kind can be those of a step, if their shapes are alike."""
+    _, dtype, device, _ = kind[0]
+    return all(
+        layout == torch.strided
+        and where == device
+        and each.is_complex == dtype.is_complex
+        and (each.is_complex or each.is_floating_point)
+        for _, each, where, layout in kind
+    )
 
 
 def fresh(param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
