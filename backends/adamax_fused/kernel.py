@@ -20,6 +20,9 @@ COUPLED, DECOUPLED = 1, 2
 GRAD = 1
 """The row of a table of addresses that a step does not write to."""
 
+COUNT = 4
+"""Where the addresses of counts stand after those of arrays."""
+
 
 class Hyper(NamedTuple):
     """The hyperparameters of a step, in the dtype that it is computed in."""
@@ -116,7 +119,7 @@ def step_pieces(
 
 
 @njit(cache=True, nogil=True)
-def misplaced(table: Any, widths: Any) -> int:
+def misplaced(table: Any, counts: Any, widths: Any) -> int:
     """Which array the kernel cannot step where it is; -1 where it can step all.
 
     That is one without memory, one whose elements are not aligned, or one that overlaps another
@@ -124,20 +127,22 @@ def misplaced(table: Any, widths: Any) -> int:
 
     Args:
         table: as for `step_pieces`.
+        counts: int64 ``(n,)``: addresses of the counts, of 8 bytes each; or none.
         widths: int64 ``(4, n)``, or ``(4, 1)`` for all rows: the size of an element in bytes.
 
     Returns:
-        An index into the flat addresses.
+        An index into the flat addresses, those of the counts after the others.
     """
-    starts = table[:4].copy()
-    rows = starts.shape[1]
+    rows = table.shape[1]
+    starts = np.concatenate((table[:4].copy().ravel(), counts))
     end = written = 0
-    for index in np.argsort(starts.ravel()):
+    for index in np.argsort(starts):
         array, row = divmod(index, rows)
-        first, size = starts[array, row], table[4, row]
+        first, size, width = starts[index], 1, 8
+        if array < COUNT:
+            size, width = table[4, row], widths[array, row % widths.shape[1]]
         if not size:
             continue
-        width = widths[array, row % widths.shape[1]]
         # At no address is no memory: it was given back.
         apart = first and first >= (written if array == GRAD else end)
         if not apart or first % width:
@@ -147,6 +152,17 @@ def misplaced(table: Any, widths: Any) -> int:
         if array != GRAD:
             written = max(written, last)
     return -1
+
+
+@njit(cache=True, nogil=True)
+def count(addresses: Any) -> Any:
+    """A-3: add one to the float64 at each of the addresses; returns what they are now."""
+    counts = np.empty(addresses.size, np.float64)
+    for row in range(addresses.size):
+        step = _view(addresses[row], counts, 0, 1)
+        step[0] += 1
+        counts[row] = step[0]
+    return counts
 
 
 @njit(error_model="numpy", nogil=True)

@@ -102,7 +102,9 @@ def _step_pieces(_held: object, *arguments: Any) -> None:
 
 def prepare(dtypes: Dtypes) -> None:
     """Compile the kernel for these dtypes, or load what an earlier process has compiled."""
-    kernel.misplaced(np.zeros((5, 0), np.int64), np.zeros((4, 0), np.int64))
+    nothing = np.zeros(0, np.int64)
+    kernel.misplaced(np.zeros((5, 0), np.int64), nothing, np.zeros((4, 0), np.int64))
+    kernel.count(nothing)
     hyper = Hyper(0.0, 0.0, 0.0, 0.0, 0.0, maximize=False, decoupled=False)
     step_rows(np.zeros((5, 0), np.int64), dtypes, [], hyper, threads=1, held=None)
 

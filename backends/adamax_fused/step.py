@@ -19,7 +19,7 @@ from adamax_fused.threads import usable
 Tree = Any
 Array = np.ndarray[Any, Any]
 
-FIELDS = ("params", "grads", "exp_avg", "exp_inf")
+FIELDS = ("params", "grads", "exp_avg", "exp_inf", "step")
 
 
 def init(params: Tree, state_dtype: Any = None) -> State:
@@ -100,7 +100,8 @@ def step_(
         [array.itemsize // kind[0][1] for array in row]
         for row, kind in zip(rows, kinds, strict=True)
     ]
-    wrong = misplaced(table, np.array(widths, np.int64).T.copy())
+    places = np.array([_address(count) for count in counts], np.int64)
+    wrong = misplaced(table, places, np.array(widths, np.int64).T.copy())
     if wrong >= 0:
         field, row = divmod(wrong, len(rows))
         raise ValueError(
@@ -117,8 +118,6 @@ def step_(
         hp.maximize,
         hp.decoupled_weight_decay,
     )
-    if len({_address(count) for count in counts}) < len(counts):
-        raise ValueError("one count serves several leaves of step, and would count once for each")
     require("beta1", hyper.beta1, below=1)  # a rational below it may be 1 as a float
     for count in counts:
         np.add(count, 1, out=count)
@@ -172,7 +171,7 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
     grad = np.asarray(grad)
     if grad.shape == np.shape(param):
         grad = _laid_out(grad, param)
-    for field, array in zip(FIELDS, (param, grad, *moments), strict=True):
+    for field, array in zip(FIELDS, (param, grad, *moments), strict=False):
         # Exactly these: what masks or units a subclass has, the kernel would not see.
         if type(array) not in (np.ndarray, np.memmap):
             raise TypeError(

@@ -71,29 +71,31 @@ def step_(columns: Columns, hyper: Hyper) -> None:
 
 def _step(*arguments: Any) -> None:
     """By the kernel, where the tensors lie as it can step them; else by the rule for many."""
-    from adamax_fused import rows as fused  # noqa: PLC0415 - imports Numba
+    from adamax_fused import kernel  # noqa: PLC0415 - imports Numba
+    from adamax_fused import rows as fused  # noqa: PLC0415 - as above
 
     given = Columns(*arguments[:5])
     laid = _laid_out(given)
-    tables = _tables(laid) if laid else []
-    count_(given.steps)
-    counts = list(map(Tensor.item, given.steps))
+    places = np.array(list(map(Tensor.data_ptr, given.steps)), np.int64)
+    tables = _tables(laid, places) if laid else []
     if not tables:
-        step_many(given, counts, Hyper(*arguments[5:]))
+        count_(given.steps)
+        step_many(given, list(map(Tensor.item, given.steps)), Hyper(*arguments[5:]))
         return
+    counts = kernel.count(places).tolist()
     hyper, threads = fused.Hyper(*arguments[5:]), torch.get_num_threads()
     for table, dtypes, rows in tables:
         some = counts if rows is None else [counts[row] for row in rows]
         fused.step_rows(table, dtypes, some, hyper, threads, held=laid)
     # So that autograd notices what it had saved before.
-    written = [*given.params, *given.exp_avgs, *given.exp_infs]
+    written = [*given.params, *given.exp_avgs, *given.exp_infs, *given.steps]
     torch.autograd.graph.increment_version(written)
 
 
-def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
+def _tables(columns: Columns, places: Any) -> list[tuple[Any, Any, list[int] | None]]:
     """For each combination of dtypes the kernel's table, the dtypes, and the rows it is of.
 
-    None of them where a tensor overlaps another, or is not aligned.
+    None of them where a tensor overlaps another, or a count, or is not aligned.
 
     Raises:
         RuntimeError: a tensor has elements and no memory, which PyTorch itself would read.
@@ -106,8 +108,8 @@ def _tables(columns: Columns) -> list[tuple[Any, Any, list[int] | None]]:
     addresses = [list(map(Tensor.data_ptr, column)) for column in columns[:4]]
     table = np.array([*addresses, list(map(_NBYTES, columns.params))], np.int64)
     table[4] //= widths[0]
-    if (wrong := misplaced(table, widths)) >= 0:
-        if not table.flat[wrong]:
+    if (wrong := misplaced(table, places, widths)) >= 0:
+        if wrong < table[:4].size and not table.flat[wrong]:
             raise RuntimeError("a tensor of the step has given its memory back")
         return []
     if len(kinds) == 1:

@@ -101,7 +101,7 @@ def gather(
 
 @functools.cache
 def _fits(kind: Kind) -> bool:
-    """Whether the tensors of a row of this kind can be those of a step, if their shapes are alike."""
+    """Whether the tensors of a row of this kind can take a step, if their shapes are alike."""
     _, dtype, device, _ = kind[0]
     return all(
         layout == torch.strided

@@ -49,8 +49,8 @@ def test_a_kernel_that_cannot_be_compiled_is_an_error_and_nothing_changes(
             step_(params, {key: array.copy() for key, array in params.items()}, state, HP)
         assert str(raised.value) == (
             "step_ needs the kernel, but it could not be compiled and kept: PermissionError: "
-            "[Errno 13] Permission denied: 'kernel.nbi' (NUMBA_CACHE_DIR names a folder of your own "
-            "to keep it in); adamax_core.step needs none"
+            "[Errno 13] Permission denied: 'kernel.nbi' (NUMBA_CACHE_DIR names a folder of your "
+            "own to keep it in); adamax_core.step needs none"
         )
     assert all((array == 1).all() for array in params.values())
     assert all(count == 0 for count in state.step.values())

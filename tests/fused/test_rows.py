@@ -22,6 +22,8 @@ COUNT = 3
 GAP = 3
 """Elements between two arrays, which a step must leave."""
 
+NONE = np.zeros(0, np.int64)
+
 
 def four(size: int, dtype: Any) -> list[Any]:
     """Parameters, gradients and moments of a seed."""
@@ -181,14 +183,14 @@ def layouts(draw: st.DrawFn, alike: bool = False) -> Layout:
 @settings(deadline=None, max_examples=400)  # the first may compile
 @given(layouts())
 def test_misplaced_finds_what_a_search_of_all_bytes_finds(layout: Layout) -> None:
-    wrong, found = layout.wrong(), misplaced(layout.table, layout.widths)
+    wrong, found = layout.wrong(), misplaced(layout.table, NONE, layout.widths)
     assert found in wrong if wrong else found == -1
 
 
 @settings(deadline=None)
 @given(layouts(alike=True))
 def test_misplaced_takes_one_width_for_all_rows(layout: Layout) -> None:
-    wrong, found = layout.wrong(), misplaced(layout.table, layout.widths[:, :1].copy())
+    wrong, found = layout.wrong(), misplaced(layout.table, NONE, layout.widths[:, :1].copy())
     assert found in wrong if wrong else found == -1
 
 
@@ -202,7 +204,17 @@ def test_nothing_is_misplaced_where_all_lies_apart(sizes: list[int], random: Any
     grads = slice(GRAD * len(sizes), (GRAD + 1) * len(sizes))
     addresses[grads] = [addresses[GRAD * len(sizes)] + 8 * random.randrange(2) for _ in sizes]
     layout = Layout(sizes, addresses, [8] * count)
-    assert misplaced(layout.table, layout.widths) == -1
+    assert misplaced(layout.table, NONE, layout.widths) == -1
+
+
+@pytest.mark.parametrize(("place", "apart"), [(1000, True), (1008, False), (1016, True)])
+@pytest.mark.parametrize("array", range(4))
+def test_a_count_is_written_too(place: int, apart: bool, array: int) -> None:
+    """It takes 8 bytes, beside or in an array of one double at 1008."""
+    table = np.array([[2000], [3000], [4000], [5000], [1]])
+    table[array] = 1008
+    wrong = misplaced(table, np.array([place]), np.full((4, 1), 8))
+    assert (wrong == -1) == apart
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 1000, 10**6, 2**31 - 1, 2**53])
