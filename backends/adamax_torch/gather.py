@@ -44,7 +44,7 @@ def gather(
     last: Kind | None = None  # most often all are of one kind
     params, grads, exp_avgs, exp_infs, steps = columns
     tensors, differentiable = require_hyperparameters(group), group["differentiable"]
-    strict, capturable = differentiable or bool(tensors), group["capturable"]
+    capturable = group["capturable"]
     for position, param in enumerate(group["params"]):
         grad = gradient(param) if differentiable else param.grad
         if grad is None:
@@ -63,7 +63,7 @@ def gather(
                 param.is_contiguous()
                 and exp_avg.is_contiguous()
                 and exp_inf.is_contiguous()
-                and not param.is_conj()
+                and not (param.is_complex() and any(map(Tensor.is_conj, (param, exp_avg, exp_inf))))
                 and step.dtype == STEP_DTYPE
                 and not step.dim()
                 and (capturable or (step.is_cpu and step.item() >= 0))
@@ -72,7 +72,7 @@ def gather(
             alike = plain = False
             kind = None
         fits = alike and plain and (kind == last or (kind is not None and _fits(kind)))
-        if strict or not fits:
+        if differentiable or not fits:
             # All is asked, to name what does not fit.
             where = f"{name}, parameter {position}"
             require_steppable(where, param)
@@ -83,12 +83,13 @@ def gather(
             if differentiable:
                 require_no_leaf(param, where)
             count = counted(step, where, read=not capturable)
-            require_near(param, tensors | {"step": count}, where)
+            require_near(param, {"step": count}, where)
             if count is not step:
                 step = count
                 new.setdefault(param, {})["step"] = count
             kind = look(param), look(grad), look(exp_avg), look(exp_inf)
         if kind is not None and kind != last:
+            require_near(param, tensors, f"{name}, parameter {position}")
             found.add(kind)
             last = kind
         params.append(param)

@@ -112,6 +112,23 @@ def test_a_count_beyond_float32_is_loaded_as_it_is(how: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("fused", [None, False])
+@pytest.mark.parametrize("field", ["exp_avg", "exp_inf"])
+def test_a_conjugated_moment_is_named(field: str, fused: bool | None) -> None:
+    params = [Parameter(torch.ones(2, dtype=torch.cfloat)) for _ in range(2)]
+    optimizer = Adamax(params, fused=fused)
+    for param in params:
+        param.grad = torch.ones(2, dtype=torch.cfloat)
+    optimizer.step()
+    slot = optimizer.state[params[1]]
+    slot[field] = slot[field].conj()
+    with pytest.raises(
+        RuntimeError, match=f"^{field} of group 0, parameter 1: a lazily conjugated"
+    ):
+        optimizer.step()
+    assert optimizer.state[params[0]]["step"] == 1
+
+
+@pytest.mark.parametrize("fused", [None, False])
 def test_a_conjugated_parameter_is_named_wherever_it_is(fused: bool | None) -> None:
     first = Parameter(torch.ones(2, dtype=torch.cfloat))
     optimizer = Adamax([first, Parameter(first.detach().conj())], fused=fused)
