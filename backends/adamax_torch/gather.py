@@ -40,7 +40,9 @@ def gather(
             names the parameter.
         ValueError: the state does not fit, or a hyperparameter is on another device.
     """
-    columns, found, new = Columns([], [], [], [], []), set[Kind](), Slots()
+    columns = Columns([], [], [], [], [])
+    found: set[Kind] = set()
+    new: Slots = {}
     last: Kind | None = None  # most often all are of one kind
     params, grads, exp_avgs, exp_infs, steps = columns
     tensors, differentiable = require_hyperparameters(group), group["differentiable"]
