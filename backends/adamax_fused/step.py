@@ -20,6 +20,7 @@ Tree = Any
 Array = np.ndarray[Any, Any]
 
 FIELDS = ("params", "grads", "exp_avg", "exp_inf", "step")
+"""What the addresses that `misplaced` looks at are of: four arrays a row, and then the count."""
 
 
 def init(params: Tree, state_dtype: Any = None) -> State:

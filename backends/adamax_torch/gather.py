@@ -35,10 +35,10 @@ def gather(
     caller keeps it; so is a count that was given as another number than a float64 tensor.
 
     Raises:
-        ValueError: a hyperparameter is outside its domain; shows both.
         RuntimeError: a parameter cannot change in place, or a gradient is sparse or does not fit;
             names the parameter.
-        ValueError: the state does not fit, or a hyperparameter is on another device.
+        ValueError: the state does not fit, or a hyperparameter is outside its domain or on another
+            device; shows the value and the domain, or names both devices.
     """
     columns = Columns([], [], [], [], [])
     found: set[Kind] = set()
