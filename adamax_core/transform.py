@@ -1,11 +1,13 @@
 """The rule on pytrees: `init`, `update`, `step`, pure functions that never change their arguments.
 
-Trees are whatever optree understands: dicts, lists, tuples, named tuples, dataclasses registered
-with it, or a single array. A gradient of None is a missing one: that parameter and its state stay
-as they are (S-2), and its steps are its own (S-3).
+Trees are whatever optree understands: dicts, lists, tuples, named tuples, or a single array. A
+gradient of None is a missing one: that parameter and its state stay as they are (S-2), and its
+steps are its own (S-3).
 """
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +18,9 @@ from adamax_core.hyperparameters import Hyperparameters
 from adamax_core.rule import CANONICAL, Rule, Step
 
 Tree = Any
+
+_MOST_STEPS = 2**64
+"""No run takes as many; a much larger Python integer would be too large for a float."""
 
 
 class State(NamedTuple):
@@ -42,8 +47,8 @@ def init(params: Tree, state_dtype: Any = None) -> State:
             the dtype of the real and the imaginary part.
 
     Raises:
-        TypeError: a parameter is not of a floating-point kind; the leaf is named. Or `state_dtype`
-            is not a real floating-point dtype.
+        TypeError: a parameter is not of a floating-point kind, or is masked; the leaf is named. Or
+            `state_dtype` is not a real floating-point dtype.
 
     >>> init({"w": np.ones(2, np.float16)}, state_dtype=np.float32).exp_inf
     {'w': array([0., 0.], dtype=float32)}
@@ -79,8 +84,9 @@ def update(
 
     Raises:
         ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
-            hyperparameter is outside its domain.
-        TypeError: a dtype kind does not fit; names the leaf. Or `state` is no `State`.
+            hyperparameter or a count of steps is outside its domain.
+        TypeError: a leaf is no array of numbers, is masked, or its dtype kind does not fit; names
+            the leaf. Or `state` is no `State`.
 
     >>> hp = Hyperparameters(lr=0.125)
     >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
@@ -173,6 +179,7 @@ def matched(
     trees = {**others, **state._asdict()}
     flat = {what: _flatten_like(params, treedef, tree, what) for what, tree in trees.items()}
     for index, (name, param) in enumerate(zip(names, leaves, strict=True)):
+        _require_count("step" + name, flat["step"][index])
         for what in (*others, "exp_avg", "exp_inf"):
             array = flat[what][index]
             if not (what in others and array is None):
@@ -182,16 +189,47 @@ def matched(
 
 
 def _parameters(params: Tree) -> Tree:
-    params = optree.tree_map(as_array, params)
-    for accessor, param in zip(
-        optree.tree_accessors(params), optree.tree_leaves(params), strict=True
-    ):
-        if kind(param) == "other":
+    def parameter(accessor: optree.PyTreeAccessor, leaf: Any) -> Array:
+        name = accessor.codify("params")
+        array = _numbers(name, leaf)
+        if kind(array) == "other":
             raise TypeError(
-                f"{accessor.codify('params')} has dtype {param.dtype}; parameters are floating "
-                "point or complex"
+                f"{name} has dtype {array.dtype}; parameters are floating point or complex"
             )
-    return params
+        return array
+
+    return optree.tree_map_with_accessor(parameter, params)
+
+
+def _numbers(name: str, leaf: Any) -> Array:
+    """The leaf as an array, which holds numbers where NumPy would let it hold anything."""
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(
+            f"{name} is a masked array; an array without a mask is needed: fill the masked "
+            "elements with `.filled(0)`, or leave them out with `.compressed()`"
+        )
+    array = as_array(leaf)
+    for element in array.flat if array.dtype == object else ():
+        if not isinstance(element, Real | Decimal):
+            raise TypeError(
+                f"{name} is or holds {type(element).__name__}, which is neither an array nor a "
+                "real number: put the arrays into a dict, list, tuple or named tuple"
+            )
+    return array
+
+
+def _require_count(name: str, step: Any) -> None:
+    array = np.asarray(step)
+    try:
+        # Big integers of Python are objects to NumPy; booleans and text are of other kinds.
+        whole = not array.ndim and array.dtype.kind in "iufO" and int(step) == step
+    except (TypeError, ValueError, OverflowError):
+        whole = False
+    if not (whole and 0 <= step < _MOST_STEPS):
+        raise ValueError(
+            f"{name} = {step!r} is outside its domain: the number of steps taken, a whole number "
+            "with 0 <= step < 2**64; give the number that was saved, or a state from init"
+        )
 
 
 def _flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: str) -> list[Any]:
@@ -207,7 +245,7 @@ def _flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: st
 
 
 def _require_fit(name: str, leaf: Any, param_name: str, param: Array) -> None:
-    array = as_array(leaf)
+    array = _numbers(name, leaf)
     if array.shape != param.shape:
         raise ValueError(
             f"{name} has shape {array.shape}, but {param_name} has shape {param.shape}"

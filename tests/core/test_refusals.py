@@ -1,0 +1,134 @@
+"""Leaves that are no arrays of numbers, masked arrays, and counts that no run can have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import optree
+import pytest
+
+from adamax_core import Cotangents, Hyperparameters, State, init, step, step_vjp, update
+
+HP = Hyperparameters(lr=0.25, betas=(0.5, 0.75), eps=0.125)
+GOOD = {"a": [np.ones(2), np.ones(3)]}
+WHERE = ("params", "grads", "exp_avg", "exp_inf")
+
+
+@dataclass
+class Model:
+    weight: Any
+
+
+class Plain:
+    """A class with nothing in it."""
+
+
+NO_NUMBERS = {
+    "dataclass": Model(np.ones(3)),
+    "namespace": SimpleNamespace(weight=np.ones(3)),
+    "object": Plain(),
+    "function": len,
+    "set": {1.0, 2.0},
+    "array of objects": np.array([1.0, Plain(), 1.0], object),
+    "array of None": np.array([1.0, None, 1.0], object),
+    "array of text": np.array([1.0, "2", 1.0], object),
+    "array of complex objects": np.array([1.0, 2j, 1.0], object),
+}
+
+
+def with_leaf(tree: Any, leaf: Any) -> Any:
+    return {"a": [tree["a"][0], leaf]}
+
+
+def given(what: str, leaf: Any) -> tuple[Any, Any, State]:
+    """Parameters, gradients and state, one leaf of which is another."""
+    trees = {"params": GOOD, "grads": GOOD, **init(GOOD)._asdict()}
+    trees[what] = with_leaf(trees[what], leaf)
+    return trees.pop("params"), trees.pop("grads"), State(**trees)
+
+
+def refused_everywhere(what: str, leaf: Any, error: type[Exception], message: str) -> None:
+    """Nothing has changed after the error, whoever raised it."""
+    params, grads, state = given(what, leaf)
+    everything: Any = (params, grads, state)
+    before = [np.asarray(each).tobytes() for each in optree.tree_leaves(everything)]
+    for call in (
+        lambda: step(params, grads, state, HP),
+        lambda: update(grads, state, params, HP),
+        lambda: step_vjp(params, grads, state, HP, Cotangents(GOOD)),
+    ):
+        with pytest.raises(error, match=message):
+            call()
+    assert [np.asarray(each).tobytes() for each in optree.tree_leaves(everything)] == before
+
+
+@pytest.mark.parametrize("what", WHERE)
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+def test_a_leaf_that_is_no_array_of_numbers_is_named_with_the_remedy(what: str, kind: str) -> None:
+    message = (
+        rf"^{what}\['a'\]\[1\] is or holds \w+, which is neither an array nor a real number: "
+        "put the arrays into a dict, list, tuple or named tuple$"
+    )
+    refused_everywhere(what, NO_NUMBERS[kind], TypeError, message)
+    if what == "params":
+        with pytest.raises(TypeError, match=message):
+            init(with_leaf(GOOD, NO_NUMBERS[kind]))
+
+
+@pytest.mark.parametrize("model", [Model(np.ones(3)), SimpleNamespace(weight=np.ones(3))])
+def test_a_model_that_is_the_whole_tree_is_refused_by_its_class(model: Any) -> None:
+    with pytest.raises(TypeError, match=rf"^params is or holds {type(model).__name__}, which"):
+        init(model)
+
+
+def test_a_cotangent_that_is_no_array_is_named() -> None:
+    cotangents = Cotangents(with_leaf(GOOD, Plain()))
+    with pytest.raises(TypeError, match=r"^cotangents.params\['a'\]\[1\] is or holds Plain"):
+        step_vjp(GOOD, GOOD, init(GOOD), HP, cotangents)
+
+
+@pytest.mark.parametrize("what", WHERE)
+@pytest.mark.parametrize("mask", [False, [False, True, False], np.ma.nomask])
+def test_a_masked_array_is_refused_masked_or_not(what: str, mask: Any) -> None:
+    leaf = np.ma.masked_array(np.ones(3), mask)
+    message = rf"^{what}\['a'\]\[1\] is a masked array; .*`\.filled\(0\)`.*`\.compressed\(\)`$"
+    refused_everywhere(what, leaf, TypeError, message)
+
+
+COUNTS = [
+    -1, -5, 3.7, -0.5, np.nan, np.inf, -np.inf, True, False, np.True_, "3", b"3", 1j, None,
+    2**64, 10**400, 1e20, np.int8(-1), np.float32(2.5), Fraction(7, 2), Decimal("2.5"),
+    np.array(-1), np.array(True), np.array([1]), np.ones(3), [1], Plain(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", COUNTS, ids=repr)
+def test_a_count_that_no_run_can_have_is_shown_with_its_domain(count: Any) -> None:
+    message = (
+        r"(?s)^step\['a'\]\[1\] = .* is outside its domain: .*0 <= step < 2\*\*64; give the number "
+        "that was saved, or a state from init$"
+    )
+    refused_everywhere("step", count, ValueError, message)
+
+
+def test_a_count_is_looked_at_though_its_gradient_is_missing() -> None:
+    params, grads, state = given("step", -5)
+    with pytest.raises(ValueError, match=r"^step\['a'\]\[1\] = -5 is outside its domain"):
+        step(params, with_leaf(grads, None), state, HP)
+
+
+@pytest.mark.parametrize(
+    "kind", [int, float, Fraction, np.int8, np.uint64, np.float32, np.array, Decimal]
+)
+def test_a_whole_number_of_every_kind_is_a_count(kind: Callable[[int], Any]) -> None:
+    state = State(kind(3), np.ones(1), np.ones(1))
+    assert step(np.ones(1), np.ones(1), state, HP)[1].step == 4
+
+
+def test_the_last_count_steps() -> None:
+    state = State(2**64 - 1, np.ones(1), np.ones(1))
+    assert step(np.ones(1), np.ones(1), state, HP)[1].step == 2**64
