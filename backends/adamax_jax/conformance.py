@@ -8,7 +8,7 @@ import numpy as np
 import optax
 
 from adamax_conformance import DTYPES, Moments
-from adamax_conformance.glue.optax import OptaxBackend
+from adamax_conformance.subjects.glue.optax import OptaxBackend
 from adamax_core import Hyperparameters
 from adamax_jax import AdamaxState, adamax_transform
 

@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from adamax_conformance import DTYPES, FunctionalBackend, Moments
-from adamax_conformance.backend import Steps
-from adamax_conformance.glue.torch import TorchBackend, as_gradient, chosen, to_numpy, to_torch
+from adamax_conformance.subject.backend import Steps
+from adamax_conformance.subjects.glue.torch import (
+    TorchBackend,
+    as_gradient,
+    chosen,
+    to_numpy,
+    to_torch,
+)
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
 from adamax_torch import functional as F  # noqa: N812 - as PyTorch's own is called

@@ -5,12 +5,13 @@ are not chosen here: `adamax_conformance.bounds` derives them from the rule itse
 backend is fast is not the business of this package.
 """
 
-from adamax_conformance.backend import Backend, FunctionalBackend, Moments, SparseGradient
 from adamax_conformance.check import check
 from adamax_conformance.dialects import Diagnosis, diagnose
-from adamax_conformance.formats import DTYPES
 from adamax_conformance.parametrize import parametrize
-from adamax_conformance.report import ConformanceError, Report, Result, Status, Verdict
+from adamax_conformance.reports.report import ConformanceError, Report, Verdict
+from adamax_conformance.reports.result import Result, Status
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Backend, FunctionalBackend, Moments, SparseGradient
 
 __all__ = [
     "DTYPES",

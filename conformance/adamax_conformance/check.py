@@ -7,19 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from adamax_conformance.backend import Backend
-from adamax_conformance.blame import blamed, said
-from adamax_conformance.case import PLAIN, Case, Data
 from adamax_conformance.cases import CASES
-from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.cases.case import PLAIN, Case, Data
 from adamax_conformance.dialects.diagnose import diagnose
-from adamax_conformance.expectations import Expectation, Expectations, load
-from adamax_conformance.finding import Violation
-from adamax_conformance.formats import COMPLEX, DTYPES, FLOATS, dtype_of
+from adamax_conformance.judging.finding import Violation
+from adamax_conformance.judging.shrink import smallest
 from adamax_conformance.registry import find, require_backend
-from adamax_conformance.report import Report, Result, Status
-from adamax_conformance.shrink import smallest
-from adamax_conformance.watched import BackendError, Watched
+from adamax_conformance.reports.expectations import Expectation, Expectations, load
+from adamax_conformance.reports.report import Report
+from adamax_conformance.reports.result import Result, Status
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.spec.formats import COMPLEX, DTYPES, FLOATS, dtype_of
+from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.blame import blamed, said
+from adamax_conformance.subject.watched import BackendError, Watched
 
 
 def selected(

@@ -8,12 +8,12 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from adamax_conformance.backend import Backend
-from adamax_conformance.case import Case
+from adamax_conformance.cases.case import Case
 from adamax_conformance.check import Subject, selected
-from adamax_conformance.expectations import Expectations, load
-from adamax_conformance.report import BAD, Result, Status
+from adamax_conformance.reports.expectations import Expectations, load
 from adamax_conformance.reports.failure import describe, written
+from adamax_conformance.reports.result import BAD, Result, Status
+from adamax_conformance.subject.backend import Backend
 
 
 class BoundCase:

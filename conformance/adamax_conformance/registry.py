@@ -14,9 +14,10 @@ from importlib.metadata import PackageNotFoundError, distribution, entry_points
 from typing import Any
 from urllib.parse import parse_qsl
 
-from adamax_conformance.backend import Backend
-from adamax_conformance.blame import blamed, said
 from adamax_conformance.protocol import TIMEOUT
+from adamax_conformance.protocol.client import CommandError, ProgramBackend
+from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.blame import blamed, said
 
 GROUP = "adamax.backends"
 
@@ -79,8 +80,6 @@ def find(name: str, *, timeout: float = TIMEOUT) -> Backend:
 
 
 def _from_command(name: str, timeout: float) -> Backend:
-    from adamax_conformance.protocol.client import CommandError, ProgramBackend  # noqa: PLC0415 - imports the judge, which the registry serves
-
     try:
         return ProgramBackend.of(name, timeout)
     except CommandError as error:

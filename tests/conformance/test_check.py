@@ -9,10 +9,10 @@ import pytest
 
 import adamax_conformance
 from adamax_conformance import ConformanceError, FunctionalBackend, Status, Verdict, check
-from adamax_conformance.backend import slots
-from adamax_conformance.clauses import CLAUSES
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.subject.backend import slots
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL
-from adamax_core.conformance import backend as reference
 
 BASE = reference()
 EPS_OUTSIDE = CANONICAL._replace(infinity_norm=lambda u, g, b2, _eps: np.maximum(b2 * u, abs(g)))

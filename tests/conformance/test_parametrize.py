@@ -9,7 +9,7 @@ import adamax_conformance
 SUITE = """
 from dataclasses import replace
 import adamax_conformance
-from adamax_core.conformance import backend
+from adamax_conformance.subjects.reference import backend
 
 base = backend()
 idle = replace(base, name="idle", step=lambda p, g, s, hp: (dict(p), s))
@@ -104,7 +104,7 @@ def test_broken_backend_fails_each_test_and_is_named_once_in_the_totals(
 ) -> None:
     pytester.makepyfile(
         "from dataclasses import replace\nimport adamax_conformance\n"
-        "from adamax_core.conformance import backend\n"
+        "from adamax_conformance.subjects.reference import backend\n"
         "def no(*_): raise RuntimeError('no device')\n"
         "@adamax_conformance.parametrize(replace(backend(), name='broken', step=no),"
         " clauses=['A-4'], dtypes=['float32'])\ndef test_broken(case):\n    case()\n"

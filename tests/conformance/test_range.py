@@ -8,11 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.carried import NOTHING_SAID, Carried
 from adamax_conformance.bounds.filtered import bounds
 from adamax_conformance.bounds.oracle import Allowed, admitted, allowed
-from adamax_conformance.formats import BFLOAT16, FLOAT16, FLOAT32, FLOATS, computed_in, dtype_of
+from adamax_conformance.spec.formats import (
+    BFLOAT16,
+    FLOAT16,
+    FLOAT32,
+    FLOATS,
+    computed_in,
+    dtype_of,
+)
+from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters
 
 LARGEST = 3.4e38

@@ -10,7 +10,7 @@ from adamax_conformance import registry
 from adamax_conformance.registry import BackendBrokenError, BackendNotFoundError, find
 
 GLUE = """
-from adamax_core.conformance import backend as made
+from adamax_conformance.subjects.reference import backend as made
 one = made()
 def options(*, b=1): raise TypeError(f"nothing will do {['b']}")
 class Half: pass

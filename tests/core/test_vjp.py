@@ -16,9 +16,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamax_conformance.backend import WRT, Moments, Steps
 from adamax_conformance.cases.derivatives import judge_vjp, tangents
-from adamax_conformance.watched import Watched
+from adamax_conformance.subject.backend import WRT, Moments, Steps
+from adamax_conformance.subject.watched import Watched
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import (
     Cotangents,
     Derivatives,
@@ -28,7 +29,6 @@ from adamax_core import (
     step,
     step_vjp,
 )
-from adamax_core.conformance import backend as reference
 from adamax_core.transform import Tree
 
 Q = Fraction  # the rationals

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.formats import Format, coarser, computed_in
+from adamax_conformance.spec.formats import Format, coarser, computed_in
 
 K = 4
 """Roundings that a product or a quotient may take."""
@@ -99,7 +99,7 @@ class Carried:
         error: object array of the same shape, never negative.
         format: the format in which operations round.
 
-    >>> from adamax_conformance.formats import FLOAT32
+    >>> from adamax_conformance.spec.formats import FLOAT32
     >>> third = Carried.of(1, FLOAT32) / Carried.of(3, FLOAT32)
     >>> third.value.item(), round(float(third.error.item() * 3 / FLOAT32.unit), 6)
     (mpq(1,3), 4.0)

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.carried import Carried, power
 from adamax_conformance.bounds.oracle import with_numbers
-from adamax_conformance.formats import Format, coarser, format_of
+from adamax_conformance.spec.formats import Format, coarser, format_of
+from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters
 
 

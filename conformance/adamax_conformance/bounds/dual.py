@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.bounds.carried import Carried, span
-from adamax_conformance.formats import Format
+from adamax_conformance.spec.formats import Format
 
 
 @dataclass(frozen=True, eq=False)
 class Dual:
     """A value and its derivative with respect to whatever was seeded.
 
-    >>> from adamax_conformance.formats import FLOAT64
+    >>> from adamax_conformance.spec.formats import FLOAT64
     >>> x = Dual.of(np.array([3.0, 0.0]), FLOAT64, seeded=True)
     >>> square, size = x * x, abs(x)
     >>> square.tangent.value[0], size.tangent.value[1], size.tangent.error[1]

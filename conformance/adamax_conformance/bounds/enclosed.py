@@ -20,7 +20,7 @@ import numpy as np
 from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried, K
-from adamax_conformance.formats import Format, coarser
+from adamax_conformance.spec.formats import Format, coarser
 
 _FLOAT = np.longdouble
 _INFO = np.finfo(_FLOAT)
@@ -50,7 +50,7 @@ class Enclosed:
         high: at least the exact error.
         format: the format in which operations round.
 
-    >>> from adamax_conformance.formats import FLOAT32
+    >>> from adamax_conformance.spec.formats import FLOAT32
     >>> third = Enclosed.of(Carried.of(1, FLOAT32) / Carried.of(3, FLOAT32))
     >>> float(third.value), bool(third.low <= third.high)
     (0.3333333333333333, True)

@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds import enclosed
 from adamax_conformance.bounds.enclosed import Enclosed, looser
 from adamax_conformance.bounds.oracle import (
@@ -19,17 +18,17 @@ from adamax_conformance.bounds.oracle import (
     QUANTITIES,
     Allowed,
     Observed,
-    Special,
     admitted,
     allowed,
     interpolated,
     pairs,
     shrunk,
-    special_values,
     with_numbers,
 )
-from adamax_conformance.formats import coarser, computed_in, format_of
-from adamax_conformance.remembered import remembered
+from adamax_conformance.bounds.remembered import remembered
+from adamax_conformance.bounds.special import Special, special_values
+from adamax_conformance.spec.formats import coarser, computed_in, format_of
+from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters
 
 FEW = 8
@@ -169,7 +168,13 @@ def _enclosed(
     param_format = format_of(given[0].dtype)
     state_format = coarser(format_of(moment.dtype) for moment in given[2:])
     hp = with_numbers(hp, mpq)
-    special = special_values(given, step, hp, computed_in(state_format))
+    special = dict(
+        zip(
+            QUANTITIES,
+            special_values(given, step, hp, computed_in(state_format), param_format),
+            strict=True,
+        )
+    )
     correct = admitted(state_format, accurate_correction=accurate_correction).bias_correction
     first = Observed(_at_least(looser(CANONICAL.first_moment, interpolated)), after[0])
     norm = Observed(CANONICAL.infinity_norm, after[1])

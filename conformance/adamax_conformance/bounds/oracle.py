@@ -7,14 +7,15 @@ and NaN are outside the rationals: there the rule, run on float64, says which of
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Moments, unvalidated
 from adamax_conformance.bounds.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
-from adamax_conformance.formats import Format, coarser, computed_in, format_of
+from adamax_conformance.bounds.special import Special, special_values
+from adamax_conformance.spec.formats import Format, coarser, computed_in, format_of
+from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
 BEYOND = mpq(2) ** 5000
@@ -166,23 +167,6 @@ def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
     )
 
 
-class Special(NamedTuple):
-    """What the rule gives where it gives no number.
-
-    Attributes:
-        value: NaN, an infinity, or a number where the exact result is one.
-        either: whether NaN will do for an infinity and the other way round.
-    """
-
-    value: Any
-    either: bool
-
-    def excess(self, got: Any) -> Any:
-        """Zero where NaN or infinity is right, infinity where it is not; to be read there alone."""
-        same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
-        return np.where(~np.isfinite(got) if self.either else same, 0.0, np.inf)
-
-
 @dataclass(frozen=True)
 class Allowed:
     """The values that one quantity of one parameter may have after a step.
@@ -293,7 +277,8 @@ def allowed(
     param_format = _format_of(param)
     state_format = coarser(map(_format_of, moments))
     hp = with_numbers(hp, mpq)
-    special = special_values([param, grad, *moments], before.step, hp, computed_in(state_format))
+    floats = [a.special if isinstance(a, Allowed) else a for a in (param, grad, *moments)]
+    special = special_values(floats, before.step, hp, computed_in(state_format), param_format)
 
     rule = admitted(state_format, accurate_correction=accurate_correction)
     first = Observed(rule.first_moment, reported and pairs(reported.exp_avg))
@@ -302,11 +287,9 @@ def allowed(
     p, g, m, u = (_finite(array, state_format) for array in (param, grad, *moments))
     update = rule(p, g, m, u, before.step, hp).update
     after = Carried(p.value, p.error, param_format) + update.stored(param_format)
-    gave = {"exp_avg": first.gave, "exp_inf": norm.gave, "param": after}
-    return {
-        quantity: Allowed(gave[quantity], special[quantity].value, special[quantity].either)
-        for quantity in QUANTITIES
-    }
+    gave = first.gave, norm.gave, after
+    allowed = (Allowed(carried, *each) for carried, each in zip(gave, special, strict=True))
+    return dict(zip(QUANTITIES, allowed, strict=True))
 
 
 def _format_of(array: Any) -> Format:
@@ -327,63 +310,3 @@ def _finite(array: Any, format_: Format) -> Carried:
     return Carried(
         np.where(known, read.value, np.asarray(BEYOND, dtype=object)), read.error, format_
     )
-
-
-def special_values(
-    arrays: Sequence[Any], step: int, hp: Hyperparameters, format_: Format
-) -> dict[str, Special]:
-    """The rule on floats: only infinities and NaN matter of it.
-
-    It is run in the widest range that the platform has, so that what is finite stays finite, and in
-    that of the format, the update stored. Where the two differ in being NaN, or a hyperparameter or
-    the moment is lost in the format, the way of computing decides which it is: what was flushed to
-    zero, times an infinity or divided by zero, is NaN, and so is an infinity less another.
-    """
-    widest = np.dtype(np.longdouble)
-    wide = _on_floats(arrays, step, hp, widest, widest)
-    narrow = _on_floats(arrays, step, hp, format_.dtype, _format_of(arrays[0]).dtype)
-    lost = _loses_scalars(hp, format_)
-    vanishing = (wide[0] != 0) & (abs(wide[0]) < 2 * float(format_.normal))
-    found = {}
-    for quantity, one, other in zip(QUANTITIES, wide, narrow, strict=True):
-        differ = np.isnan(one) != np.isnan(other)
-        differ = (differ | vanishing if quantity == "param" else differ) & ~np.isfinite(one)
-        either = quantity == "exp_avg" or lost or bool(np.any(differ))
-        found[quantity] = Special(_as_float64(one), either)
-    return found
-
-
-def _on_floats(
-    arrays: Sequence[Any],
-    step: int,
-    hp: Hyperparameters,
-    dtype: np.dtype[Any],
-    stored: np.dtype[Any],
-) -> tuple[Any, Any, Any]:
-    with np.errstate(all="ignore"):
-        param, grad, exp_avg, exp_inf = (
-            np.asarray(each.special if isinstance(each, Allowed) else each).astype(dtype)
-            for each in arrays
-        )
-        names = ("lr", "eps", "weight_decay")
-        scalars = unvalidated(
-            hp,  # a beta may be rounded to one
-            betas=tuple(dtype.type(float(beta)) for beta in hp.betas),
-            **{name: dtype.type(float(getattr(hp, name))) for name in names},
-        )
-        after = CANONICAL(param, grad, exp_avg, exp_inf, step, scalars)
-        update = after.update.astype(stored).astype(dtype)
-        return after.exp_avg, after.exp_inf, param + update
-
-
-def _as_float64(wide: Any) -> Any:
-    """In float64, and finite where it was."""
-    largest = np.finfo(np.float64).max
-    clipped = np.where(np.isfinite(wide), np.clip(wide, -largest, largest), wide)
-    return clipped.astype(np.float64)
-
-
-def _loses_scalars(hp: Hyperparameters, format_: Format) -> bool:
-    """Whether a hyperparameter may become zero or infinite in a format."""
-    scalars = (hp.lr, *hp.betas, hp.eps, hp.weight_decay, hp.lr * hp.weight_decay)
-    return any(0 < each < 2 * format_.normal or each > format_.largest for each in scalars)

@@ -1,6 +1,5 @@
 """Every case, a file for each group of clauses, in the order of docs/spec.md."""
 
-from adamax_conformance.case import Case
 from adamax_conformance.cases import (
     arithmetic,
     arrays,
@@ -9,6 +8,7 @@ from adamax_conformance.cases import (
     special,
     state,
 )
+from adamax_conformance.cases.case import Case
 
 CASES: tuple[Case, ...] = (
     *arithmetic.CASES.all,

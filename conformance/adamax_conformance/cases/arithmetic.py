@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from adamax_conformance.backend import Moments
-from adamax_conformance.case import DEFAULT, EXTREME, PLAIN, Cases, Data, late
-from adamax_conformance.finding import Finding
-from adamax_conformance.formats import COMPLEX
-from adamax_conformance.judge import Run, Trial, follow, judge, stepwise
-from adamax_conformance.watched import Watched
+from adamax_conformance.cases.case import DEFAULT, EXTREME, PLAIN, Cases, Data, late
+from adamax_conformance.judging.finding import Finding
+from adamax_conformance.judging.judge import follow, judge, stepwise
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.spec.formats import COMPLEX
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()

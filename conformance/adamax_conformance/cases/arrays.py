@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import LostError, SparseGradient
-from adamax_conformance.case import PLAIN, Cases, Data, require_kept
-from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.formats import FLOATS, dtype_of
-from adamax_conformance.judge import Run
-from adamax_conformance.watched import BackendError, MalformedError, Watched
+from adamax_conformance.cases.case import PLAIN, Cases, Data, require_kept
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.run import Run
+from adamax_conformance.spec.formats import FLOATS, dtype_of
+from adamax_conformance.subject.backend import LostError, SparseGradient
+from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 
 CASES = Cases()
 BESIDE = {"float16": "float32", "bfloat16": "float32", "float32": "float16", "float64": "float32"}

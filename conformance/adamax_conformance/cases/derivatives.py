@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Moments, Steps
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.dual import Dual
 from adamax_conformance.bounds.oracle import Allowed, with_numbers
-from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
-from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.formats import Format, format_of
-from adamax_conformance.watched import Watched
+from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.spec.formats import Format, format_of
+from adamax_conformance.subject.backend import Moments, Steps
+from adamax_conformance.subject.watched import Watched
 from adamax_core import CANONICAL, Hyperparameters
 
 CASES = Cases()
@@ -37,7 +37,7 @@ def tangents(
     """Exact derivative of each element of the last parameter, with the bound on a backend's.
 
     Args:
-        wrt: one of `adamax_conformance.backend.WRT`; each element by its own element of an array.
+        wrt: one of `WRT`; each element by its own element of an array.
         param: initial parameter.
         grads: its gradients, one a step, constants.
         saved: moments before the first step.

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import LostError, unvalidated
-from adamax_conformance.case import PLAIN, Cases, Data, require_kept
-from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.judge import Run
-from adamax_conformance.watched import BackendError, Watched
+from adamax_conformance.cases.case import PLAIN, Cases, Data, require_kept
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.run import Run
+from adamax_conformance.subject.backend import LostError, unvalidated
+from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()

@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays
-from adamax_conformance.case import DEFAULT, PLAIN, Cases, Data, late
-from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.judge import Run, Trial, judge
-from adamax_conformance.watched import Watched
+from adamax_conformance.cases.case import DEFAULT, PLAIN, Cases, Data, late
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.subject.backend import Arrays
+from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Arrays, LostError, Moments
-from adamax_conformance.case import EXTREME, PLAIN, Cases, Data
-from adamax_conformance.finding import Finding, Violation
-from adamax_conformance.formats import DTYPES, WITH_COMPLEX, dtype_of
-from adamax_conformance.judge import Run, Trial, follow, judge
-from adamax_conformance.memory import copies
-from adamax_conformance.watched import BackendError, Watched
+from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.judge import follow, judge
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.spec.formats import DTYPES, WITH_COMPLEX, dtype_of
+from adamax_conformance.subject.backend import Arrays, LostError, Moments
+from adamax_conformance.subject.memory import copies
+from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()

@@ -16,10 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adamax_conformance.backend import Backend
 from adamax_conformance.cases import CASES
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.formats import DTYPES
 from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.registry import (
     BackendBrokenError,
@@ -27,6 +24,9 @@ from adamax_conformance.registry import (
     available,
     find,
 )
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Backend
 
 
 class Exit(IntEnum):

@@ -24,11 +24,12 @@ from adamax_conformance.cli.app import (
     require_new,
     stop,
 )
-from adamax_conformance.expectations import Expectation, Expectations, dump, load
-from adamax_conformance.formats import DTYPES
 from adamax_conformance.protocol import TIMEOUT
-from adamax_conformance.report import Report, Status, Verdict
 from adamax_conformance.reports import FORMATS, write
+from adamax_conformance.reports.expectations import Expectation, Expectations, dump, load
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import Status
+from adamax_conformance.spec.formats import DTYPES
 
 _CODES = {
     Verdict.CONFORMANT: Exit.CONFORMANT,

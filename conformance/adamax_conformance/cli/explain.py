@@ -9,10 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from adamax_conformance.bounds.oracle import decimal
-from adamax_conformance.case import Case
 from adamax_conformance.cases import CASES
-from adamax_conformance.clauses import CLAUSES, Clause
+from adamax_conformance.cases.case import Case
 from adamax_conformance.cli.app import Exit, app, complete_case, complete_clause, stop
+from adamax_conformance.spec.clauses import CLAUSES, HOW_RIGHT, Clause
 
 
 @app.command()
@@ -32,7 +32,7 @@ def explain(
 
     Example: adamax-conformance explain 'A-5/decays[bfloat16]'
     """
-    from adamax_conformance import explain as about  # noqa: PLC0415 - makes every variant
+    from adamax_conformance.cli import explanation as about  # noqa: PLC0415 - makes every variant
 
     # A pipe has no width; nothing is then wrapped.
     console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -51,21 +51,19 @@ def explain(
             console.print(f"  {variant.id}  {escape(variant.does)}")
         if not about.aimed_at(found.id):
             console.print("  none: the variants are made of the reference, which has one device")
-        console.print(f"\n[bold]How right is right[/bold]\n{escape(about.how_right())}")
+        console.print(f"\n[bold]How right is right[/bold]\n{escape(HOW_RIGHT)}")
     else:
         _case(console, *found)
 
 
 def _clause(console: Console, clause: Clause) -> None:
-    from adamax_conformance.explain import words  # noqa: PLC0415 - as above
-
     binds = "required" if clause.required else "where it is offered"
     console.print(f"[bold]{clause.id} {escape(clause.title)}[/bold] ({binds})")
-    console.print(escape(words(clause.id)))
+    console.print(escape(clause.words))
 
 
 def _case(console: Console, case: Case, dtype: str) -> None:
-    from adamax_conformance.explain import caught, example  # noqa: PLC0415 - as above
+    from adamax_conformance.cli.explanation import caught, example  # noqa: PLC0415 - as above
 
     console.print(f"[bold]{escape(case.id)}[/bold]  {escape(case.note)}")
     console.print(f"dtypes: {', '.join(case.dtypes)}")

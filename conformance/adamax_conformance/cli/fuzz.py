@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from adamax_conformance.cli.app import Exit, Name, app, found, progress, require_new, stop
-from adamax_conformance.formats import DTYPES
+from adamax_conformance.spec.formats import DTYPES
 
 if TYPE_CHECKING:
     from adamax_conformance.fuzz import Outcome
@@ -66,7 +66,7 @@ def fuzz(
     # Heavy imports stay out of --help.
     from adamax_conformance.check import check  # noqa: PLC0415 - as above
     from adamax_conformance.fuzz import fuzz as series  # noqa: PLC0415 - as above
-    from adamax_conformance.repro import Repro, save, told, versions  # noqa: PLC0415 - as above
+    from adamax_conformance.fuzz.repro import Repro, save, told, versions  # noqa: PLC0415 - as above
 
     path = _free(out)
     backend = found(name)

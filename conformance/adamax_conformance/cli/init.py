@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from adamax_conformance.cli.app import Exit, app, stop
-from adamax_conformance.skeletons import SKELETONS
+from adamax_conformance.protocol.skeletons import SKELETONS
 
 Language = StrEnum("Language", [(name.upper(), name) for name in SKELETONS])  # type: ignore[misc]  # the names are those of a mapping
 

@@ -9,11 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.backend import FEATURES
 from adamax_conformance.cases import CASES
-from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.cli.app import app
 from adamax_conformance.registry import available
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.subject.backend import FEATURES
 
 
 class Listed(StrEnum):

@@ -32,8 +32,8 @@ def replay(
     Example: adamax-conformance replay repro.json torch
     """
     # Heavy imports stay out of --help.
-    from adamax_conformance.repro import failure_of, load, told  # noqa: PLC0415 - as above
-    from adamax_conformance.watched import Watched  # noqa: PLC0415 - as above
+    from adamax_conformance.fuzz.repro import failure_of, load, told  # noqa: PLC0415 - as above
+    from adamax_conformance.subject.watched import Watched  # noqa: PLC0415 - as above
 
     try:
         repro = load(file)

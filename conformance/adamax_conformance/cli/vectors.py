@@ -147,7 +147,7 @@ def adopt(
 
     Example: adamax-conformance vectors adopt repro.json --id A-5/found --note "A tail of three."
     """
-    from adamax_conformance.repro import load  # noqa: PLC0415 - the judge's arithmetic
+    from adamax_conformance.fuzz.repro import load  # noqa: PLC0415 - the judge's arithmetic
     from adamax_conformance.variants import WRONG  # noqa: PLC0415 - makes every variant
     from adamax_conformance.vectors.generate import adopt as taken  # noqa: PLC0415 - the same
     from adamax_conformance.vectors.generate import adopted  # noqa: PLC0415 - the same

@@ -6,23 +6,16 @@ rounding error. Finding out which one a backend computes is `adamax_conformance.
 business, what that costs `adamax_conformance.dialects.cost`'s.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import Any, NamedTuple
 
-import numpy as np
-from gmpy2 import mpq
-
-from adamax_conformance.bounds.carried import Carried, K
+from adamax_conformance.dialects.functions import modulus, square_root
 from adamax_core import Hyperparameters, Rule
 from adamax_core.rule import Array, maximum
 
 Change = Callable[[Rule, Hyperparameters], tuple[Rule, Hyperparameters]]
 """What an alternative makes of a rule and of the hyperparameters that it is run with."""
-
-_ROOT_DIGITS = 256
 
 
 def _same(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
@@ -92,37 +85,6 @@ NAN = Axis("NaN gradient", "N-5", "sticks")
 
 AXES = (EPS, CORRECTION, START, SIGN, DECAY, DECOUPLED, SCOPE, MISSING, COMPLEX, NAN)
 """All of them, in the order of reports."""
-
-
-def square_root(x: Any) -> Any:
-    """The root of a float, a decimal, an array of either, or a number that carries its error.
-
-    >>> square_root(2.25), square_root(Decimal("2.25"))
-    (1.5, Decimal('1.5'))
-    """
-    if isinstance(x, Carried):
-        root = np.asarray(np.frompyfunc(_rational_root, 1, 1)(x.value), dtype=object)
-        # |sqrt(a) - sqrt(b)| <= |a - b| / sqrt(b)
-        error = x.error / np.where(root == 0, 1, root)
-        return Carried(root, error, x.format).rounded(K)
-    if isinstance(x, Decimal):
-        return x.sqrt()
-    return np.sqrt(x) if isinstance(x, np.ndarray | np.generic) else math.sqrt(x)
-
-
-def _rational_root(value: mpq) -> mpq:
-    """To 256 binary digits, and exact for the square of a rational of fewer."""
-    return mpq(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
-                    1 << _ROOT_DIGITS)  # fmt: skip
-
-
-def modulus(grad: Array) -> Array:
-    """The modulus of complex numbers that are pairs on the last axis, twice, for both parts."""
-    if isinstance(grad, Carried):
-        other = Carried(grad.value[..., ::-1], grad.error[..., ::-1], grad.format)
-    else:
-        other = grad[..., ::-1]
-    return square_root(grad * grad + other * other)
 
 
 EPS.add(

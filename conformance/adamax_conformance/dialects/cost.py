@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamax_conformance.bounds.oracle import with_numbers
-from adamax_conformance.case import DEFAULT
+from adamax_conformance.cases.case import DEFAULT
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_core import Hyperparameters
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from adamax_conformance.backend import Backend
 from adamax_conformance.dialects.diagnosis import Diagnosis
 from adamax_conformance.dialects.probe import Probe
-from adamax_conformance.formats import FLOATS
 from adamax_conformance.registry import find, require_backend
-from adamax_conformance.watched import Watched
+from adamax_conformance.spec.formats import FLOATS
+from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.watched import Watched
 
 
 def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
@@ -28,7 +28,7 @@ def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
     >>> diagnose("numpy").sentence
     'canonical Adamax'
     >>> from adamax_conformance.dialects import Dialect
-    >>> from adamax_core.conformance import backend
+    >>> from adamax_conformance.subjects.reference import backend
     >>> diagnose(backend(rule=Dialect("outside", "none"), name="mlx")).sentence
     'eps outside the maximum, no bias correction (as MLX)'
     """

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Arrays, Moments
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import Allowed, admitted, pairs, with_numbers
 from adamax_conformance.dialects.dialect import Dialect
-from adamax_conformance.formats import format_of
-from adamax_conformance.judge import Run, stepwise
-from adamax_conformance.watched import Watched
+from adamax_conformance.judging.judge import stepwise
+from adamax_conformance.judging.run import Run
+from adamax_conformance.spec.formats import format_of
+from adamax_conformance.subject.backend import Arrays, Moments
+from adamax_conformance.subject.watched import Watched
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.dialects.axes import (
     COMPLEX,
     CORRECTION,
@@ -41,10 +40,11 @@ from adamax_conformance.dialects.diagnosis import (
 )
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.dialects.fitting import Count, Seen, count_of, fits, observe
-from adamax_conformance.formats import COMPLEX as COMPLEX_DTYPES
-from adamax_conformance.formats import dtype_of
-from adamax_conformance.judge import Run
-from adamax_conformance.watched import BackendError, Watched
+from adamax_conformance.judging.run import Run
+from adamax_conformance.spec.formats import COMPLEX as COMPLEX_DTYPES
+from adamax_conformance.spec.formats import dtype_of
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 PROBE = Hyperparameters(lr=4.0, betas=(0.75, 0.5), eps=0.1875)

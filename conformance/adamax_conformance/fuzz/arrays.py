@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from adamax_conformance.formats import dtype_of, format_of
-from adamax_conformance.memory import LAYOUTS, laid_out
+from adamax_conformance.spec.formats import dtype_of, format_of
+from adamax_conformance.subject.memory import LAYOUTS, laid_out
 
 FEW = 8
 LARGEST = 70_000

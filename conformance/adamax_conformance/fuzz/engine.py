@@ -17,17 +17,18 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from adamax_conformance.backend import Backend
-from adamax_conformance.formats import DTYPES, FLOAT32, dtype_of, format_of
+from adamax_conformance.exchange.wire import encode_run
 from adamax_conformance.fuzz.arrays import LARGEST
+from adamax_conformance.fuzz.repro import Failure, failure_of
 from adamax_conformance.fuzz.runs import Offers, runs
 from adamax_conformance.fuzz.sessions import Session, encode_session, runs_of, sessions
-from adamax_conformance.judge import EVERYTHING, Run, Trial, follow
+from adamax_conformance.judging.judge import follow
+from adamax_conformance.judging.run import EVERYTHING, Run, Trial
+from adamax_conformance.judging.shrink import smallest
 from adamax_conformance.registry import find, require_backend
-from adamax_conformance.repro import Failure, failure_of
-from adamax_conformance.shrink import smallest
-from adamax_conformance.watched import BackendError, Watched
-from adamax_conformance.wire import encode_run
+from adamax_conformance.spec.formats import DTYPES, FLOAT32, dtype_of, format_of
+from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 _SERIES = 25

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.oracle import pairs
-from adamax_conformance.formats import COMPLEX
 from adamax_conformance.fuzz.arrays import FEW, LARGEST, arrays, shapes
-from adamax_conformance.judge import Run
+from adamax_conformance.judging.run import Run
+from adamax_conformance.spec.formats import COMPLEX
+from adamax_conformance.subject.backend import Moments
 from adamax_core import Hyperparameters
 
 BETWEEN_0_AND_1 = (0.9, 0.5, 0.75, 0.0, 0.99, 0.999)

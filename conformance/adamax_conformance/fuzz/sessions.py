@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from adamax_conformance.backend import Arrays, Moments
+from adamax_conformance.exchange.wire import Document, encode_arrays, encode_hyperparameters
 from adamax_conformance.fuzz.runs import Offers, gradients, hyperparameters, parameters
-from adamax_conformance.judge import Run, follow
-from adamax_conformance.watched import Watched
-from adamax_conformance.wire import Document, encode_arrays, encode_hyperparameters
+from adamax_conformance.judging.judge import follow
+from adamax_conformance.judging.run import Run
+from adamax_conformance.subject.backend import Arrays, Moments
+from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 _LONGEST = 12

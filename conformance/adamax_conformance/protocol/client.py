@@ -10,15 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from adamax_conformance.backend import Arrays, LostError, Moments, Steps
-from adamax_conformance.formats import DTYPES
-from adamax_conformance.judge import Run
-from adamax_conformance.protocol import TIMEOUT, VERSION
-from adamax_conformance.protocol.lines import LineError, from_line, to_line
-from adamax_conformance.protocol.printable import printable
-from adamax_conformance.protocol.process import HungError, Process
-from adamax_conformance.schemas import SchemaError, require
-from adamax_conformance.wire import (
+from adamax_conformance.exchange.schemas import SchemaError, require
+from adamax_conformance.exchange.wire import (
     Document,
     WireError,
     decode_arrays,
@@ -28,6 +21,13 @@ from adamax_conformance.wire import (
     encode_hyperparameters,
     encode_run,
 )
+from adamax_conformance.judging.run import Run
+from adamax_conformance.protocol import TIMEOUT, VERSION
+from adamax_conformance.protocol.lines import LineError, from_line, to_line
+from adamax_conformance.protocol.process import HungError, Process
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Arrays, LostError, Moments, Steps
+from adamax_conformance.subject.printable import LONGEST, printable
 from adamax_core import Hyperparameters
 
 PATIENCE = 5
@@ -83,7 +83,7 @@ class ProgramBackend:
     """
 
     def __init__(self, name: str, command: Sequence[str], timeout: float = TIMEOUT) -> None:
-        self.name = printable(name)
+        self.name = printable(name, LONGEST)
         self.deviations: Mapping[str, str] = {}
         self._command = tuple(command)
         self._timeout = timeout
@@ -177,7 +177,7 @@ class ProgramBackend:
         return state.moments
 
     def trajectory(self, run: Run) -> list[tuple[Arrays, Mapping[str, Moments] | None]]:
-        """The whole run in one message; see `adamax_conformance.judge.follow`."""
+        """The whole run in one message; see `adamax_conformance.judging.judge.follow`."""
         return self._shown(_message(run), run.params)
 
     def vjp(self, wrt: str, steps: Steps) -> Any:
@@ -205,7 +205,7 @@ class ProgramBackend:
             shown = [params, *(decode_arrays(record["params"]) for record in answer["records"])]
             moments = [None if state is None else decode_moments(state) for state in states]
         except WireError as error:
-            raise self._lost(f"answered out of form: {printable(str(error))}") from error
+            raise self._lost(f"answered out of form: {printable(error, LONGEST)}") from error
         if len(shown) != len(run["grads"]) + 1:
             raise self._lost(
                 f"gave {len(shown) - 1} records for {len(run['grads'])} steps, must give one a step"
@@ -281,12 +281,12 @@ class ProgramBackend:
             raise type(error)(f"{self._called} {error}") from error
         except LineError as error:
             what = (
-                f"{printable(str(error))}: {_beginning(line)}; all that is not an answer goes to "
-                "the standard error"
+                f"{printable(error, LONGEST)}: {_beginning(line)}; all that is not an answer "
+                "goes to the standard error"
             )
             raise self._lost(f"answered out of form: {what}") from error
         except SchemaError as error:
-            raise self._lost(f"answered out of form: {printable(str(error))}") from error
+            raise self._lost(f"answered out of form: {printable(error, LONGEST)}") from error
         if answer["id"] != number and not ("error" in answer and answer["id"] is None):
             raise self._lost(f"answered {answer['id']}, was asked {number}")
         return answer
@@ -311,7 +311,7 @@ def _message(run: Run) -> Document:
 
 
 def _failure(error: Mapping[str, str]) -> Exception:
-    kind, message = error["kind"], printable(error["message"])
+    kind, message = error["kind"], printable(error["message"], LONGEST)
     return RefusedError(message) if kind == "value" else FailedError(f"{kind}: {message}")
 
 

@@ -14,8 +14,8 @@ import weakref
 from collections.abc import Sequence
 from contextlib import suppress
 
-from adamax_conformance.backend import LostError
-from adamax_conformance.protocol.printable import printable
+from adamax_conformance.subject.backend import LostError
+from adamax_conformance.subject.printable import LONGEST, printable
 
 LONGEST_LINE = 64 * 2**20
 """Bytes of an answer; a longer one is not read to its end."""
@@ -54,7 +54,7 @@ class Process:
                 start_new_session=True,
             )
         except OSError as error:
-            raise LostError(f"cannot be started: {printable(str(error))}") from error
+            raise LostError(f"cannot be started: {printable(error, LONGEST)}") from error
         assert self._child.stdin is not None  # noqa: S101 - for mypy: they are pipes
         assert self._child.stdout is not None  # noqa: S101
         assert self._child.stderr is not None  # noqa: S101
@@ -192,7 +192,7 @@ class Process:
         # In some languages the end tells what went wrong, in some the beginning.
         if len(lines) > 2 * _LINES_SHOWN:
             lines = [*lines[:_LINES_SHOWN], "...", *lines[-_LINES_SHOWN:]]
-        said = " | ".join(printable(line[-100:]) for line in lines)
+        said = " | ".join(printable(line[-100:], LONGEST) for line in lines)
         return begun + (f"; its standard error: {said}" if said else "")
 
 

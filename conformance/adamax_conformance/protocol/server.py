@@ -8,14 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from adamax_conformance.backend import Backend
-from adamax_conformance.formats import DTYPES
-from adamax_conformance.judge import stepwise
-from adamax_conformance.protocol import VERSION
-from adamax_conformance.protocol.lines import LineError, from_line, to_line
-from adamax_conformance.schemas import SchemaError, require, schema
-from adamax_conformance.watched import BackendError, MalformedError, Watched
-from adamax_conformance.wire import (
+from adamax_conformance.exchange.schemas import SchemaError, require, schema
+from adamax_conformance.exchange.wire import (
     Document,
     WireError,
     decode_array,
@@ -24,6 +18,12 @@ from adamax_conformance.wire import (
     encode_arrays,
     encode_moments,
 )
+from adamax_conformance.judging.judge import stepwise
+from adamax_conformance.protocol import VERSION
+from adamax_conformance.protocol.lines import LineError, from_line, to_line
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 
 
 class _Failure(Exception):  # noqa: N818 - an answer, not an error of the server

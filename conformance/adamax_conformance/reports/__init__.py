@@ -4,8 +4,8 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TextIO
 
-from adamax_conformance.report import Report
 from adamax_conformance.reports import html, json_, junit, markdown, pretty
+from adamax_conformance.reports.report import Report
 
 Write = Callable[[Sequence[Report], TextIO, bool], None]
 """Reports of the same cases, where to, and whether to say all there is to say."""

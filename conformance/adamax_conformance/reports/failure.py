@@ -8,21 +8,32 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from adamax_conformance.case import Case
 from adamax_conformance.cases import CASES
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.finding import Divergence
-from adamax_conformance.judge import Trial
-from adamax_conformance.report import BAD, Report, Result
-from adamax_conformance.reports.text import visible
+from adamax_conformance.cases.case import Case
+from adamax_conformance.judging.finding import Divergence
+from adamax_conformance.judging.run import Trial
+from adamax_conformance.reports.result import BAD, Result
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
 
 _FEW = 8
 """As many elements as are printed; of more the shape tells more."""
+
+
+class Judgement(Protocol):
+    """What a `Report` knows of all its results."""
+
+    @property
+    def named(self) -> str: ...  # noqa: D102 - as in `Report`
+    @property
+    def seed(self) -> int: ...  # noqa: D102 - as in `Report`
+    @property
+    def diagnosis(self) -> str: ...  # noqa: D102 - as in `Report`
 
 
 @dataclass(frozen=True)
@@ -38,14 +49,14 @@ class Fact:
     lines: tuple[str, ...]
 
 
-def describe(report: Report, result: Result) -> tuple[Fact, ...]:
-    """Everything that is known about a result, in the order in which one asks; lines are `visible`.
+def describe(report: Judgement, result: Result) -> tuple[Fact, ...]:
+    """Everything that is known about a result, in the order in which one asks, `printable`.
 
     Facts that there are none of are left out: a refusal that did not come has no step.
 
     >>> from adamax_conformance import check
     >>> from adamax_core import CANONICAL
-    >>> from adamax_core.conformance import backend
+    >>> from adamax_conformance.subjects.reference import backend
     >>> idle = backend(CANONICAL._replace(first_moment=lambda m, g, b1: m), "idle")
     >>> report = check(idle, cases=["A-4/defaults[float32]"])
     >>> [fact.name for fact in describe(report, report.results[0])][:5]
@@ -68,7 +79,9 @@ def telling(results: Iterable[Result]) -> list[Result]:
     return list(chosen.values())
 
 
-def in_full(report: Report, results: Iterable[Result]) -> Iterator[tuple[Result, tuple[Fact, ...]]]:
+def in_full(
+    report: Judgement, results: Iterable[Result]
+) -> Iterator[tuple[Result, tuple[Fact, ...]]]:
     """Each result, with its facts where it is the one of its clause that tells most."""
     results = list(results)
     told = {each.id for each in telling(each for each in results if each.status in BAD)}
@@ -90,9 +103,10 @@ def written(facts: tuple[Fact, ...], indent: str = "  ") -> list[str]:
     ]
 
 
-def command(report: Report, result: Result) -> str:
+def command(report: Judgement, result: Result) -> str:
     """What runs this one case again: in a shell, or in Python where the backend has no name there.
 
+    >>> from adamax_conformance import Report, Result
     >>> result = Result("A-5/decays", "A-5", "float32", "pass")
     >>> command(Report("mine", (result,), (), named="py:my kernel:adamax"), result)
     "adamax-conformance check 'py:my kernel:adamax' --case 'A-5/decays[float32]' --seed 0"
@@ -102,7 +116,7 @@ def command(report: Report, result: Result) -> str:
     if not report.named:
         return f"adamax_conformance.check(backend, cases=[{result.id!r}], seed={report.seed})"
     arguments = ["check", report.named, "--case", result.id, "--seed", str(report.seed)]
-    return visible(f"adamax-conformance {shlex.join(arguments)}")
+    return printable(f"adamax-conformance {shlex.join(arguments)}")
 
 
 def note_of(case_id: str) -> str:
@@ -113,31 +127,31 @@ def note_of(case_id: str) -> str:
 
 def got(divergence: Divergence) -> str:
     """What the backend gave, with its bits where it is one number."""
-    text = visible(" ".join(divergence.got.split()))
+    text = printable(" ".join(divergence.got.split()))
     return f"{text} ({divergence.bits})" if divergence.bits else text
 
 
-def _facts(report: Report, result: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, ...]]]:
     yield "clause", (f"{result.clause} {_titles().get(result.clause, '')}".rstrip(),)
     yield "case", (f"{result.id}, {result.status}",)
     if note := note_of(result.case):
-        yield "why", (visible(note),)
+        yield "why", (printable(note),)
     if found := result.divergence:
         at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
         yield "step", (str(found.step),)
-        yield "element", (visible(found.parameter) + at,)
+        yield "element", (printable(found.parameter) + at,)
         yield "quantity", (found.quantity,)
         yield "got", (got(found),)
-        yield "allowed", (visible(" ".join(found.allowed.split())),)
+        yield "allowed", (printable(" ".join(found.allowed.split())),)
         if found.exact:
             yield "exactly", (found.exact,)
         yield "distance", (distance(found),)
         if result.expected:
-            yield "known", (visible(result.expected),)
+            yield "known", (printable(result.expected),)
     elif result.message:
-        yield "found", (visible(result.message),)
+        yield "found", (printable(result.message),)
     if report.diagnosis:
-        yield "diagnosis", (visible(report.diagnosis),)
+        yield "diagnosis", (printable(report.diagnosis),)
     if result.minimal:
         yield "minimal example", tuple(_example(result.minimal))
     yield "reproduce", (command(report, result),)
@@ -161,11 +175,11 @@ def _example(trial: Trial) -> Iterator[str]:
     if run.saved is not None:
         for name, slot in run.saved.items():
             parts = _arrays({"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf})
-            yield f"state of {visible(name)}: step = {slot.step}, {parts}"
+            yield f"state of {printable(name)}: step = {slot.step}, {parts}"
     if run.state_dtype is not None:
         yield f"state in {run.state_dtype}"
     if run.undecayed:
-        yield f"exempt from decay: {', '.join(map(visible, run.undecayed))}"
+        yield f"exempt from decay: {', '.join(map(printable, run.undecayed))}"
     for number, (hp, grads) in enumerate(zip(hps, run.grads, strict=True), 1):
         own = "" if same else f"; {_hyperparameters(hp)}"
         yield f"step {number}: grads {_arrays(grads) if grads else 'none'}{own}"
@@ -180,7 +194,7 @@ def _hyperparameters(hp: Hyperparameters) -> str:
 
 
 def _arrays(arrays: Any) -> str:
-    return ", ".join(f"{visible(name)} = {_numbers(array)}" for name, array in arrays.items())
+    return ", ".join(f"{printable(name)} = {_numbers(array)}" for name, array in arrays.items())
 
 
 def _numbers(array: Any) -> str:

@@ -14,9 +14,10 @@ from importlib.resources import files
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from adamax_conformance.finding import Divergence
-from adamax_conformance.report import MEANINGS, Report, Result, Verdict
+from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.reports.failure import command, describe, distance, got, note_of
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import MEANINGS, Result
 from adamax_conformance.reports.text import (
     GROUPS,
     SIGNS,
@@ -26,8 +27,8 @@ from adamax_conformance.reports.text import (
     clauses_of,
     counted,
     occurring,
-    visible,
 )
+from adamax_conformance.subject.printable import printable
 
 _TONES = {
     Verdict.CONFORMANT: "pass",
@@ -93,7 +94,7 @@ def _keys(reports: Sequence[Report]) -> list[str]:
     """What names each backend in a link: its name, and a number where two have the same."""
     keys: list[str] = []
     for report in reports:
-        name = visible(report.backend)
+        name = printable(report.backend)
         number = sum(key.partition("~")[0] == name for key in keys)
         keys.append(f"{name}~{number + 1}" if number else name)
     return keys
@@ -102,12 +103,12 @@ def _keys(reports: Sequence[Report]) -> list[str]:
 def _columns(reports: Sequence[Report]) -> list[Mapping[str, Any]]:
     return [
         {
-            "name": visible(report.backend),
+            "name": printable(report.backend),
             "key": key,
             "verdict": report.verdict,
             "tone": _TONES[report.verdict],
             "advice": advice(report),
-            "diagnosis": visible(report.diagnosis),
+            "diagnosis": printable(report.diagnosis),
             "counts": [(s, SIGNS[s], n) for s, n in counted(report.results)],
             "cases": len(report.results),
             "elements": report.elements,
@@ -125,7 +126,7 @@ def _anchor(clause: str, key: str) -> str:
 def _rows(reports: Sequence[Report]) -> list[Mapping[str, Any]]:
     """The clauses in groups, each with a cell a backend."""
     found = [by_clause(report) for report in reports]
-    names = [visible(report.backend) for report in reports]
+    names = [printable(report.backend) for report in reports]
     groups: dict[str, list[Any]] = {}
     for clause in clauses_of(reports):
         cells = []
@@ -149,12 +150,12 @@ def _embedded(reports: Sequence[Report]) -> str:
     data = {
         "signs": SIGNS,
         "clauses": {clause.id: clause.title for clause in clauses_of(reports)},
-        "notes": {case: visible(note_of(case)) for case in cases},
+        "notes": {case: printable(note_of(case)) for case in cases},
         "backends": [
             {
-                "name": visible(report.backend),
+                "name": printable(report.backend),
                 "key": key,
-                "diagnosis": visible(report.diagnosis),
+                "diagnosis": printable(report.diagnosis),
                 "results": [_result(report, result) for result in report.results],
             }
             for key, report in zip(_keys(reports), reports, strict=True)
@@ -172,7 +173,7 @@ def _result(report: Report, result: Result) -> Mapping[str, Any]:
         "clause": result.clause,
         "dtype": result.dtype,
         "status": result.status,
-        "message": visible(result.message),
+        "message": printable(result.message),
         "elements": result.elements,
         "used": bound_used([result]),
         "trace": [float(f"{used:.3g}") if math.isfinite(used) else None for used in result.trace],
@@ -189,11 +190,11 @@ def _divergence(found: Divergence) -> Mapping[str, Any]:
     side = _side(found)
     return {
         "step": found.step,
-        "element": visible(found.parameter) + at,
+        "element": printable(found.parameter) + at,
         "quantity": found.quantity,
         "got": got(found),
-        "number": visible(found.got),
-        "allowed": visible(found.allowed),
+        "number": printable(found.got),
+        "allowed": printable(found.allowed),
         "exact": found.exact,
         "distance": distance(found),
         **({"off": side * found.distance, "low": low, "high": high} if side else {}),

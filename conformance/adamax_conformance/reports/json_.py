@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import TextIO
 
-from adamax_conformance.report import Report
+from adamax_conformance.reports.report import Report
 
 VERSION = 2
 

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
-from adamax_conformance.report import NOT_RUN, Report, Result, Status, Verdict
 from adamax_conformance.reports.failure import describe, written
-from adamax_conformance.reports.text import after_verdict, visible
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import NOT_RUN, Result, Status
+from adamax_conformance.reports.text import after_verdict
+from adamax_conformance.subject.printable import printable
 
 _TAGS: Mapping[Status, str] = {
     Status.FAIL: "failure",
@@ -34,7 +36,7 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
 
 
 def _suite(report: Report) -> ET.Element:
-    name = visible(report.backend)
+    name = printable(report.backend)
     suite = ET.Element("testsuite", name=name)
     about = {
         "verdict": report.verdict,
@@ -63,7 +65,7 @@ def _case(report: Report, result: Result, suite: str) -> ET.Element:
     }
     case.append(_properties(about))
     if tag := _TAGS.get(result.status):
-        message = visible(f"{result.status}: {result.message}")
+        message = printable(f"{result.status}: {result.message}")
         found = ET.SubElement(case, tag, message=message)
         if tag != "skipped":
             found.set("type", result.status)
@@ -74,7 +76,7 @@ def _case(report: Report, result: Result, suite: str) -> ET.Element:
 def _properties(values: Mapping[str, object]) -> ET.Element:
     properties = ET.Element("properties")
     for name, value in values.items():
-        ET.SubElement(properties, "property", name=name, value=visible(value))
+        ET.SubElement(properties, "property", name=name, value=printable(value))
     return properties
 
 

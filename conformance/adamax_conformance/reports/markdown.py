@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TextIO
 
-from adamax_conformance.report import BAD, Report, Result, Status, Verdict
 from adamax_conformance.reports.failure import in_full, written
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import BAD, Result, Status
 from adamax_conformance.reports.text import (
     SIGNS,
     after_verdict,
@@ -18,8 +19,8 @@ from adamax_conformance.reports.text import (
     clauses_of,
     counted,
     occurring,
-    visible,
 )
+from adamax_conformance.subject.printable import printable
 
 _ACTIVE = re.compile(r"([\\`*_\[\]#!|~$@])")
 _VERDICT_SIGNS = {
@@ -56,7 +57,7 @@ def escaped(text: object) -> str:
     >>> print(escaped("a|b <i> `c`"))
     a\|b &lt;i&gt; \`c\`
     """
-    plain = visible(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # Not the semicolon and the ampersand of what has just been written.
     return _ACTIVE.sub(r"\\\1", plain)
 
@@ -111,7 +112,7 @@ def _details(report: Report, *, verbose: bool) -> Iterator[str]:
     for clause, group in groupby(told, key=lambda each: each[0].clause):
         text = []
         for result, facts in group:
-            text += [f"{result.id} {result.status}: {visible(result.message)}", *written(facts)]
+            text += [f"{result.id} {result.status}: {printable(result.message)}", *written(facts)]
         counts = ", ".join(
             f"{count} {status}" for status, count in counted(r for r in shown if r.clause == clause)
         )

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.report import BAD, Report, Result, Status, Verdict
 from adamax_conformance.reports.failure import in_full, telling, written
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import BAD, Result, Status
 from adamax_conformance.reports.text import (
     SIGNS,
     after_verdict,
@@ -17,8 +18,8 @@ from adamax_conformance.reports.text import (
     clauses_of,
     counted,
     occurring,
-    visible,
 )
+from adamax_conformance.subject.printable import printable
 
 _ASCII_SIGNS = {
     Status.PASS: "+",
@@ -109,7 +110,7 @@ def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only
     table = Table(header_style="bold", title="Adamax conformance", title_style="bold")
     table.add_column("clause", no_wrap=True)
     for report in reports:
-        name = visible(report.backend)
+        name = printable(report.backend)
         if ascii_only:
             name = ascii(name)[1:-1]
         table.add_column(Text(name.replace("?", "\n?")), min_width=5, overflow="fold")
@@ -158,13 +159,13 @@ def _details(
         return
     chosen = shown if verbose else _some(report, shown)
     console.print()
-    _line(console, Text(visible(report.backend), "bold"))
+    _line(console, Text(printable(report.backend), "bold"))
     told = 0
     for result, facts in in_full(report, chosen):
         told += bool(facts)
         heading = f"  {signs[result.status]} {result.id}: "
         style = _STYLES[result.status]
-        _line(console, Text.assemble((heading, style), visible(result.message)))
+        _line(console, Text.assemble((heading, style), printable(result.message)))
         for line in written(facts, "      ") if verbose or told <= _IN_FULL else ():
             _line(console, Text(line))
     if left := len(shown) - len(chosen):
@@ -180,5 +181,5 @@ def _some(report: Report, results: Sequence[Result]) -> Sequence[Result]:
 
 def _sentence(report: Report) -> Text:
     verdict = report.verdict
-    name = (visible(report.backend), "bold")
+    name = (printable(report.backend), "bold")
     return Text.assemble(name, ": ", (verdict, _VERDICT_STYLES[verdict]), after_verdict(report))

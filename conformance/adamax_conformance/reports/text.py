@@ -1,14 +1,16 @@
 """Words and signs that the reports for people share: a sentence a verdict, a sign a status.
 
-What a backend says may hold anything; `visible` makes of it one line in which nothing acts.
+What a backend says may hold anything; `printable` makes of it one line in which nothing acts.
 Escaping for a format is that format's business.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from adamax_conformance.clauses import CLAUSES, Clause
-from adamax_conformance.report import Report, Result, Status, Verdict
+from adamax_conformance.reports.report import Report, Verdict
+from adamax_conformance.reports.result import Result, Status
+from adamax_conformance.spec.clauses import CLAUSES, Clause
+from adamax_conformance.subject.printable import printable
 
 SIGNS: Mapping[Status, str] = {
     Status.PASS: "✓",
@@ -30,20 +32,6 @@ GROUPS: Mapping[str, str] = {
     "D": "derivatives",
 }
 """What the clauses with this letter are about, as in the headings of docs/spec.md."""
-
-
-def visible(text: object) -> str:
-    r"""The text in one line, with everything in it that would act instead of show written out.
-
-    Line ends, escape sequences of terminals, marks that turn the direction of writing and halves of
-    surrogate pairs are not printable; they become what Python writes for them.
-
-    >>> print(visible("red\x1b[31m, next\nline, tab\t, café"))
-    red\x1b[31m, next\nline, tab\t, café
-    """
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode() for each in str(text)
-    )
 
 
 def clauses_of(reports: Iterable[Report]) -> list[Clause]:
@@ -85,11 +73,11 @@ def bound_used(results: Sequence[Result]) -> str:
 def advice(report: Report) -> str:
     """What to do about a verdict, or what is behind it; empty where there is nothing to do."""
     if report.verdict is Verdict.BROKEN:
-        return visible(report.broken)
+        return printable(report.broken)
     if report.verdict is Verdict.INCOMPLETE:
         missing = ", ".join(report.missing)
         reasons = {r.message for r in report.results if r.clause in report.missing}
-        why = f" ({'; '.join(sorted(map(visible, reasons)))})" if reasons else ""
+        why = f" ({'; '.join(sorted(map(printable, reasons)))})" if reasons else ""
         return f"required, but not run: {missing}{why}" if missing else "no case applies"
     if report.verdict is Verdict.PARTIAL:
         clauses = len({result.clause for result in report.results})

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from adamax_conformance.backend import Moments
-from adamax_conformance.glue.optax import OptaxBackend
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subjects.glue.optax import OptaxBackend
 from adamax_core import Hyperparameters
 
 # What it was seen to do (0.2.8), by clause, case or case in one dtype.

@@ -2,7 +2,7 @@
 
 from torch.optim import Adamax
 
-from adamax_conformance.glue.torch import TorchBackend, chosen
+from adamax_conformance.subjects.glue.torch import TorchBackend, chosen
 
 # What it was seen to do (2.13), by clause, case or case in one dtype.
 _DEVIATIONS = {

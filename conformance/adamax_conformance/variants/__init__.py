@@ -2,7 +2,7 @@
 
 One module a family. `WRONG` must all be caught, each by its clause; `RIGHT` must all be accepted;
 were one of `CONTROLS` to live, nothing that the suite says would mean anything. The judging is in
-`adamax_conformance.mutate`.
+`adamax_conformance.variants.score`.
 """
 
 from adamax_conformance.variants import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.formats import COMPLEX
+from adamax_conformance.spec.formats import COMPLEX
 from adamax_conformance.variants.variant import BASE, Family
 
 FAMILY = Family("complex", "complex parameters", COMPLEX)

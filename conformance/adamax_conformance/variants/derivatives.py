@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Steps
+from adamax_conformance.subject.backend import Steps
 from adamax_conformance.variants.variant import DERIVATIVES, WIDE, Family
 from adamax_core import Hyperparameters
 

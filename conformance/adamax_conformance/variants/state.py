@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 import adamax_core
-from adamax_conformance.backend import Moments
+from adamax_conformance.subject.backend import Moments
 from adamax_conformance.variants.variant import BASE, HALF, Family, each_alone
 from adamax_core import State
 

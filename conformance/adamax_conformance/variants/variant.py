@@ -1,7 +1,7 @@
 """What a variant is, and how one is made of the reference: a line replaced, or a step wrapped.
 
 The variants themselves are in the other modules of this package, one family a module; judging them
-is `adamax_conformance.mutate`'s business.
+is `adamax_conformance.variants.score`'s business.
 """
 
 import inspect
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 import adamax_core
-from adamax_conformance.backend import FunctionalBackend
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.formats import FLOATS, WITH_COMPLEX
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.spec.formats import FLOATS, WITH_COMPLEX
+from adamax_conformance.subject.backend import FunctionalBackend
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL, Hyperparameters, Rule, State, rule
-from adamax_core.conformance import backend as reference
 
 BASE = reference()
 """The reference, which a variant differs from in one thing."""

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.backend import Moments
-from adamax_conformance.judge import Shown, follow
+from adamax_conformance.judging.judge import Shown, follow
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 from adamax_conformance.vectors.expected import Expected
 from adamax_conformance.vectors.vector import Vector
-from adamax_conformance.watched import BackendError, MalformedError, Watched
 
 
 def runs(backend: Watched, vector: Vector) -> bool:

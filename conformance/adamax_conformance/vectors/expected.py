@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.carried import NOTHING_SAID
 from adamax_conformance.bounds.oracle import QUANTITIES, Allowed, allowed, pairs
-from adamax_conformance.formats import Format, computed_in, dtype_of, format_of
-from adamax_conformance.judge import Run, Trial
-from adamax_conformance.wire import decode_number, encode_number
+from adamax_conformance.exchange.wire import decode_number, encode_number
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.spec.formats import Format, computed_in, dtype_of, format_of
+from adamax_conformance.subject.backend import Moments
 
 LONGEST = 600
 """Characters of a rational; a longer one is left out, and the interval says what is needed."""

@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 
-from adamax_conformance import schemas
+from adamax_conformance.exchange import schemas
 from adamax_conformance.vectors.lock import FILE
 from adamax_conformance.vectors.vector import FOLDER, read
 

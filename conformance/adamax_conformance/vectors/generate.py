@@ -13,16 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.judge import Run, Trial
-from adamax_conformance.schemas import SchemaError, require
+from adamax_conformance.exchange.schemas import SchemaError, require
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.subject.watched import Watched
 from adamax_conformance.variants import WRONG, Wrong
 from adamax_conformance.vectors.compare import outside, runs
 from adamax_conformance.vectors.expected import expected
 from adamax_conformance.vectors.lock import FILE, LockError, current, lock_text, locked, read_lock
 from adamax_conformance.vectors.more import Source, sources
 from adamax_conformance.vectors.vector import FOLDER, Vector, digest, load, texts
-from adamax_conformance.watched import Watched
 
 MOST_NUMBERS = 100
 """Of a vector: parameters times steps. What is longer nobody reads."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from gmpy2 import mpq
 
-from adamax_conformance.backend import FEATURES
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.schemas import SchemaError, require
+from adamax_conformance.exchange.schemas import SchemaError, require
+from adamax_conformance.exchange.wire import WireError, encode_trial
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.subject.backend import FEATURES
 from adamax_conformance.vectors.expected import Element, Expected
 from adamax_conformance.vectors.lock import FILE, lock_text, read_lock
 from adamax_conformance.vectors.vector import (
@@ -20,7 +21,6 @@ from adamax_conformance.vectors.vector import (
     read,
     texts,
 )
-from adamax_conformance.wire import WireError, encode_trial
 
 
 def _some(folder: Path) -> dict[str, Any]:

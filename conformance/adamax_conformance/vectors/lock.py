@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adamax_conformance.schemas import require
+from adamax_conformance.exchange.schemas import require
 from adamax_conformance.vectors.vector import FOLDER, Vector, canonical, digest
 
 FILE = "ids.lock"

@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamax_conformance.backend import unvalidated
-from adamax_conformance.case import EXTREME, PLAIN, Case, Cases, Data
 from adamax_conformance.cases import CASES
+from adamax_conformance.cases.case import EXTREME, PLAIN, Case, Cases, Data
 from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_LATER, BAD_NUMBERS
-from adamax_conformance.formats import WITH_COMPLEX
-from adamax_conformance.judge import Run, Trial
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.spec.formats import WITH_COMPLEX
+from adamax_conformance.subject.backend import unvalidated
 from adamax_core import Hyperparameters
 
 MORE = Cases()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adamax_conformance.clauses import CLAUSES
-from adamax_conformance.judge import Trial
+from adamax_conformance.exchange.wire import decode_trial, encode_trial
+from adamax_conformance.judging.run import Trial
+from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.vectors.expected import Element, Elements, Expected
-from adamax_conformance.wire import decode_trial, encode_trial
 
 FOLDER = Path(__file__).parent
 """Where the published vectors are."""
@@ -32,7 +32,7 @@ class Vector:
         note: why it exists.
         dtype: dtype of the parameters, or of most of them.
         flags: what an implementation must offer to run it, of
-            `adamax_conformance.backend.FEATURES`.
+            `adamax_conformance.subject.backend.FEATURES`.
         trial: the run, and the quantities that it is about.
         steps: what each parameter may be after each step; None where the run is to be refused.
         kills: ids of the broken variants that it tells from the rule.

@@ -20,7 +20,7 @@ from adamax_conformance.bounds.carried import (
     power,
     span,
 )
-from adamax_conformance.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
+from adamax_conformance.spec.formats import BFLOAT16, FLOAT16, FLOAT32, FLOAT64, Format
 
 FORMATS = [FLOAT16, BFLOAT16, FLOAT32, FLOAT64]
 ORDINARY = st.floats(min_value=-64, max_value=64, width=16).filter(

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.derivation import derive
 from adamax_conformance.bounds.oracle import allowed
-from adamax_conformance.case import Case, Data
 from adamax_conformance.cases import CASES
-from adamax_conformance.judge import initial
+from adamax_conformance.cases.case import Case, Data
+from adamax_conformance.judging.run import initial
+from adamax_conformance.subject.backend import Moments
 from adamax_core import Hyperparameters
 
 RUNS = [case for case in CASES if case.trial is not None and "float32" in case.dtypes]

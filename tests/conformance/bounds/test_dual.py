@@ -10,15 +10,15 @@ import optree
 import pytest
 
 from adamax_conformance import FunctionalBackend, Status, check
-from adamax_conformance.backend import WRT, Moments, Steps
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.dual import Dual
 from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.derivatives import tangents
-from adamax_conformance.formats import FLOAT64
+from adamax_conformance.spec.formats import FLOAT64
+from adamax_conformance.subject.backend import WRT, Moments, Steps
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL, Cotangents, Derivatives, Hyperparameters, State, step, step_vjp
-from adamax_core.conformance import backend as reference
 
 HP = Hyperparameters(lr=0.5, betas=(0.75, 0.5), eps=0.25, weight_decay=0.125)
 GRADS = ([1.0, -2.0, 0.5], [-0.5, -3.0, 4.0])

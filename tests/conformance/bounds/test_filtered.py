@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds import enclosed
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.enclosed import Enclosed
 from adamax_conformance.bounds.filtered import Filtered, _enclosed, bounds
 from adamax_conformance.bounds.oracle import QUANTITIES, allowed, pairs
-from adamax_conformance.formats import DTYPES, FLOAT32, FLOATS, format_of
 from adamax_conformance.fuzz.arrays import arrays
 from adamax_conformance.fuzz.runs import hyperparameters, moments
 from adamax_conformance.registry import find
+from adamax_conformance.spec.formats import DTYPES, FLOAT32, FLOATS, format_of
+from adamax_conformance.subject.backend import Moments
 from adamax_core import Hyperparameters
 
 MODES = ("maximize", "weight_decay", "decoupled_weight_decay")

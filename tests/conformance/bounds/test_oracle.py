@@ -6,9 +6,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from adamax_conformance.backend import Moments
 from adamax_conformance.bounds.oracle import QUANTITIES, Allowed, allowed
-from adamax_conformance.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.spec.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.subject.backend import Moments
 from adamax_core import Hyperparameters
 
 HP = Hyperparameters(lr=0.125, betas=(0.75, 0.875), eps=0.25)

@@ -16,10 +16,10 @@ from adamax_conformance import Diagnosis, FunctionalBackend, diagnose
 from adamax_conformance.cli import app
 from adamax_conformance.dialects import Dialect
 from adamax_conformance.dialects.axes import COMPLEX, CORRECTION, DECAY, EPS, SIGN, START
-from adamax_conformance.formats import FLOATS
+from adamax_conformance.spec.formats import FLOATS
+from adamax_conformance.subjects.reference import backend
 from adamax_conformance.variants import bias_correction, decay, eps, first_moment
 from adamax_core import CANONICAL, Rule, State
-from adamax_core.conformance import backend
 
 RUNNER = CliRunner()
 BASE = backend()
@@ -465,7 +465,7 @@ def test_a_dictionary_holds_everything() -> None:
 GLUE = """
 from dataclasses import replace
 from adamax_conformance.dialects import Dialect
-from adamax_core.conformance import backend
+from adamax_conformance.subjects.reference import backend
 mlx = backend(rule=Dialect("outside", "none"), name="mlx")
 idle = replace(backend(), name="idle", step=lambda p, g, s, hp: (dict(p), s))
 def no_step(*_args): raise RuntimeError("no device")

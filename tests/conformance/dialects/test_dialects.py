@@ -10,17 +10,16 @@ from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import admitted, with_numbers
-from adamax_conformance.clauses import CLAUSES
 from adamax_conformance.dialects import KNOWN_AS, Dialect, probe
 from adamax_conformance.dialects.axes import (
     AXES,
     CORRECTION,
     EPS,
     START,
-    modulus,
-    square_root,
 )
-from adamax_conformance.formats import FLOAT32, format_of
+from adamax_conformance.dialects.functions import modulus, square_root
+from adamax_conformance.spec.clauses import CLAUSES
+from adamax_conformance.spec.formats import FLOAT32, format_of
 from adamax_core import CANONICAL, Hyperparameters
 
 # The package exports the function of the same name.

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from adamax_conformance import skeletons
+from adamax_conformance.protocol import skeletons
 from adamax_conformance.protocol.client import ProgramBackend
 
 # It is a program; to look for doctests would run it.

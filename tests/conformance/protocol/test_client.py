@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamax_conformance.backend import Moments
-from adamax_conformance.case import PLAIN
-from adamax_conformance.judge import Run
+from adamax_conformance.cases.case import PLAIN
+from adamax_conformance.judging.run import Run
 from adamax_conformance.protocol.client import ProgramBackend, RefusedError
-from adamax_conformance.protocol.printable import printable
 from adamax_conformance.registry import BackendNotFoundError, find
-from adamax_core.conformance import backend as reference
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subjects.reference import backend as reference
 
 ONES = {"w": np.ones(3, np.float32)}
 MAIN = [sys.executable, "-c", "from adamax_conformance.cli import app; app()"]
@@ -100,19 +99,6 @@ def test_what_the_protocol_does_not_have_says_so(program: Callable[..., Any]) ->
         backend.vjp("lr", None)  # type: ignore[arg-type]  # nothing is looked at
     with pytest.raises(NotImplementedError, match="no devices"):
         backend.placement()
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain [bold] text", "plain [bold] text"),
-        ("\x1b[31m\x07\u202e\ud800\n", "\\x1b[31m\\x07\\u202e\\ud800\\n"),
-        ("x" * 400, "x" * 148 + "..." + "x" * 148),
-        ("\0" * 250, "\\x00" * 37 + "..." + "\\x00" * 37),
-    ],
-)
-def test_printable(text: str, shown: str) -> None:
-    assert printable(text) == shown
 
 
 @pytest.mark.slow

@@ -13,12 +13,12 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from adamax_conformance import FunctionalBackend, check
-from adamax_conformance.backend import FEATURES
+from adamax_conformance.exchange.schemas import require, schema
+from adamax_conformance.exchange.wire import encode_array, encode_hyperparameters
 from adamax_conformance.protocol.lines import from_line
 from adamax_conformance.protocol.server import offered, serve
 from adamax_conformance.registry import find
-from adamax_conformance.schemas import require, schema
-from adamax_conformance.wire import encode_array, encode_hyperparameters
+from adamax_conformance.subject.backend import FEATURES
 from adamax_core import Hyperparameters
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
@@ -129,7 +129,7 @@ def test_schema_is_valid_and_its_features_are_those_of_the_judge() -> None:
 def test_what_a_backend_prints_is_no_answer(tmp_path: Path) -> None:
     (tmp_path / "chatty.py").write_text(
         "from dataclasses import replace\n"
-        "from adamax_core.conformance import backend\n"
+        "from adamax_conformance.subjects.reference import backend\n"
         "base = backend()\n"
         "def init(*args, **kwargs):\n    print('init!')\n    return base.init(*args, **kwargs)\n"
         "it = replace(base, name='chatty', init=init)\n"

@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from adamax_conformance import Status, check
 from adamax_conformance.cli import app
+from adamax_conformance.exchange.wire import encode_hyperparameters
 from adamax_conformance.protocol.server import serve
+from adamax_conformance.protocol.skeletons import SKELETONS, adamax_harness
 from adamax_conformance.registry import find
-from adamax_conformance.skeletons import SKELETONS, adamax_harness
-from adamax_conformance.wire import encode_hyperparameters
 from adamax_core import Hyperparameters
 
 RUNNER = CliRunner()

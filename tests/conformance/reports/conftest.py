@@ -12,9 +12,9 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from adamax_conformance import Report, check
-from adamax_conformance.expectations import Expectation, Expectations
+from adamax_conformance.reports.expectations import Expectation, Expectations
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL
-from adamax_core.conformance import backend as reference
 
 CLAUSES = ("A-1", "A-4", "A-5", "N-1", "H-5")
 HOSTILE = "</script><script>hacked = 1</script>'\"&|`*\x1b[31m\u202e\ud800]]>"

@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from adamax_conformance import ConformanceError, Report, Result, Status
-from adamax_conformance.backend import Moments
 from adamax_conformance.cli import app
-from adamax_conformance.finding import Divergence
-from adamax_conformance.judge import Run, Trial
+from adamax_conformance.judging.finding import Divergence
+from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.reports.failure import command, describe, in_full, written
-from adamax_conformance.reports.text import advice, after_verdict, visible
+from adamax_conformance.reports.text import advice, after_verdict
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
 
 
@@ -96,8 +97,8 @@ def test_what_cannot_be_right_has_no_distance(every: Any) -> None:
 def test_error_and_expectation_are_told(every: Any, hostile: str) -> None:
     facts = told(every.hostile, first(every.hostile, Status.ERROR))
     (found,) = facts["found"]
-    assert found.startswith(f"step raised RuntimeError: {visible(hostile)} (conftest.py:")
-    assert facts["diagnosis"] == (visible(hostile),)
+    assert found.startswith(f"step raised RuntimeError: {printable(hostile)} (conftest.py:")
+    assert facts["diagnosis"] == (printable(hostile),)
     assert "step" not in facts
     facts = told(every.known, first(every.known, Status.XFAIL))
     assert facts["known"] == ("eps is outside (https://example.org/1)",)
@@ -141,7 +142,7 @@ def test_advice_follows_the_verdict(every: Any, hostile: str) -> None:
     assert after_verdict(every.right) == f"; only 5 of 39 clauses and {cases} cases were run"
     assert after_verdict(every.wrong) == " in A-5, N-1, H-5; look at A-5 first"
     assert advice(every.hidden).startswith("the state is not shown")
-    assert visible(hostile) in advice(every.broken)
+    assert printable(hostile) in advice(every.broken)
     passed = tuple(r for r in every.known.results if r.status is Status.XPASS)
     assert advice(replace(every.known, results=passed)) == (
         "what is known to deviate no longer does: take it off the list"

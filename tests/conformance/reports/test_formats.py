@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from adamax_conformance import Report, Result, Status
-from adamax_conformance.finding import Divergence
+from adamax_conformance.exchange.schemas import SchemaError, require
+from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.reports import FORMATS, write
 from adamax_conformance.reports.pretty import show
-from adamax_conformance.reports.text import SIGNS, visible
-from adamax_conformance.schemas import SchemaError, require
+from adamax_conformance.reports.text import SIGNS
+from adamax_conformance.subject.printable import printable
 
 
 def text_of(reports: list[Report], form: str, *, verbose: bool = False) -> str:
@@ -137,7 +138,7 @@ def test_broken_backend_is_an_error_in_junit(every: Any, hostile: str) -> None:
     (error,) = root.iter("error")
     message = error.get("message") or ""
     assert message.startswith("adapter broken; the smoke test")
-    assert visible(hostile) in message
+    assert printable(hostile) in message
 
 
 # Markdown

@@ -13,9 +13,9 @@ from selenium.webdriver.support.wait import WebDriverWait
 
 from adamax_conformance import Report, Result, Status
 from adamax_conformance.cases import CASES
-from adamax_conformance.finding import Divergence
+from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.reports.html import page
-from adamax_conformance.reports.text import visible
+from adamax_conformance.subject.printable import printable
 
 # The ratio of WCAG 2 between each text that can be seen and what is behind it, the worst first.
 CONTRAST = """
@@ -77,7 +77,7 @@ def test_matrix_has_a_row_a_clause_and_a_column_a_backend(browser: Any, every: A
     rows = [row.get_attribute("data-clause") for row in shown(driver, "tr.clause")]
     assert rows == ["A-1", "A-4", "A-5", "N-1", "H-5"]
     heads = [head.text for head in shown(driver, "thead .name")]
-    assert heads == [visible(report.backend) for report in every.all]
+    assert heads == [printable(report.backend) for report in every.all]
     assert len(shown(driver, ".cell")) == len(rows) * len(heads)
     for column, report in enumerate(every.all):
         counts = [
@@ -127,8 +127,8 @@ def test_hostile_text_is_shown_and_does_nothing(browser: Any, every: Any, hostil
     panel = opened(driver)
     assert driver.execute_script("return typeof hacked") == "undefined"
     assert len(driver.find_elements(By.TAG_NAME, "script")) == 2
-    assert panel.find_element(By.CSS_SELECTOR, "h2 .name").text == visible(hostile)
-    assert visible(hostile) in panel.find_element(By.CSS_SELECTOR, ".message").text
+    assert panel.find_element(By.CSS_SELECTOR, "h2 .name").text == printable(hostile)
+    assert printable(hostile) in panel.find_element(By.CSS_SELECTOR, ".message").text
     assert not browser.logs("browser")
 
 

@@ -1,0 +1,189 @@
+"""What a case is, and the decorators that make one of a short function.
+
+A case is a function of a `Data`: it makes the data of a run, which the judge compares step by
+step, or, where a clause is about something else (a refusal, a derivative), it does the looking
+itself. Its id is ``CLAUSE/name``; its docstring is the note that says why it exists.
+"""
+
+import inspect
+import zlib
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.run import EVERYTHING, Run, Trial
+from adamax_conformance.spec.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.subject.backend import Arrays, Moments
+from adamax_conformance.subject.watched import Watched
+from adamax_core import Hyperparameters
+
+EXTREME = Hyperparameters(lr=1.0, betas=(0.75, 0.5), eps=1.0)
+"""Under these the dialects of Adamax are at least a quarter apart; at the defaults, 9e-15."""
+
+PLAIN = Hyperparameters(lr=0.125, betas=(0.75, 0.875), eps=2.0**-10)
+"""Numbers that every format holds exactly."""
+
+DEFAULT = Hyperparameters()
+"""What users use."""
+
+
+class Data:
+    """The seeded source of a case's numbers, in one dtype.
+
+    Attributes:
+        dtype: name of the dtype of the parameters.
+    """
+
+    def __init__(self, dtype: str, seed: int, case_id: str) -> None:
+        self.dtype = dtype
+        self._rng = np.random.default_rng([seed, zlib.crc32(f"{case_id}[{dtype}]".encode())])
+
+    def array(self, values: Any) -> Any:
+        """These values in the dtype."""
+        return np.asarray(values).astype(dtype_of(self.dtype))
+
+    def normal(self, shape: tuple[int, ...], octaves: int = 4) -> Any:
+        """Normal numbers whose scale is spread over ``2**-octaves`` to ``2**octaves``."""
+        real = self._normal(shape, octaves)
+        if np.dtype(dtype_of(self.dtype)).kind == "c":
+            return self.array(real + 1j * self._normal(shape, octaves))
+        return self.array(real)
+
+    def _normal(self, shape: tuple[int, ...], octaves: int) -> Any:
+        return self._rng.normal(size=shape) * 2.0 ** self._rng.integers(
+            -octaves, octaves + 1, shape
+        )
+
+    def uniform(self, low: float, high: float, size: int) -> list[float]:
+        """Numbers for hyperparameters, as floats of Python."""
+        return [float(x) for x in self._rng.uniform(low, high, size)]
+
+    def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
+        """Parameters, a third of them zero: there the step is seen, not hidden by the parameter."""
+        params = {}
+        for name, shape in (shapes or {"w": (4, 5), "b": (7,)}).items():
+            params[name] = self.normal(shape)
+            params[name][self._rng.random(shape) < 1 / 3] = 0
+        return params
+
+    def grads(self, params: Arrays, octaves: int = 4) -> dict[str, Any]:
+        """Gradients that are zero, now and then, so that the infinity norm decays."""
+        grads = {}
+        for name, param in params.items():
+            grads[name] = self.normal(param.shape, octaves)
+            grads[name][self._rng.random(param.shape) < 1 / 4] = 0
+        return grads
+
+    def run(self, hp: Hyperparameters, steps: int = 5, **more: Any) -> Run:
+        """A run over ordinary data."""
+        params = self.params()
+        return Run(params, [self.grads(params) for _ in range(steps)], hp, **more)
+
+    @property
+    def largest(self) -> float:
+        """The largest finite number of the dtype."""
+        return float(format_of(self.dtype).largest)
+
+
+def late(data: Data, step: int) -> Run:
+    """Two steps after so many others, with a beta1 whose correction is not over for thousands."""
+    params = {"w": data.array(np.zeros(3))}
+    saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
+    hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
+    return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp, saved=saved)
+
+
+def require_kept(
+    before: Mapping[str, Moments] | None, after: Mapping[str, Moments] | None, what: str
+) -> None:
+    """Raise unless a refusal of this has left every bit of the state as it was.
+
+    Raises:
+        Violation: names the parameter and the part of its state.
+    """
+    for name, slot in (before or {}).items():
+        for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
+            if np.asarray(old).tobytes() != np.asarray(new).tobytes():
+                raise Violation(f"{what} was refused, but {part} of {name} had changed before")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing that a clause says, and how to see it.
+
+    Attributes:
+        id: ``CLAUSE/name``, permanent.
+        note: why the case exists.
+        dtypes: names of the dtypes in which it says something.
+        features: what a backend must offer for it (`adamax_conformance.subject.backend.FEATURES`).
+        body: judges a backend; raises `Violation` or `BackendError`.
+        trial: makes the run that the case is, where it is one that is judged step by step.
+        beside: the other dtype that it has parameters of, by the dtype of the first.
+    """
+
+    id: str
+    note: str
+    dtypes: Collection[str]
+    features: frozenset[str]
+    body: Callable[[Watched, Data], Finding]
+    trial: Callable[[Data], Trial] | None = None
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def clause(self) -> str:
+        """The clause of docs/spec.md that the case cites."""
+        return self.id.partition("/")[0]
+
+
+class Cases:
+    """The cases of one group of clauses, in order, collected by decorators."""
+
+    def __init__(self) -> None:
+        self.all: list[Case] = []
+
+    def case(
+        self, case_id: str, *, dtypes: Collection[str] = FLOATS, features: Iterable[str] = ()
+    ) -> Callable[[Callable[[Watched, Data], Finding]], Callable[[Watched, Data], Finding]]:
+        """A case that looks for itself."""
+
+        def register(
+            body: Callable[[Watched, Data], Finding],
+        ) -> Callable[[Watched, Data], Finding]:
+            self.all.append(Case(case_id, _note(body), dtypes, frozenset(features), body))
+            return body
+
+        return register
+
+    def run(
+        self,
+        case_id: str,
+        *,
+        dtypes: Collection[str] = FLOATS,
+        features: Iterable[str] = (),
+        judged: Collection[str] = EVERYTHING,
+        accurate_correction: bool = False,
+        also: Callable[[Run, Arrays, Any], Finding] | None = None,
+        beside: Mapping[str, str] | None = None,
+    ) -> Callable[[Callable[[Data], Run]], Callable[[Data], Run]]:
+        """A case that is a run of steps, judged by `adamax_conformance.judging.judge.judge`."""
+
+        def register(make: Callable[[Data], Run]) -> Callable[[Data], Run]:
+            def trial(data: Data) -> Trial:
+                return Trial(make(data), judged, accurate_correction)
+
+            def body(backend: Watched, data: Data) -> Finding:
+                return judge(backend, trial(data), also=also)
+
+            needs = frozenset(features)
+            self.all.append(Case(case_id, _note(make), dtypes, needs, body, trial, beside or {}))
+            return make
+
+        return register
+
+
+def _note(function: Callable[..., Any]) -> str:
+    return " ".join((inspect.getdoc(function) or "").split())

@@ -1,0 +1,44 @@
+"""Functions that some dialects need and the rule does not, on every kind of number."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from gmpy2 import mpq
+
+from adamax_conformance.bounds.carried import Carried, K
+from adamax_core.rule import Array
+
+_ROOT_DIGITS = 256
+
+
+def square_root(x: Any) -> Any:
+    """The root of a float, a decimal, an array of either, or a number that carries its error.
+
+    >>> square_root(2.25), square_root(Decimal("2.25"))
+    (1.5, Decimal('1.5'))
+    """
+    if isinstance(x, Carried):
+        root = np.asarray(np.frompyfunc(_rational_root, 1, 1)(x.value), dtype=object)
+        # |sqrt(a) - sqrt(b)| <= |a - b| / sqrt(b)
+        error = x.error / np.where(root == 0, 1, root)
+        return Carried(root, error, x.format).rounded(K)
+    if isinstance(x, Decimal):
+        return x.sqrt()
+    return np.sqrt(x) if isinstance(x, np.ndarray | np.generic) else math.sqrt(x)
+
+
+def _rational_root(value: mpq) -> mpq:
+    """To 256 binary digits, and exact for the square of a rational of fewer."""
+    return mpq(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
+                    1 << _ROOT_DIGITS)  # fmt: skip
+
+
+def modulus(grad: Array) -> Array:
+    """The modulus of complex numbers that are pairs on the last axis, twice, for both parts."""
+    if isinstance(grad, Carried):
+        other = Carried(grad.value[..., ::-1], grad.error[..., ::-1], grad.format)
+    else:
+        other = grad[..., ::-1]
+    return square_root(grad * grad + other * other)

@@ -1,0 +1,227 @@
+"""A run that a backend gets wrong, as a file: written, read, told in numbers, and judged again.
+
+``fuzz`` writes such files, ``replay`` judges them, ``vectors adopt`` makes a vector of one. A run
+in JSON is the business of `adamax_conformance.exchange.wire`, the schema ``repro.schema.json``.
+"""
+
+import json
+import math
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.bounds.oracle import pairs
+from adamax_conformance.exchange.schemas import require
+from adamax_conformance.exchange.wire import decode_trial, encode_trial
+from adamax_conformance.judging.finding import Divergence, Violation
+from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.registry import FRAMEWORKS
+from adamax_conformance.subject.backend import Arrays
+from adamax_conformance.subject.memory import layout_of
+from adamax_conformance.subject.printable import printable
+from adamax_conformance.subject.watched import BackendError, Watched
+from adamax_core import Hyperparameters
+
+VERSION = 1
+_FEW = 8
+_PACKAGES = ("adamax-spec", "hypothesis", "numpy", *FRAMEWORKS)
+
+
+class ReproError(ValueError):
+    """A file that is none of these; the message says what does not fit, and where."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is wrong with a run.
+
+    Attributes:
+        message: in a sentence.
+        divergence: where it left what is allowed; None where something else is wrong.
+    """
+
+    message: str
+    divergence: Divergence | None = None
+
+
+@dataclass(frozen=True)
+class Repro:
+    """A run that a backend got wrong.
+
+    Attributes:
+        backend: name of the backend, as on the command line.
+        trial: the run, and how it is judged.
+        failure: what was wrong.
+        command: what found it.
+        versions: of the packages that took part.
+    """
+
+    backend: str
+    trial: Trial
+    failure: Failure
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def failure_of(backend: Watched, trial: Trial) -> Failure | None:
+    """What is wrong with a run, or None; the state that it loads has to stay as it is, too.
+
+    >>> from adamax_conformance.registry import find
+    >>> run = Run({"w": np.zeros(2)}, [{"w": np.ones(2)}], Hyperparameters())
+    >>> failure_of(Watched(find("numpy")), Trial(run))
+    """
+    before = _bits(trial.run)
+    try:
+        # The judge's own arithmetic meets infinities on purpose.
+        with np.errstate(all="ignore"):
+            judge(backend, trial)
+    except Violation as violation:
+        return Failure(str(violation), violation.divergence)
+    except BackendError as error:
+        return Failure(str(error))
+    if _bits(trial.run) != before:
+        return Failure("the steps after a load have changed what was loaded (S-4)")
+    return None
+
+
+def _bits(run: Run) -> list[bytes]:
+    return [part.tobytes() for slot in (run.saved or {}).values() for part in slot[1:]]
+
+
+def versions() -> dict[str, str]:
+    """Of Python, and of the packages that take part and are imported."""
+    found = {"python": sys.version.partition(" ")[0]}
+    for package in _PACKAGES:
+        if package not in FRAMEWORKS or package in sys.modules:
+            try:
+                found[package] = version(package)
+            except PackageNotFoundError:
+                continue
+    return found
+
+
+def save(repro: Repro, path: Path) -> None:
+    """Write the file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    found: dict[str, Any] = {"message": repro.failure.message, "divergence": None}
+    if repro.failure.divergence is not None:
+        divergence = asdict(repro.failure.divergence)
+        # JSON has no infinity.
+        distance = divergence["distance"]
+        found["divergence"] = divergence | {
+            "distance": distance if math.isfinite(distance) else None
+        }
+    document = {
+        "version": VERSION,
+        "backend": repro.backend,
+        "trial": encode_trial(repro.trial),
+        "found": found,
+        "command": repro.command,
+        "versions": dict(repro.versions),
+    }
+    path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Repro:
+    """Read the file.
+
+    Raises:
+        ReproError: it is not JSON, not of the schema, or its arrays do not fit.
+        OSError: it cannot be read.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        require("repro", document)
+        trial = decode_trial(document["trial"])
+    except ValueError as error:
+        raise ReproError(f"{path}: {error}") from error
+    found = document["found"]
+    divergence = found["divergence"]
+    if divergence is not None:
+        distance = divergence["distance"]
+        divergence = Divergence(
+            **divergence
+            | {
+                "index": tuple(divergence["index"]),
+                "distance": math.inf if distance is None else distance,
+            }
+        )
+    return Repro(
+        document["backend"],
+        trial,
+        Failure(found["message"], divergence),
+        document["command"],
+        document["versions"],
+    )
+
+
+def told(trial: Trial, failure: Failure) -> Iterator[str]:
+    """A failure in lines: what is wrong, then every number of the run, in decimals and exactly."""
+    found = failure.divergence
+    if found is None:
+        yield printable(failure.message)
+    else:
+        yield printable(found.where)
+        bits = f" ({found.bits})" if found.bits else ""
+        yield f"  got       {printable(found.got)}{bits}"
+        yield f"  allowed   {printable(found.allowed)}"
+        if found.exact:
+            yield f"  exactly   {found.exact}"
+        off = f"{found.distance:.3g} times the bound"
+        yield f"  distance  {off if math.isfinite(found.distance) else 'it cannot be right'}"
+    run = trial.run
+    yield from _told("params", run.params)
+    for name, slot in (run.saved or {}).items():
+        yield from _told(
+            f"loaded state of {printable(name)}, step {slot.step}",
+            {"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf},
+        )
+    if run.state_dtype is not None:
+        yield f"state in {run.state_dtype}"
+    if run.undecayed:
+        yield f"without decay: {', '.join(map(printable, run.undecayed))}"
+    for index, grads in enumerate(run.grads):
+        hp = run.at(index)
+        if not index or hp != run.at(index - 1):
+            yield from _hyperparameters(hp)
+        missing = ", ".join(printable(name) for name in run.params if name not in grads)
+        yield from _told(f"step {index + 1}, grads", grads)
+        if missing:
+            yield f"  none for {missing}"
+
+
+def _hyperparameters(hp: Hyperparameters) -> Iterator[str]:
+    beta1, beta2 = hp.betas
+    numbers = {"lr": hp.lr, "beta1": beta1, "beta2": beta2, "eps": hp.eps}
+    numbers["weight_decay"] = hp.weight_decay
+    modes = [mode for mode in ("maximize", "decoupled_weight_decay") if getattr(hp, mode)]
+    yield "hyperparameters" + "".join(f", {mode}" for mode in modes)
+    for name, number in numbers.items():
+        yield f"  {name:<12} {_number(number)}"
+
+
+def _told(title: str, arrays: Arrays) -> Iterator[str]:
+    yield title
+    for name, array in arrays.items():
+        reals = np.ravel(pairs(array)).astype(np.float64)
+        shape, layout = array.shape, layout_of(array)
+        laid = "" if layout == "C" else f", {layout}"
+        yield f"  {printable(name)}: {array.dtype.name} {shape}{laid}"
+        yield from (f"    {_number(real)}" for real in reals[:_FEW])
+        if reals.size > _FEW:
+            yield f"    and {reals.size - _FEW} more"
+
+
+def _number(number: Any) -> str:
+    """In digits that give it back, and exactly."""
+    number = float(number)
+    return f"{number!r} = {number.hex()}" if math.isfinite(number) else f"{number!r}"

@@ -1,0 +1,233 @@
+"""Judging a run of steps: each step from the state that the backend itself reported.
+
+Errors therefore never accumulate, and the bound is as tight at step 1000 as at step 1. A backend
+that shows no state is judged along its trajectory: what one step allows is where the next begins.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamax_conformance.bounds.filtered import Bound, bounds
+from adamax_conformance.bounds.oracle import QUANTITIES, pairs
+from adamax_conformance.judging.finding import Divergence, Finding, Violation
+from adamax_conformance.judging.run import Run, Trial, initial
+from adamax_conformance.subject.backend import Arrays, Moments
+from adamax_conformance.subject.memory import bits, copies
+from adamax_conformance.subject.watched import Watched
+
+_NO_GRADIENT = "before: it has no gradient"
+
+
+@dataclass
+class _Tally:
+    """Comparisons so far, and the worst of the present step."""
+
+    elements: int = 0
+    trace: list[float] = field(default_factory=list)
+    wrong: list[Divergence] = field(default_factory=list)
+
+    def compare(self, step: int, name: str, quantity: str, got: Any, bound: Bound) -> None:
+        """Each element with its interval; the worst of those outside is kept."""
+        got = pairs(got)
+        self.elements += int(np.count_nonzero(bound.says))
+        if not got.size:
+            return
+        excess = bound.excess(got)
+        index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
+        worst = float(excess[index])
+        self.trace[-1] = max(self.trace[-1], worst)
+        if worst > 1:
+            value = repr(float(got[index]))
+            allowed, exact = bound.interval(index), bound.exactly(index)
+            wrong = (step, name, index, quantity, value, allowed, exact, worst, bits(got[index]))
+            self.wrong.append(Divergence(*wrong))
+
+    def count(self, step: int, name: str, got: int, expected: int) -> None:
+        """The count of a parameter, which is exact."""
+        self.elements += 1
+        if got != expected:
+            exact = str(expected)
+            self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
+
+    def stays(self, step: int, name: str, what: str, was: Any, now: Any) -> None:
+        """A dtype, which another bound would come with."""
+        if now != was:
+            self.wrong.append(Divergence(step, name, (), what, str(now), str(was), "", np.inf))
+
+    def same(
+        self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
+    ) -> None:
+        """Every bit is as it was."""
+        got, expected = np.asarray(got), np.asarray(expected)
+        self.elements += got.size
+        if got.tobytes() != expected.tobytes():
+            kept = f"{expected}, as {why}"
+            self.wrong.append(Divergence(step, name, (), quantity, str(got), kept, "", np.inf))
+
+
+class Shown(NamedTuple):
+    """What a backend shows before the first step of a run, or after a step.
+
+    Attributes:
+        params: parameters by name.
+        moments: the state by the name of its parameter; None where it cannot be seen.
+        state: what the backend goes on from; None where it is told whole runs.
+    """
+
+    params: Arrays
+    moments: Mapping[str, Moments] | None
+    state: Any
+
+
+def follow(backend: Watched, run: Run) -> Iterator[Shown]:
+    """Run the steps: what the backend shows before the first, then after each.
+
+    Raises:
+        BackendError: the backend raised.
+    """
+    if backend.takes_runs:
+        for params, moments in backend.trajectory(run):
+            yield Shown(params, moments, None)
+    else:
+        yield from stepwise(backend, run, run.start(backend))
+
+
+def stepwise(backend: Watched, run: Run, state: Any) -> Iterator[Shown]:
+    """The same from a state that the backend has made, a step at a time."""
+    params: Arrays = copies(run.params)
+    yield Shown(params, backend.moments(params, state), state)
+    for index, grads in enumerate(run.grads):
+        params, state = backend.step(params, copies(grads), state, run.at(index))
+        yield Shown(params, backend.moments(params, state), state)
+
+
+def judge(
+    backend: Watched,
+    trial: Trial,
+    *,
+    also: Callable[[Run, Arrays, Any], Finding] | None = None,
+    showing: Iterator[Shown] | None = None,
+) -> Finding:
+    """Run the steps and compare each; raise at the first step that is wrong.
+
+    Args:
+        backend: the backend, watched.
+        trial: what to run, and what of it to judge.
+        also: a further look at the last parameters and state.
+        showing: the run as it is taken from a state that the backend is in already; such a run
+            is none that could be taken again by itself.
+
+    Raises:
+        Violation: a value is outside its interval; names step, element, value and interval.
+        BackendError: the backend raised.
+    """
+    run, judged = trial.run.kept(), trial.judged
+    again = replace(trial, run=run) if showing is None else None
+    showing = follow(backend, trial.run) if showing is None else showing
+    params, believed, state = next(showing)
+    if believed is None:
+        if trial.accurate_correction:
+            # The last places of the correction cannot be told from those of a hidden moment.
+            return Finding()
+        judged = {*judged, "param"}
+        believed = initial(run)
+    tally = _Tally()
+    if run.saved is not None:
+        _judge_loaded(tally, judged, run.saved, believed)
+        if tally.wrong:
+            raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=again)
+    for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
+        hp, step = run.at(index), index + 1
+        tally.trace.append(0.0)
+        stepped, reported, state = shown
+        following = {}
+        for name, param in params.items():
+            before, after = believed[name], reported[name] if reported else None
+            if name not in grads:
+                _judge_kept(tally, step, name, param, stepped[name], before, after)
+                following[name] = after or before
+                continue
+            if before.step < 0:
+                raise Violation(f"step {index}, {name}, step: got {before.step}, a count of steps")
+            own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
+            allowed = bounds(
+                param,
+                grads[name],
+                before,
+                own,
+                reported=after,
+                accurate_correction=trial.accurate_correction,
+            )
+            following[name] = _judge_step(
+                tally, step, name, judged, stepped[name], before, after, allowed
+            )
+        if tally.wrong:
+            worst = max(tally.wrong, key=lambda each: each.distance)
+            raise Violation(
+                str(worst),
+                divergence=worst,
+                trial=again,
+                trace=tuple(tally.trace),
+                elements=tally.elements,
+            )
+        params, believed = stepped, following
+    finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
+    return finding + also(run, params, state) if also else finding
+
+
+def _judge_loaded(
+    tally: _Tally,
+    judged: Collection[str],
+    saved: Mapping[str, Moments],
+    loaded: Mapping[str, Moments],
+) -> None:
+    """A state that has been loaded is what was saved, before the first step."""
+    for name, slot in saved.items():
+        if "step" in judged:
+            tally.count(0, name, loaded[name].step, slot.step)
+        for part in (part for part in ("exp_avg", "exp_inf") if part in judged):
+            tally.same(0, name, part, getattr(loaded[name], part), getattr(slot, part), "saved")
+
+
+def _judge_kept(
+    tally: _Tally,
+    step: int,
+    name: str,
+    param: Any,
+    stepped: Any,
+    before: Moments,
+    after: Moments | None,
+) -> None:
+    """A parameter without a gradient: every bit stays (S-2)."""
+    tally.same(step, name, "param", stepped, param)
+    for part, got, kept in zip(Moments._fields, after or (), before, strict=after is not None):
+        tally.same(step, name, part, got, kept)
+
+
+def _judge_step(
+    tally: _Tally,
+    step: int,
+    name: str,
+    judged: Collection[str],
+    stepped: Any,
+    before: Moments,
+    after: Moments | None,
+    allowed: Mapping[str, Bound],
+) -> Moments:
+    """A parameter that has taken a step. Returns where it goes on from."""
+    steps = before.step + 1
+    values = {"param": stepped}
+    if after is not None:
+        values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
+        for moment in ("exp_avg", "exp_inf"):
+            was, now = getattr(before, moment).dtype, getattr(after, moment).dtype
+            tally.stays(step, name, f"dtype of {moment}", was, now)
+        if "step" in judged:
+            tally.count(step, name, after.step, steps)
+    for quantity in QUANTITIES:
+        if quantity in judged and quantity in values:
+            tally.compare(step, name, quantity, values[quantity], allowed[quantity])
+    return after or Moments(steps, allowed["exp_avg"], allowed["exp_inf"])

@@ -1,0 +1,84 @@
+"""What is run, and how it is judged: plain data.
+
+`Run` is a trajectory of steps, `Trial` the same with what of it is judged.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from adamax_conformance.bounds.oracle import QUANTITIES
+from adamax_conformance.subject.backend import Arrays, Moments, copied
+from adamax_conformance.subject.watched import Watched
+from adamax_core import Hyperparameters
+
+EVERYTHING = ("step", *QUANTITIES)
+
+
+@dataclass(frozen=True)
+class Run:
+    """The data of a trajectory.
+
+    Attributes:
+        params: initial parameters by name.
+        grads: one dict a step; a missing key is a missing gradient.
+        hp: hyperparameters of every step, or a sequence, one a step.
+        saved: moments to load before the first step; those of `init` when None.
+        state_dtype: dtype that the state is asked to have.
+        undecayed: names of parameters that are exempt from weight decay.
+    """
+
+    params: Arrays
+    grads: Sequence[Arrays]
+    hp: Hyperparameters | Sequence[Hyperparameters]
+    saved: Mapping[str, Moments] | None = None
+    state_dtype: str | None = None
+    undecayed: Collection[str] = ()
+
+    def at(self, index: int) -> Hyperparameters:
+        """The hyperparameters of the step with this index, from zero."""
+        return self.hp if isinstance(self.hp, Hyperparameters) else self.hp[index]
+
+    def kept(self) -> "Run":
+        """The same run, which what a backend does to the arrays it loads does not change."""
+        return self if self.saved is None else replace(self, saved=copied(self.saved))
+
+    def start(self, backend: Watched) -> Any:
+        """The state before the first step."""
+        if self.saved is not None:
+            return backend.load(
+                self.params, self.at(0), {k: v._asdict() for k, v in self.saved.items()}
+            )
+        options: dict[str, Any] = {}
+        if self.state_dtype is not None:
+            options["state_dtype"] = self.state_dtype
+        if self.undecayed:
+            options["undecayed"] = tuple(self.undecayed)
+        return backend.init(self.params, self.at(0), **options)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run and how it is judged.
+
+    Attributes:
+        run: what to run.
+        judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` it is about. The
+            parameters are judged in any case where the state cannot be seen.
+        accurate_correction: judge the bias correction to the last places (N-3).
+    """
+
+    run: Run
+    judged: Collection[str] = EVERYTHING
+    accurate_correction: bool = False
+
+
+def initial(run: Run) -> dict[str, Moments]:
+    """The state that a backend which shows none is taken to begin with."""
+    if run.saved is not None:
+        return dict(run.saved)
+    dtype = None if run.state_dtype is None else np.dtype(run.state_dtype)
+    zeros = {name: np.zeros_like(param, dtype=dtype) for name, param in run.params.items()}
+    return {name: Moments(0, zero, zero) for name, zero in zeros.items()}

@@ -1,0 +1,159 @@
+"""The smallest run that still shows a violation: fewer steps, one parameter, one element, 0 and 1.
+
+The rule is elementwise, so one element is nearly always enough; where it is not (a tail that is
+forgotten, a parameter that is skipped), the size is what is wrong, and it stays.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from adamax_conformance.judging.finding import Divergence, Violation
+from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.watched import BackendError, Watched
+
+TRIES = 200
+"""How many smaller runs are tried; what is found by then will do."""
+
+_Each = Callable[[str, Any], Any]
+
+
+class _Fault(NamedTuple):
+    """What is wrong in a run.
+
+    Attributes:
+        kind: the quantity that is wrong, or what was raised by which operation.
+        divergence: where; None where something was raised.
+    """
+
+    kind: tuple[str, ...]
+    divergence: Divergence | None
+
+
+def smallest(backend: Watched, trial: Trial) -> Trial:
+    """A run that is wrong in the same way, and none of whose simplifications is.
+
+    Args:
+        backend: the backend, watched.
+        trial: a run that is wrong, or in which the backend raises.
+    """
+    found = _fault(backend, trial)
+    if found is None:
+        return trial
+    simpler, tries = True, 0
+    while simpler:
+        simpler = False
+        for run in _simplifications(trial.run, found.divergence):
+            if (tries := tries + 1) > TRIES:
+                break
+            candidate = replace(trial, run=run)
+            still = _fault(backend, candidate)
+            if still is not None and still.kind == found.kind:
+                trial, found, simpler = candidate, still, True
+                break
+    return trial
+
+
+def _fault(backend: Watched, trial: Trial) -> _Fault | None:
+    try:
+        with np.errstate(all="ignore"):
+            judge(backend, trial)
+    except Violation as violation:
+        found = violation.divergence
+        return _Fault((found.quantity,), found) if found else None
+    except BackendError as error:
+        return _Fault((error.operation, type(error.cause).__name__), None)
+    return None
+
+
+def _simplifications(run: Run, found: Divergence | None) -> Iterator[Run]:
+    """Runs with less in them, the boldest first."""
+    yield from _with_fewer_steps(run, found)
+    yield from _with_fewer_elements(run, found)
+    yield from _with_plainer_numbers(run)
+
+
+def _with_fewer_steps(run: Run, found: Divergence | None) -> Iterator[Run]:
+    # What is wrong before the first step still needs one, to be a run.
+    last = max(found.step, 1) if found else len(run.grads)
+    if last < len(run.grads):
+        yield _with_steps(run, range(last))
+    elif len(run.grads) > 1:
+        # Halves, then quarters, ...: of a long run most steps go at once.
+        every, size = range(len(run.grads)), len(run.grads) // 2
+        while size:
+            for first in range(0, len(every), size):
+                kept = [*every[:first], *every[first + size :]]
+                if kept:
+                    yield _with_steps(run, kept)
+            size //= 2
+
+
+def _with_fewer_elements(run: Run, found: Divergence | None) -> Iterator[Run]:
+    if len(run.params) > 1:
+        for name in [found.parameter] if found else run.params:
+            yield _with_arrays(run, partial(_only, name))
+    if found and found.index and run.params[found.parameter].size > 1:
+        yield _with_arrays(run, partial(_element, found.index))
+    size = max(param.size for param in run.params.values())
+    for count in (2**k for k in range(17) if 2**k < size):
+        yield _with_arrays(run, partial(_first, count))
+        yield _with_arrays(run, partial(_last, count))
+
+
+def _with_plainer_numbers(run: Run) -> Iterator[Run]:
+    if any(np.any(param != 0) for param in run.params.values()):
+        yield replace(run, params={k: np.zeros_like(param) for k, param in run.params.items()})
+    for step, grads in enumerate(run.grads):
+        if any(np.any(grad != 1) for grad in grads.values()):
+            ones = {key: np.ones_like(grad) for key, grad in grads.items()}
+            yield replace(run, grads=[*run.grads[:step], ones, *run.grads[step + 1 :]])
+
+
+def _only(name: str, key: str, array: Any) -> Any:
+    return array if key == name else None
+
+
+def _first(count: int, _key: str, array: Any) -> Any:
+    return array.reshape(-1)[:count]
+
+
+def _last(count: int, _key: str, array: Any) -> Any:
+    return array.reshape(-1)[-count:]
+
+
+def _element(index: tuple[int, ...], _key: str, array: Any) -> Any:
+    """One element as an array of one; of a complex number both parts; the first of other arrays."""
+    at = index[: array.ndim]
+    inside = len(at) == array.ndim and all(i < n for i, n in zip(at, array.shape, strict=True))
+    return array[at].reshape(1) if inside else _first(1, _key, array)
+
+
+def _with_steps(run: Run, steps: Any) -> Run:
+    return replace(run, grads=[run.grads[i] for i in steps], hp=[run.at(i) for i in steps])
+
+
+def _with_arrays(run: Run, each: _Each) -> Run:
+    """The same run with each array changed; where that gives None, without it."""
+
+    def changed(arrays: Any) -> dict[str, Any]:
+        kept = ((key, each(key, array)) for key, array in arrays.items())
+        return {key: array for key, array in kept if array is not None}
+
+    saved = run.saved
+    if saved is not None:
+        parts = [changed({k: slot[i] for k, slot in saved.items()}) for i in (1, 2)]
+        saved = {k: Moments(saved[k].step, parts[0][k], parts[1][k]) for k in parts[0]}
+    params = changed(run.params)
+    return replace(
+        run,
+        params=params,
+        grads=[changed(grads) for grads in run.grads],
+        saved=saved,
+        undecayed=tuple(key for key in run.undecayed if key in params),
+    )

@@ -1,0 +1,204 @@
+"""Any optax transformation as a backend."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Arrays, Moments, Steps
+from adamax_core import Hyperparameters
+
+MakeTransform = Callable[..., optax.GradientTransformation]
+"""Called with hyperparameters and, where they are offered, `state_dtype` and `undecayed`."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A transformation's state, and the options that it was made with."""
+
+    state: Any
+    options: tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class OptaxBackend:
+    """A backend that makes a transformation with `make(hyperparameters, **options)`.
+
+    Attributes:
+        name: how reports call it.
+        make: the transformation for these hyperparameters.
+        read: the moments in a state.
+        write: the state with these moments in it, given a fresh one.
+        transform: ``module:function`` that makes the transformation of a learning rate, to see in
+            a process of its own, with two devices, where its state lives.
+        features: see `adamax_conformance.subject.backend.FEATURES`.
+        dtypes: of parameters.
+        deviations: known deviations, with reasons.
+        x64: whether JAX computes in 64 bits; where None, for 64-bit parameters alone.
+        jit: compile each step.
+    """
+
+    name: str
+    make: MakeTransform
+    read: Callable[[Any], Mapping[str, Moments]]
+    write: Callable[[Any, Mapping[str, Arrays]], Any]
+    transform: str
+    features: Collection[str]
+    dtypes: Collection[str] = DTYPES
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    x64: bool | None = None
+    jit: bool = True
+
+    def _precision(self, params: Arrays) -> AbstractContextManager[Any]:
+        wide = any(np.asarray(p).dtype in (np.float64, np.complex128) for p in params.values())
+        context: AbstractContextManager[Any] = jax.enable_x64(
+            wide if self.x64 is None else self.x64
+        )
+        return context
+
+    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Training:
+        """The state of the transformation that these hyperparameters make."""
+        with self._precision(params):
+            state = self.make(hp, **options).init(_to_jax(params))
+            return Training(state, tuple(options.items()))
+
+    def step(
+        self, params: Arrays, grads: Arrays, training: Training, hp: Hyperparameters
+    ) -> tuple[Arrays, Training]:
+        """`update` and `apply_updates`; a missing gradient is a leaf of None."""
+        with self._precision(params):
+            given = {key: jnp.asarray(grads[key]) if key in grads else None for key in params}
+            one = _stepper(self.make, self.jit, hp, training.options)
+            stepped, state = one(_to_jax(params), given, training.state)
+            return {k: np.asarray(p) for k, p in stepped.items()}, replace(training, state=state)
+
+    def moments(self, training: Training) -> Mapping[str, Moments]:
+        """What the state holds."""
+        return self.read(training.state)
+
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
+        """A fresh state with these moments; it is tried, since optax checks a state at its use."""
+        with self._precision(params):
+            fresh = self.init(params, hp)
+            loaded = self.write(fresh.state, saved)
+            jax.eval_shape(self.make(hp).update, _to_jax(params), loaded, _to_jax(params))
+            return replace(fresh, state=loaded)
+
+    def vjp(self, wrt: str, steps: Steps) -> Any:
+        """The derivative through as many updates as there are gradients."""
+        params, grads, saved, hp, cotangents = steps
+        with self._precision(params):
+            inputs: dict[str, Any] = {
+                "params": _to_jax(params),
+                "grads": [_to_jax(each) for each in grads],
+                "exp_avg": _to_jax({key: slot.exp_avg for key, slot in saved.items()}),
+                "exp_inf": _to_jax({key: slot.exp_inf for key, slot in saved.items()}),
+                "beta1": hp.betas[0],
+                "beta2": hp.betas[1],
+                **{key: getattr(hp, key) for key in ("lr", "eps", "weight_decay")},
+            }
+            start = inputs[wrt]
+            if isinstance(start, float):
+                start = jnp.asarray(start, next(iter(inputs["params"].values())).dtype)
+            counts = {key: slot.step for key, slot in saved.items()}
+
+            def final(value: Any) -> Any:
+                last = self._last_params(inputs | {wrt: value}, counts, hp)
+                return sum(jnp.sum(last[key] * cotangents[key]) for key in last)
+
+            slope = jax.jit(jax.grad(final)) if self.jit else jax.grad(final)
+            return jax.tree.map(np.asarray, slope(start))
+
+    def _last_params(
+        self, values: Mapping[str, Any], counts: Mapping[str, int], hp: Hyperparameters
+    ) -> Any:
+        traced = _unchecked(
+            hp,
+            betas=(values["beta1"], values["beta2"]),
+            **{key: values[key] for key in ("lr", "eps", "weight_decay")},
+        )
+        params, transform = values["params"], self.make(traced)
+        slots = {
+            key: {
+                "step": counts[key],
+                "exp_avg": values["exp_avg"][key],
+                "exp_inf": values["exp_inf"][key],
+            }
+            for key in params
+        }
+        state = self.write(transform.init(params), slots)
+        for grads in values["grads"]:
+            updates, state = transform.update(grads, state, params)
+            params = optax.apply_updates(params, updates)
+        return params
+
+    def placement(self) -> tuple[Any, Any]:
+        """Devices and shard shape of a sharded parameter, and of its state from ``jax.jit(init)``.
+
+        Raises:
+            RuntimeError: the process that looks has failed.
+        """
+        # The number of devices is fixed when JAX starts, so this takes a process of its own.
+        flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+        done = subprocess.run(  # noqa: S603 - this interpreter, and the text below
+            [sys.executable, "-c", _PLACEMENT, self.transform],
+            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip().splitlines()[-1])
+        param, state = json.loads(done.stdout)
+        return param, state
+
+
+# Compiled once for all steps and cases that share hyperparameters and shapes. Not kept for ever: a
+# fuzzer draws new ones without end.
+@lru_cache(maxsize=128)
+def _stepper(
+    make: MakeTransform, jit: bool, hp: Hyperparameters, options: tuple[tuple[str, Any], ...]
+) -> Callable[..., Any]:
+    transform = make(hp, **dict(options))
+
+    def one(params: Any, grads: Any, state: Any) -> tuple[Any, Any]:
+        updates, state = transform.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    return jax.jit(one) if jit else one
+
+
+_PLACEMENT = """
+import importlib, json, sys
+import jax, jax.numpy as jnp, numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+module, name = sys.argv[1].split(":")
+sharding = NamedSharding(Mesh(np.array(jax.devices()), "d"), PartitionSpec("d"))
+params = {"w": jax.device_put(jnp.zeros(4), sharding)}
+state = jax.jit(getattr(importlib.import_module(module), name)(1e-3).init)(params)
+like = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (4,)]
+spans = [sorted(d.id for d in each.sharding.device_set) for each in (params["w"], *like)]
+whole = [each.sharding.shard_shape((4,)) for each in (params["w"], *like)]
+print(json.dumps([[spans[0], whole[0]], [max(spans[1:]), max(whole[1:])]]))
+"""
+
+
+def _unchecked(hp: Hyperparameters, **fields: Any) -> Hyperparameters:
+    """The same with other values, tracers among them, which have no domain to be in."""
+    changed = object.__new__(Hyperparameters)
+    for name, value in (vars(hp) | fields).items():
+        object.__setattr__(changed, name, value)
+    return changed
+
+
+def _to_jax(arrays: Arrays) -> dict[str, jax.Array]:
+    return {key: jnp.asarray(array) for key, array in arrays.items()}

@@ -1,0 +1,224 @@
+"""Any class with the constructor of `torch.optim.Adamax` as a backend.
+
+Gradients share their memory with the arrays of the judge, so that a change to them is seen.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import Arrays, Moments, SparseGradient, Steps
+from adamax_core import Hyperparameters
+
+MakeOptimizer = Callable[..., Optimizer]
+
+
+@dataclass
+class Training:
+    """An optimizer and the parameters that it has: in PyTorch, the state of a training."""
+
+    optimizer: Optimizer
+    params: dict[str, Tensor]
+
+
+def chosen(**options: bool | None) -> dict[str, bool]:
+    """The options that are not at their defaults: None for the ways of stepping, else False."""
+    ways = ("foreach", "fused")
+    return {
+        name: value
+        for name, value in options.items()
+        if value or (value is not None and name in ways)
+    }
+
+
+def to_torch(array: Any) -> Tensor:
+    """A tensor on the same memory; bfloat16 goes by its bits."""
+    array = np.asarray(array)
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def to_numpy(tensor: Tensor) -> Any:
+    """An array of its own."""
+    tensor = tensor.detach().clone()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+@dataclass(frozen=True)
+class TorchBackend:
+    """A backend that makes an optimizer with `make(groups, **options, **variant)`.
+
+    Attributes:
+        base: how reports call it, before the variant.
+        make: the optimizer's class.
+        offers: see `adamax_conformance.subject.backend.FEATURES`; ``vjp`` comes with the variant
+            ``differentiable=True``.
+        dtypes: of parameters.
+        deviations: known deviations, with reasons.
+        variant: further arguments of the constructor, such as ``foreach=True``.
+    """
+
+    base: str
+    make: MakeOptimizer
+    offers: Sequence[str]
+    dtypes: Collection[str] = DTYPES
+    deviations: Mapping[str, str] = field(default_factory=dict)
+    variant: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The base, and the variant as a query."""
+        query = "&".join(f"{key}={str(value).lower()}" for key, value in self.variant.items())
+        return f"{self.base}?{query}" if query else self.base
+
+    @property
+    def features(self) -> Collection[str]:
+        """What is offered in this variant."""
+        return [*self.offers, *(["vjp"] if self.variant.get("differentiable") else [])]
+
+    def _options(self, hp: Hyperparameters) -> dict[str, Any]:
+        """The constructor's arguments; what a class does not offer it need not know."""
+        names = ["lr", "betas", "eps", "weight_decay", "maximize"]
+        if "decoupled_weight_decay" in self.offers:
+            names.append("decoupled_weight_decay")
+        return {name: getattr(hp, name) for name in names}
+
+    def init(
+        self,
+        params: Arrays,
+        hp: Hyperparameters,
+        undecayed: Sequence[str] = (),
+        state_dtype: str | None = None,
+    ) -> Training:
+        """An optimizer of its own tensors; exempt parameters are a group of their own."""
+        tensors = {key: to_torch(array) for key, array in params.items()}
+        options = self._options(hp) | dict(self.variant)
+        if state_dtype is not None:
+            options["state_dtype"] = getattr(torch, state_dtype)
+        exempt = {"params": [tensors[key] for key in undecayed], "weight_decay": 0.0}
+        groups = [
+            {"params": [tensor for key, tensor in tensors.items() if key not in undecayed]},
+            *([exempt] if undecayed else []),
+        ]
+        return Training(self.make(groups, **options), tensors)
+
+    def step(
+        self, params: Arrays, grads: Arrays, state: Training, hp: Hyperparameters
+    ) -> tuple[Arrays, Training]:
+        """Set hyperparameters, parameters and gradients, and step."""
+        for index, group in enumerate(state.optimizer.param_groups):
+            group.update(self._options(hp) | ({"weight_decay": 0.0} if index else {}))
+        for key, tensor in state.params.items():
+            tensor.detach_().copy_(to_torch(params[key]))
+            tensor.grad = None
+            if key in grads:
+                _set_grad(tensor, as_gradient(grads[key]))
+        state.optimizer.step()
+        return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
+
+    def moments(self, state: Training) -> dict[str, Moments]:
+        """What the optimizer's state holds."""
+        return {key: _moments(state, tensor) for key, tensor in state.params.items()}
+
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
+        """A fresh optimizer that has loaded a state dict with these slots."""
+        training = self.init(params, hp)
+        # The step is saved as a number, which every version of torch can load.
+        slots = {
+            index: {
+                name: value if name == "step" else to_torch(value).clone()
+                for name, value in saved[key].items()
+            }
+            for index, key in enumerate(params)
+        }
+        groups = training.optimizer.state_dict()["param_groups"]
+        training.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        return training
+
+    def placement(self) -> tuple[Any, Any]:
+        """The devices of a parameter on another device than the default, and of its state."""
+        param = torch.zeros(3, device="meta")
+        param.grad = torch.zeros(3, device="meta")
+        optimizer = self.make([param], **self.variant)
+        optimizer.step()
+        devices = {optimizer.state[param][name].device for name in ("exp_avg", "exp_inf")}
+        return {param.device}, devices
+
+    def vjp(self, wrt: str, steps: Steps) -> Any:
+        """The derivative of the parameters after some steps, by autograd through the steps."""
+        params, grads, saved, hp, cotangents = steps
+
+        def variables(arrays: Arrays, what: str) -> dict[str, Tensor]:
+            return {k: to_torch(a).clone().requires_grad_(wrt == what) for k, a in arrays.items()}
+
+        scalars = self._options(hp) | dict(zip(("beta1", "beta2"), hp.betas, strict=True))
+        if wrt in scalars:
+            scalars[wrt] = torch.tensor(scalars[wrt], dtype=torch.float64, requires_grad=True)
+        series = [variables(each, "grads") for each in grads]
+        named = {
+            "params": variables(params, "params"),
+            "exp_avg": variables({k: slot.exp_avg for k, slot in saved.items()}, "exp_avg"),
+            "exp_inf": variables({k: slot.exp_inf for k, slot in saved.items()}, "exp_inf"),
+        }
+        # Copies: what an optimizer updates in place may be no leaf of the graph.
+        tensors = {key: leaf.clone() for key, leaf in named["params"].items()}
+        options = {name: scalars[name] for name in self._options(hp)}
+        options["betas"] = (scalars["beta1"], scalars["beta2"])
+        optimizer = self.make(list(tensors.values()), **options, **self.variant)
+        for key, tensor in tensors.items():
+            optimizer.state[tensor] = {
+                "step": torch.tensor(float(saved[key].step)),
+                **{name: named[name][key].clone() for name in ("exp_avg", "exp_inf")},
+            }
+        for each in series:
+            for key, tensor in tensors.items():
+                tensor.grad = each[key]
+            optimizer.step()
+
+        groups = series if wrt == "grads" else [named.get(wrt) or {wrt: scalars[wrt]}]
+        slopes = iter(
+            torch.autograd.grad(
+                list(tensors.values()),
+                [tensor for group in groups for tensor in group.values()],
+                [to_torch(cotangents[key]) for key in tensors],
+            )
+        )
+        found = [{key: to_numpy(next(slopes)) for key in group} for group in groups]
+        if wrt == "grads":
+            return found
+        return found[0] if wrt in named else found[0][wrt]
+
+
+def as_gradient(grad: Any) -> Tensor:
+    """A gradient of the judge as PyTorch has it, a sparse one in coordinate form."""
+    if isinstance(grad, SparseGradient):
+        indices, values = torch.from_numpy(grad.indices), to_torch(grad.values)
+        return torch.sparse_coo_tensor(indices[None], values, grad.shape, check_invariants=True)
+    return to_torch(grad)
+
+
+def _set_grad(tensor: Tensor, grad: Tensor) -> None:
+    # PyTorch refuses a gradient of another dtype unless it is told to expect one, and then the own.
+    if grad.dtype != tensor.grad_dtype and grad.is_floating_point():
+        tensor.grad_dtype = grad.dtype
+    tensor.grad = grad
+
+
+def _moments(state: Training, tensor: Tensor) -> Moments:
+    slot = state.optimizer.state.get(tensor)
+    if not slot:
+        # PyTorch makes the state of a parameter at its first step.
+        dtype = state.optimizer.param_groups[0].get("state_dtype")
+        zero = to_numpy(torch.zeros_like(tensor, dtype=dtype))
+        return Moments(0, zero, zero)
+    return Moments(int(slot["step"]), to_numpy(slot["exp_avg"]), to_numpy(slot["exp_inf"]))

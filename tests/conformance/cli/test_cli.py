@@ -1,0 +1,191 @@
+"""The command: what it prints and how it exits."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from adamax_conformance import check
+from adamax_conformance.cli import app
+from adamax_conformance.reports.pretty import show
+
+RUNNER = CliRunner()
+MAIN = [sys.executable, "-c", "from adamax_conformance.cli import main; main()"]
+GLUE = """
+from dataclasses import replace
+from adamax_conformance.subjects.reference import backend
+base = backend()
+idle = replace(base, name="idle", step=lambda p, g, s, hp: (dict(p), s))
+narrow = replace(base, name="narrow", dtypes=("float64",))
+def no_step(*_args): raise RuntimeError("no device")
+broken = replace(base, name="broken", step=no_step)
+"""
+
+
+@pytest.fixture(autouse=True)
+def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "cli_glue.py").write_text(GLUE)
+    (tmp_path / "cli_exit.py").write_text("raise SystemExit(0)")
+
+
+ONE = ["--clause", "A-4", "--dtype", "float32"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["numpy", *ONE], 0, "numpy: passes in part; only 1 of 39 clauses and 3 cases were run"),
+        (["torch.optim", "--clause", "S-8"], 0, "torch.optim: deviates as documented in S-8"),
+        (["torch.optim", "--clause", "S-8", "--strict"], 1, "deviates as documented"),
+        (["py:cli_glue:idle", *ONE], 1, "idle: not conformant in A-4; look at A-4 first"),
+        (["nope"], 2, "unknown backend 'nope'"),
+        (["numpy", "--clause", "Z-1"], 2, "unknown clause 'Z-1'"),
+        (["numpy", "--dtype", "int8"], 2, "unknown dtype 'int8'"),
+        (["numpy", "--clause", "A-9", "--dtype", "float32"], 2, "no such case has this clause"),
+        (["numpy", "--seed", "-1"], 2, "greater than or equal to 0"),
+        (["py:cli_glue:broken", *ONE], 3, "RuntimeError: no device"),
+        (["py:cli_glue:gone.x", *ONE], 2, "has no 'gone.x'"),
+        (["numpy?x=1", *ONE], 2, "has no option 'x'"),
+        (["torch?foreach", *ONE], 2, "foreach has no value, as in foreach=true"),
+        (["torch?foreach=yes", *ONE], 2, "foreach = 'yes' is not true or false"),
+        (["py:cli_exit:x", *ONE], 3, "SystemExit: 0"),
+        (["numpy", "--clause", "S-11"], 4, "numpy: incomplete; no case applies"),
+        (["py:cli_glue:narrow", *ONE], 4, "incomplete; required, but not run: A-4"),
+        (["numpy", "py:cli_glue:idle", "py:cli_glue:narrow", *ONE], 1, "numpy: passes in part"),
+    ],
+)
+def test_exit_code_and_text(arguments: list[str], code: int, text: str) -> None:
+    result = RUNNER.invoke(app, ["check", *arguments])
+    assert result.exit_code == code, result.output
+    assert text in " ".join(result.output.split())
+    assert "Traceback" not in result.output
+
+
+def test_table_counts_every_case_once() -> None:
+    result = RUNNER.invoke(app, ["check", "numpy", "torch.optim", "--clause", "H-1"])
+    lines = {line.split("│")[1].strip(): line for line in result.output.splitlines() if "│" in line}
+    rows = {name: [int(n) for n in line.split("│")[2:4]] for name, line in lines.items()
+            if name[:1] in "✓✗≠?·s!□" or name == "cases, all"}  # fmt: skip
+    totals = rows.pop("cases, all")
+    assert [sum(row[i] for row in rows.values()) for i in range(2)] == totals == [5, 5]
+    assert "✓3 ≠2" in lines["H-1  domain of lr"]
+
+
+@pytest.mark.parametrize(("width", "tables"), [(200, 1), (40, 2), (30, 3)])
+def test_narrow_terminal_gets_several_tables(width: int, tables: int) -> None:
+    reports = [check(name, clauses=["H-1"]) for name in ("numpy", "torch", "torch.optim")]
+    printed = io.StringIO()
+    show(reports, Console(width=width, file=printed))
+    assert printed.getvalue().count("Adamax conformance") == tables
+
+
+def test_json_is_one_document_with_every_result() -> None:
+    result = RUNNER.invoke(app, ["check", "numpy", "optax", "--clause", "H-2", "--format", "json"])
+    document = json.loads(result.stdout)
+    assert [report["backend"] for report in document["reports"]] == ["numpy", "optax"]
+    for report in document["reports"]:
+        assert sum(report["counts"].values()) == report["cases"] == len(report["results"]) == 5
+    assert document["reports"][1]["verdict"] == "deviates as documented"
+
+
+def test_verbose_explains_deviations_and_what_is_unsupported() -> None:
+    result = RUNNER.invoke(
+        app, ["check", "optax", "--verbose", "--clause", "A-1", "--clause", "H-1"]
+    )
+    words = " ".join(result.output.split())
+    assert "≠ H-1/negative[float32]: no validation: a negative learning rate ascends" in words
+    assert "· A-1/maximize[float32]: no maximize" in words
+
+
+def test_many_failures_are_cut_short_unless_asked() -> None:
+    arguments = [
+        "check",
+        "py:cli_glue:idle",
+        *(f"--clause={c}" for c in ("A-4", "A-5", "A-7", "S-9")),
+    ]
+    assert "more: --verbose shows them all" in RUNNER.invoke(app, arguments).output
+    assert "shows them all" not in RUNNER.invoke(app, [*arguments, "--verbose"]).output
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ([], "torch.optim"),
+        (["clauses"], "infinity norm"),
+        (["cases"], "S-2/missing-once"),
+        (["features"], "decoupled_weight_decay"),
+    ],
+)
+def test_list(what: list[str], text: str) -> None:
+    result = RUNNER.invoke(app, ["list", *what])
+    assert result.exit_code == 0
+    assert text in result.output
+
+
+def test_help_teaches() -> None:
+    result = RUNNER.invoke(app, ["check", "--help"])
+    words = " ".join(result.output.split())
+    assert "0 conformant, or deviating exactly as documented" in words
+    assert "Example: adamax-conformance check" in words
+
+
+def test_what_a_backend_prints_is_not_in_the_report(tmp_path: Path) -> None:
+    (tmp_path / "cli_loud.py").write_text(
+        "from dataclasses import replace\n"
+        "from adamax_conformance.subjects.reference import backend\n"
+        "base = backend()\nprint('imported')\n"
+        "def step(*args):\n    print('stepped')\n    return base.step(*args)\n"
+        "loud = replace(base, name='loud', step=step)\n"
+    )
+    result = RUNNER.invoke(app, ["check", "py:cli_loud:loud", *ONE, "--format", "json"])
+    assert json.loads(result.stdout)["reports"][0]["backend"] == "loud"
+    assert "imported\nstepped\n" in result.stderr
+
+
+def test_expectations_that_cannot_be_written_are_said_before_the_work() -> None:
+    result = RUNNER.invoke(app, ["check", "py:cli_glue:idle", "--write-expect", "/gone/e.toml"])
+    assert result.exit_code == 2
+    assert "/gone/e.toml: nothing can be written" in result.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("command", [["list"], ["diagnose", "numpy"], ["vectors", "lint"]])
+def test_full_disk_is_no_traceback_and_no_verdict(command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run([*MAIN, *command], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(b"nothing can be written: ")
+    assert b"Traceback" not in ran.stderr
+
+
+def test_reader_that_goes_away_does_not_change_the_verdict() -> None:
+    """What a command has written is buffered, and finds nobody when the command has ended."""
+    script = (
+        "import sys; from adamax_conformance.cli import main\n"
+        "commands = sys.modules['adamax_conformance.cli.app']\n"
+        "commands.app = lambda: (sys.stdout.write('report'), sys.exit(3))\nmain()\n"
+    )
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as gone:
+        ran = subprocess.run(
+            [sys.executable, "-c", script],
+            env=os.environ | {"PYTHONUNBUFFERED": ""},
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (ran.returncode, ran.stderr) == (3, b"")
+
+
+def test_help_is_written_in_ascii_too() -> None:
+    env = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    ran = subprocess.run([*MAIN, "check", "--help"], env=env, capture_output=True, check=True)
+    assert b"Exit codes" in ran.stdout

@@ -1,0 +1,22 @@
+"""Text of strangers, made fit to be shown."""
+
+import pytest
+
+from adamax_conformance.subject.printable import LONGEST, printable
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain [bold] text", "plain [bold] text"),
+        ("\x1b[31m\x07\u202e\ud800\n", "\\x1b[31m\\x07\\u202e\\ud800\\n"),
+        ("x" * 400, "x" * 148 + "..." + "x" * 148),
+        ("\0" * 250, "\\x00" * 37 + "..." + "\\x00" * 37),
+    ],
+)
+def test_printable(text: str, shown: str) -> None:
+    assert printable(text, LONGEST) == shown
+
+
+def test_a_text_is_as_long_as_it_is_unless_told_otherwise() -> None:
+    assert printable("x" * 400) == "x" * 400
