@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from adamax_jax.quotient import quotient
+
 Scalar = float | jax.Array
 
 _ROW = 16
@@ -107,7 +109,7 @@ def adamax(
     kept, new = averaging(b1, g.dtype)
     mu = kept * mu + new * g
     nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
-    update = -step_size * (mu / nu)
+    update = -step_size * quotient(mu, nu)
     if param is not None and decoupled:
         update = update - lr * weight_decay * param
     return update, mu, nu
