@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from adamax_conformance.bounds.carried import NOTHING_SAID, Carried
-from adamax_conformance.bounds.filtered import bounds
+from adamax_conformance.bounds.distinct import bounds
 from adamax_conformance.bounds.oracle import Allowed, admitted, allowed
 from adamax_conformance.spec.formats import (
     BFLOAT16,

@@ -181,6 +181,12 @@ class Allowed:
     special: Any
     either_special: bool
 
+    def __getitem__(self, index: Any) -> Self:
+        """The same for some of the elements."""
+        value, error = self.carried.value[index], self.carried.error[index]
+        carried = Carried(value, error, self.carried.format)
+        return replace(self, carried=carried, special=self.special[index])
+
     def excess(self, got: Any) -> Any:
         """How far each element is off, in bounds: up to 1 is right, infinity cannot be right."""
         got = np.asarray(got).astype(np.float64)

@@ -1,7 +1,8 @@
 """What arrays a fuzzer draws: any shape, any layout, any magnitude that a format has.
 
 Arrays of up to `FEW` elements are drawn number by number, so that what Hypothesis shrinks them to
-is exact. Longer ones are filled from a drawn seed: there the length is what matters.
+is exact. Longer ones repeat `PERIOD` numbers from a drawn seed: there the length is what matters,
+and numbers that recur are bounded once.
 """
 
 import math
@@ -15,6 +16,9 @@ from adamax_conformance.subject.memory import LAYOUTS, laid_out
 
 FEW = 8
 LARGEST = 70_000
+PERIOD = 61
+"""No power of two, so that a repeated block is not what a kernel takes at once."""
+
 KINDS = ("plain", "plain", "plain", "wide", "wide", "tiny", "huge", "special")
 """Ordinary numbers; all exponents; about the smallest normal number; about the largest; NaN too."""
 
@@ -107,9 +111,10 @@ def _filled(draw: st.DrawFn, dtype: str, kind: str, size: int) -> Any:
         "tiny": (lowest, lowest + 8),
         "huge": (highest - 2, highest),
     }.get(kind, (-4, 4))
-    mantissas = rng.uniform(1, 2, size) * rng.choice([-1, 1], size)
-    reals = np.ldexp(mantissas, rng.integers(first, last + 1, size).astype(np.int32))
-    reals[rng.random(size) < 1 / 8] = 0
+    mantissas = rng.uniform(1, 2, PERIOD) * rng.choice([-1, 1], PERIOD)
+    reals = np.ldexp(mantissas, rng.integers(first, last + 1, PERIOD).astype(np.int32))
+    reals[rng.random(PERIOD) < 1 / 8] = 0
+    reals = np.resize(reals, size)
     if kind == "special":
         for _ in range(draw(st.integers(1, 3))):
             reals[draw(st.integers(0, size - 1))] = draw(st.sampled_from(_NOT_NUMBERS))

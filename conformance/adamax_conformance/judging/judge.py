@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from adamax_conformance.bounds.filtered import Bound, bounds
+from adamax_conformance.bounds.distinct import Bound, bounds
 from adamax_conformance.bounds.oracle import QUANTITIES, pairs
 from adamax_conformance.judging.finding import Divergence, Finding, Violation
 from adamax_conformance.judging.run import Run, Trial, initial
@@ -41,8 +41,8 @@ class _Tally:
         self.trace[-1] = max(self.trace[-1], worst)
         if worst > 1:
             value = repr(float(got[index]))
-            allowed, exact = bound.interval(index), bound.exactly(index)
-            wrong = (step, name, index, quantity, value, allowed, exact, worst, bits(got[index]))
+            interval, exact = bound.interval(index), bound.exactly(index)
+            wrong = (step, name, index, quantity, value, interval, exact, worst, bits(got[index]))
             self.wrong.append(Divergence(*wrong))
 
     def count(self, step: int, name: str, got: int, expected: int) -> None:
@@ -153,7 +153,7 @@ def judge(
             if before.step < 0:
                 raise Violation(f"step {index}, {name}, step: got {before.step}, a count of steps")
             own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
-            allowed = bounds(
+            bound = bounds(
                 param,
                 grads[name],
                 before,
@@ -162,7 +162,7 @@ def judge(
                 accurate_correction=trial.accurate_correction,
             )
             following[name] = _judge_step(
-                tally, step, name, judged, stepped[name], before, after, allowed
+                tally, step, name, judged, stepped[name], before, after, bound
             )
         if tally.wrong:
             worst = max(tally.wrong, key=lambda each: each.distance)
@@ -215,7 +215,7 @@ def _judge_step(
     stepped: Any,
     before: Moments,
     after: Moments | None,
-    allowed: Mapping[str, Bound],
+    bound: Mapping[str, Bound],
 ) -> Moments:
     """A parameter that has taken a step. Returns where it goes on from."""
     steps = before.step + 1
@@ -229,5 +229,5 @@ def _judge_step(
             tally.count(step, name, after.step, steps)
     for quantity in QUANTITIES:
         if quantity in judged and quantity in values:
-            tally.compare(step, name, quantity, values[quantity], allowed[quantity])
-    return after or Moments(steps, allowed["exp_avg"], allowed["exp_inf"])
+            tally.compare(step, name, quantity, values[quantity], bound[quantity])
+    return after or Moments(steps, bound["exp_avg"], bound["exp_inf"])
