@@ -1,10 +1,14 @@
 """The file of expectations: what it may say, what it does to a report, and how it is first made."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from adamax_conformance import Status, Verdict, check
@@ -138,9 +142,19 @@ def test_file_that_cannot_be_read_or_written(tmp_path: Path) -> None:
         assert "Traceback" not in result.output
 
 
-def test_dump_and_load_are_inverse(file: Path) -> None:
-    wild = 'a "quoted"\nreason\\ with [brackets] and ü'
-    known = [Expectation("A-4", wild, "error", "https://example.org"), Expectation("N-3", "x")]
-    dump(known, file)
-    assert load(file).by_id["A-4"] == known[0]
-    assert load(file).by_id["N-3"].status == "fail"
+ESCAPED = "".join(map(chr, range(0x20))) + '\x7f\x85\u2028"\\'
+
+
+@given(st.text(), st.text())
+@example(ESCAPED, "https://example.org")
+def test_dump_and_load_are_inverse(reason: str, url: str) -> None:
+    known = [Expectation("A-4", reason, "error", url), Expectation("N-3", "x")]
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "known.toml")
+        dump(known, file)
+        assert [*load(file).by_id.values()] == [known[0], replace(known[1], status="fail")]
+
+
+def test_half_of_a_surrogate_pair_is_written_as_a_question_mark(file: Path) -> None:
+    dump([Expectation("A-4", "\ud800")], file)
+    assert load(file).by_id["A-4"].reason == "?"

@@ -37,6 +37,5 @@ SKELETONS: Mapping[str, Skeleton] = {
         "./adamax_harness",
     ),
     "rust": Skeleton("adamax_harness.rs", "rustc -O adamax_harness.rs", "./adamax_harness"),
-    "julia": Skeleton("adamax_harness.jl", "", "julia adamax_harness.jl"),
 }
 """By the name of the language."""
