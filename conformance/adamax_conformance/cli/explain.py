@@ -1,10 +1,13 @@
 """``adamax-conformance explain``: what a clause or a case says, and why it would notice."""
 
+import re
 import sys
 from typing import Annotated
 
 import typer
+from pylatexenc.latex2text import LatexNodes2Text
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -34,8 +37,8 @@ def explain(
     """
     from adamax_conformance.cli import explanation as about  # noqa: PLC0415 - makes every variant
 
-    # A pipe has no width; nothing is then wrapped.
-    console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else 200)
+    # A pipe has no width.
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     try:
         found = about.find(name)
     except LookupError as error:
@@ -51,15 +54,22 @@ def explain(
             console.print(f"  {variant.id}  {escape(variant.does)}")
         if not about.aimed_at(found.id):
             console.print("  none: the variants are made of the reference, which has one device")
-        console.print(f"\n[bold]How right is right[/bold]\n{escape(HOW_RIGHT)}")
+        console.print("\n[bold]How right is right[/bold]")
+        console.print(_text(HOW_RIGHT))
     else:
         _case(console, *found)
+
+
+def _text(words: str) -> Markdown:
+    """Words of the document, formulas in plain characters."""
+    plain = LatexNodes2Text(math_mode="text").latex_to_text
+    return Markdown(re.sub(r"\$[^$]*\$", lambda formula: plain(formula[0]), words))
 
 
 def _clause(console: Console, clause: Clause) -> None:
     binds = "required" if clause.required else "where it is offered"
     console.print(f"[bold]{clause.id} {escape(clause.title)}[/bold] ({binds})")
-    console.print(escape(clause.words))
+    console.print(_text(clause.words))
 
 
 def _case(console: Console, case: Case, dtype: str) -> None:
@@ -78,7 +88,7 @@ def _case(console: Console, case: Case, dtype: str) -> None:
             "w is half a unit in the last place"
         )
         table = Table.grid(padding=(0, 2))
-        for each in shown.operations:
+        for each in shown.lines:
             counted = "" if each.roundings is None else f"{decimal(each.roundings, 3)} w of it"
             numbers = decimal(each.value, 9), f"± {decimal(each.error, 3)}", counted
             table.add_row(f"  {escape(each.text)}", *numbers)

@@ -1,19 +1,56 @@
 """What a clause or a case is about: its words, its bound, the broken variants that it catches."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance.bounds.derivation import Operation, derive
-from adamax_conformance.bounds.oracle import pairs
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.oracle import admitted, pairs, with_numbers
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.case import Case, Data
 from adamax_conformance.check import Subject
 from adamax_conformance.judging.run import initial
 from adamax_conformance.reports.result import Status
 from adamax_conformance.spec.clauses import CLAUSES, Clause
+from adamax_conformance.spec.formats import coarser, format_of
 from adamax_conformance.subject.backend import Moments
 from adamax_conformance.variants import WRONG, Wrong
+from adamax_core import Hyperparameters
+
+LINES = {
+    "coupled_decay": "g + weight_decay p",
+    "first_moment": "m' = beta1 m + (1 - beta1) g",
+    "infinity_norm": "u' = max(beta2 u, |g| + eps)",
+    "bias_correction": "c = 1 - beta1^t",
+    "displacement": "lr / c * m' / u'",
+    "decoupled_decay": "lr weight_decay p",
+}
+"""The lines of the rule that round, by their names in `adamax_core.Rule`."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line of the rule gives for one element.
+
+    Attributes:
+        text: the line.
+        value: its exact value.
+        error: how far a backend may be off after it.
+        unit: unit roundoff of the format in which it rounds.
+    """
+
+    text: str
+    value: mpq
+    error: mpq
+    unit: mpq
+
+    @property
+    def roundings(self) -> mpq | None:
+        """The error in roundings of the value; None for a value of zero."""
+        return self.error / (self.unit * abs(self.value)) if self.value else None
 
 
 @dataclass(frozen=True)
@@ -22,11 +59,11 @@ class Example:
 
     Attributes:
         where: ``w[0, 1]``.
-        operations: those of the rule, in order.
+        lines: those of the rule, in order, as the judge runs them.
     """
 
     where: str
-    operations: tuple[Operation, ...]
+    lines: tuple[Line, ...]
 
 
 def find(name: str) -> Clause | tuple[Case, str]:
@@ -70,8 +107,57 @@ def example(case: Case, dtype: str) -> Example | None:
         param, grad_, exp_avg, exp_inf = (each[index] for each in at)
         moments = Moments(before[name].step, exp_avg, exp_inf)
         position = f"[{', '.join(map(str, index))}]" if index else ""
-        return Example(f"{name}{position}", derive(param, grad_, moments, run.at(0)))
+        return Example(f"{name}{position}", lines(param, grad_, moments, run.at(0)))
     return None
+
+
+def lines(param: Any, grad: Any, before: Moments, hp: Hyperparameters) -> tuple[Line, ...]:
+    """Each line of the first step of one element, with the error that the judge allows.
+
+    Args:
+        param: the parameter, a 0-d array of a real dtype.
+        grad: its gradient.
+        before: its moments, of the same shape.
+        hp: hyperparameters of the step.
+
+    >>> g, z = np.float32(0.5), np.float32(0)
+    >>> for line in lines(z, g, Moments(0, z, z), Hyperparameters(eps=0.25)):
+    ...     print(f"{line.text} = {float(line.value):.4g}")
+    m' = beta1 m + (1 - beta1) g = 0.05
+    u' = max(beta2 u, |g| + eps) = 0.75
+    c = 1 - beta1^t = 0.1
+    lr / c * m' / u' = 0.001333
+    p' = -0.001333
+    """
+    found: list[Line] = []
+
+    def told(text: str, number: Carried) -> None:
+        value, error = number.value.item(), number.error.item()
+        found.append(Line(text, value, error, number.format.unit))
+
+    def telling(name: str) -> Callable[..., Carried]:
+        line = getattr(rule, name)
+
+        def call(*args: Any) -> Carried:
+            result: Carried = line(*args)
+            if result is not args[0]:  # as decay of zero leaves the gradient
+                told(LINES[name], result)
+            return result
+
+        return call
+
+    moments = [np.asarray(each).reshape(1) for each in before[1:]]
+    state_format = coarser(format_of(each.dtype) for each in moments)
+    rule = admitted(state_format, accurate_correction=False)
+    p, g, m, u = (
+        Carried.of(np.asarray(each).reshape(1), state_format) for each in (param, grad, *moments)
+    )
+    exact = with_numbers(hp, mpq)
+    recorded: Any = {name: telling(name) for name in LINES}
+    update = rule._replace(**recorded)(p, g, m, u, before.step, exact).update
+    param_format = format_of(np.asarray(param).dtype)
+    told("p'", Carried.of(p.value, param_format) + update.stored(param_format))
+    return tuple(found)
 
 
 def aimed_at(clause: str) -> tuple[Wrong, ...]:
