@@ -1,4 +1,4 @@
-"""D-1 to D-4: derivatives through steps, against the rule run on dual numbers."""
+"""D-1 to D-4, and N-7: derivatives through steps, against the rule run on dual numbers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,6 +24,8 @@ COUPLED_ASCENT = replace(EXTREME, weight_decay=0.5, maximize=True)
 DECOUPLED_ASCENT = replace(DECOUPLED, maximize=True)
 ARRAYS = ("params", "grads", "exp_avg", "exp_inf")
 SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
+SCALES = {"float32": (2.0**-100, 2.0**100), "float64": (2.0**-900, 2.0**900)}
+"""Sizes of gradients whose square vanishes or overflows; a slope by one of them does not yet."""
 
 
 def tangents(
@@ -157,6 +159,40 @@ def _later(data: Data, steps: Steps) -> Steps:
     )
 
 
+def _at(scale: float, data: Data, hp: Hyperparameters) -> Steps:
+    """A step after others, with gradients, moments, eps and weight decay of this size.
+
+    Parameters, lr and betas do not have it: each slope is that at scale one, times a power of it.
+    """
+    steps = _later(data, _smooth(data, hp, 1))
+    (grads,) = steps.grads
+    # A zero gradient of a parameter that has had no other: eps is its norm.
+    once = {k: np.arange(p.size).reshape(p.shape) > 0 for k, p in steps.params.items()}
+    return steps._replace(
+        grads=[{k: data.array(scale * g * once[k]) for k, g in grads.items()}],
+        saved={
+            k: Moments(slot.step, *(data.array(scale * each * once[k]) for each in slot[1:]))
+            for k, slot in steps.saved.items()
+        },
+        hp=replace(hp, eps=scale * hp.eps, weight_decay=scale * hp.weight_decay),
+    )
+
+
+def _judge_at_every_scale(backend: Watched, data: Data, inputs: Sequence[str]) -> Finding:
+    """Those of the inputs that the backend offers, weight decay among them where it does."""
+    decays = "weight_decay" in backend.features
+    hp = replace(EXTREME, weight_decay=0.5 if decays else 0.0)
+    offered = [wrt for wrt in inputs if decays or wrt != "weight_decay"]
+    scales = SCALES[data.dtype]
+    return sum((_judge_each(backend, offered, _at(x, data, hp)) for x in scales), Finding())
+
+
+@CASES.case("N-7/derivatives", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The derivative of m / u by u, as it is printed, squares u, which vanishes or overflows."""
+    return _judge_at_every_scale(backend, data, ARRAYS)
+
+
 @CASES.case("D-1/params", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """Through three steps: an in-place update of what the graph has saved fails at the second."""
@@ -254,6 +290,12 @@ def _(backend: Watched, data: Data) -> Finding:
 def _(backend: Watched, data: Data) -> Finding:
     """The two parts of the step that lr multiplies have signs of their own."""
     return _judge_each(backend, SCALARS, _later(data, _smooth(data, DECOUPLED_ASCENT, 2)))
+
+
+@CASES.case("D-3/any-scale", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The slope by lr or a beta does not depend on the size of the gradients, whose square does."""
+    return _judge_at_every_scale(backend, data, SCALARS)
 
 
 @CASES.case("D-3/every-beta1", dtypes=["float64"], features=["vjp"])

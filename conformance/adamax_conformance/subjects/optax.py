@@ -38,6 +38,8 @@ _DEVIATIONS = {
     "N-3/any-beta1[float32]": "1 - b1**count cancels in float32",
     "N-3/any-beta1[float64]": "1 - b1**count cancels in float64",
     "N-7/small[float16]": "eps rounds to zero in float16: 0 / 0",
+    "N-7/derivatives": "the derivative of m / u squares u, which vanishes or overflows",
+    "D-3/any-scale": "the derivative of m / u squares u, which vanishes or overflows",
     "H-1": "no validation: a negative learning rate ascends",
     "H-2": "no validation",
     "H-3": "no validation: b1 = 1 gives NaN",

@@ -1,4 +1,4 @@
-"""Derivatives: partial slopes that are missing, wrong or not a number (D-1 to D-4).
+"""Derivatives: partial slopes that are missing, wrong or not a number (D-1 to D-4, N-7).
 
 The steps are the reference's; what is wrong is one entry of a table of partial slopes, from which
 the chain rule, run backwards, makes the derivative that is asked for.
@@ -16,6 +16,8 @@ from adamax_core import Hyperparameters
 
 FAMILY = Family("derivatives", "derivatives", WIDE)
 """Derivatives are judged there; half precision holds neither the range of slopes nor their sums."""
+
+SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 Slopes = dict[str, Any]
 """``{"m_by_g": ...}``: the partial slopes of one step, of p, m, u, c and g by what they read."""
@@ -38,11 +40,12 @@ def _slopes(p: Any, g: Any, m: Any, u: Any, t: int, hp: Hyperparameters) -> tupl
         "u_by_u": b2 * old, "u_by_g": np.sign(g) * (1 - old), "u_by_b2": old_u * old,
         "u_by_eps": 1 - old,
         "c_by_b1": -t * b1 ** (t - 1),
-        "p_by_p": 1 - shrink, "p_by_m": -lr / c / u, "p_by_u": lr / c * m / u**2,
+        "p_by_p": 1 - shrink, "p_by_m": -lr / c / u, "p_by_u": lr / c * (m / u) / u,
         "p_by_c": lr * m / u / c**2, "p_by_lr": -m / u / c - (wd * p if decoupled else 0.0),
         "p_by_wd": -lr * p if decoupled else 0.0,
         # Not slopes, but what wrong ones are made of.
-        "g": g, "m": m, "lr": lr, "tie": decayed == size, "b1": b1, "b2": b2, "old_u": old_u,
+        "g": g, "m": m, "u": u, "lr": lr, "c": c, "b1": b1, "b2": b2, "old_u": old_u,
+        "tie": decayed == size,
     }  # fmt: skip
     return table, (p - lr / c * m / u - shrink * p, m, u)
 
@@ -54,7 +57,7 @@ def _by_chain_rule(change: Callable[[Slopes, bool], Slopes]) -> Callable[[str, S
     def vjp(wrt: str, steps: Steps) -> Any:
         arrays: dict[str, Any] = {"params": {}, "exp_avg": {}, "exp_inf": {}}
         arrays["grads"] = [{} for _ in steps.grads]
-        scalars = dict.fromkeys(("lr", "beta1", "beta2", "eps", "weight_decay"), 0.0)
+        scalars = dict.fromkeys(SCALARS, 0.0)
         for name in steps.params:
             _one(name, steps, change, arrays, scalars)
         return arrays[wrt] if wrt in arrays else scalars[wrt]
@@ -76,6 +79,7 @@ def _one(
     for index, grads in enumerate(steps.grads):
         p, m, u = at
         table, at = _slopes(p, grads[name].astype(np.float64), m, u, count + index + 1, steps.hp)
+        table["dtype"] = steps.params[name].dtype
         with np.errstate(all="ignore"):
             tables.append(table | change(table, index == len(steps.grads) - 1))
     d_p = np.asarray(steps.cotangents[name], np.float64)
@@ -95,6 +99,31 @@ def _one(
         d_p = d_p * of["p_by_p"] + d_g * of["g_by_p"]
         d_m, d_u = d_m * of["m_by_m"], d_u * of["u_by_u"]
     arrays["params"][name], arrays["exp_avg"][name], arrays["exp_inf"][name] = d_p, d_m, d_u
+
+
+@_by_chain_rule
+def _right(_of: Slopes, _last: bool) -> Slopes:
+    """Nothing is changed."""
+    return {}
+
+
+@_by_chain_rule
+def _squaring(of: Slopes, _last: bool) -> Slopes:
+    """The slope of m / u by u as -m / u^2, the square in the dtype of the parameter."""
+    square = of["u"].astype(of["dtype"]) ** 2
+    return {"p_by_u": of["lr"] / of["c"] * of["m"] / square}
+
+
+@FAMILY.wrong_one("norm-squared-in-slopes-by-arrays", "N-7", "vjp")
+def _(wrt: str, steps: Steps) -> Any:
+    """Divides by the square of the norm on the way to gradients, state and parameters."""
+    return (_right if wrt in SCALARS else _squaring)(wrt, steps)
+
+
+@FAMILY.wrong_one("norm-squared-in-slopes-by-hyperparameters", "D-3", "vjp")
+def _(wrt: str, steps: Steps) -> Any:
+    """Divides by the square of the norm on the way to hyperparameters."""
+    return (_squaring if wrt in SCALARS else _right)(wrt, steps)
 
 
 @FAMILY.wrong_one("slope-through-the-last-step-alone", "D-1", "vjp")

@@ -30,7 +30,7 @@ RULE = tuple(clause.id for clause in CLAUSES if clause.id[0] in "ASNH" and claus
 Proofs = Mapping[tuple[str, ...], str]
 """Why nothing can tell a variant in some dtypes."""
 
-DERIVATIVES = tuple(clause.id for clause in CLAUSES if clause.id[0] == "D")
+DERIVATIVES = ("N-7", *(clause.id for clause in CLAUSES if clause.id[0] == "D"))
 """What a way of differentiating can be wrong in."""
 
 LINES = tuple(clause for clause in RULE if clause[0] == "A")

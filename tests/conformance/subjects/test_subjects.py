@@ -62,7 +62,7 @@ def test_others_deviate_exactly_as_documented(name: str) -> None:
         ("torch.functional", ["A-8", "S-6", "S-8", "S-10", "S-11", "D-1", "D-2", "D-3", "D-4"], ()),
         ("torch.optim?differentiable=true", ["A-10", "D-1"], ("D-1",)),
         ("jax", ["A-10", "S-6", "S-7", "S-8", "D-1"], ()),
-        ("optax", ["A-8", "A-10", "S-7", "S-11", "D-3"], ("S-11",)),
+        ("optax", ["A-8", "A-10", "S-7", "S-11", "D-3"], ("S-11", "D-3")),
     ],
 )
 def test_every_operation_of_the_glue_is_used(
