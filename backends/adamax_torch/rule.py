@@ -55,6 +55,24 @@ def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:
     )
 
 
+def quotient(m: Tensor, u: Tensor) -> Tensor:
+    """``m / u``, whose derivatives of every order stay in range.
+
+    PyTorch's second derivative, backwards twice, divides by u squared, which in float32 is zero or
+    infinite unless u is between 1e-19 and 1e19. Gradients outside are ordinary (N-7).
+
+    >>> def share(scale):
+    ...     return quotient(torch.tensor(1e-30), scale * 1e-30)
+    >>> torch.func.grad(torch.func.grad(share))(torch.tensor(1.0))
+    tensor(2.)
+    """
+    if not torch.is_grad_enabled():
+        return m / u
+    held = u.detach()
+    # By a constant and by one; 0 / 0 and inf / inf must leave the first quotient as it is.
+    return (m / held) / (u / held).nan_to_num(1.0)
+
+
 def adamax(
     param: Tensor,
     grad: Tensor,
@@ -80,7 +98,7 @@ def adamax(
     m = beta1 * exp_avg + (1 - beta1) * g
     u = torch.maximum(beta2 * exp_inf, g.abs() + eps)
     step_size = lr / bias_correction(beta1, step)
-    update = -step_size * (m / u)
+    update = -step_size * quotient(m, u)
     if hyper.decays() and decoupled:
         update = update - lr * weight_decay * param
     return update, m, u
