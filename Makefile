@@ -1,5 +1,5 @@
 # The two commands a newcomer needs: `make conformance` and `make test`. Both make .venv first.
-# Needs Python 3.11 or newer and make, nothing else.
+# Needs Python 3.11 or newer and make, nothing else. `PIP_OPTIONS` are passed to pip.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 SUBJECTS := numpy fused jax torch 'torch?fused=true' 'torch?fused=false' 'torch?foreach=true' \
@@ -7,19 +7,23 @@ SUBJECTS := numpy fused jax torch 'torch?fused=true' 'torch?fused=false' 'torch?
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance test slow coverage lint format bench docs clean
+.PHONY: help conformance results test slow coverage lint format bench docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-# Made anew when the dependencies change; a half-made one is never taken for whole.
+# Brought up to date in place when the dependencies change: what is there still works where that fails.
 .venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_OPTIONS) \
+	  -c constraints.txt -e '.[dev]'
 	@touch $@
 
 conformance: .venv/installed  ## judge the reference, the adapters, torch.optim and optax
 	$(BIN)/adamax-conformance check $(SUBJECTS)
+
+results: .venv/installed  ## write what the judge finds of each subject to docs/results.md
+	$(BIN)/adamax-conformance check $(SUBJECTS) --format markdown > docs/results.md
 
 test: lint  ## lint, type-check, run the tests that are not slow
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules

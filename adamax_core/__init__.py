@@ -10,6 +10,9 @@ from adamax_core.rule import CANONICAL, Rule
 from adamax_core.transform import State, init, step, update
 from adamax_core.vjp import Cotangents, Derivatives, step_vjp
 
+__version__ = "0.1.0"
+"""Of the distribution ``adamax-spec``: one for all packages."""
+
 __all__ = [
     "CANONICAL",
     "Cotangents",
@@ -17,6 +20,7 @@ __all__ = [
     "Hyperparameters",
     "Rule",
     "State",
+    "__version__",
     "init",
     "step",
     "step_vjp",

@@ -7,6 +7,8 @@ gradients with what the framework has.
 
 The weights after every step are all that a trainer gives, and one function measures them all, in
 float64: where two curves differ, their weights do, and not the way they are measured.
+
+Install: pip install -c constraints.txt '.[jax,torch,docs]'
 """
 
 from collections.abc import Callable, Iterator
@@ -16,26 +18,29 @@ from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import numpy.typing as npt
-import optax
-import torch
-import typer
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
-from plots import prepare
-from rich.console import Console
-from rich.progress import Progress
-from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
+from extras import needs
 
-import adamax_core
-from adamax_core.hyperparameters import require
-from adamax_jax import adamax_transform
-from adamax_torch import Adamax
+with needs("jax,torch,docs"):
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import numpy.typing as npt
+    import optax
+    import torch
+    import typer
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator, NullFormatter
+    from plots import prepare
+    from rich.console import Console
+    from rich.progress import Progress
+    from sklearn.datasets import load_digits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
+
+    import adamax_core
+    from adamax_core.hyperparameters import require
+    from adamax_jax import adamax_transform
+    from adamax_torch import Adamax
 
 INPUTS, HIDDEN, CLASSES = 64, 32, 10
 TRAIN_SIZE, BATCH_SIZE = 1347, 64

@@ -4,26 +4,31 @@ Each model is a small network for the handwritten digits of scikit-learn, with w
 learning rate of its own. Parameters and state are stacked, a row a model; gradient and step are
 written for one model, and `vmap` does all sixteen. What comes out is how well Adamax learns over
 five decades of learning rates, from one training.
+
+Install: pip install -c constraints.txt '.[torch,docs]'
 """
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import torch
-import typer
-from matplotlib.figure import Figure
-from plots import prepare
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
-from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
-from torch import Tensor, nn
-from torch.func import functional_call, grad, stack_module_state, vmap
-from torch.nn.functional import cross_entropy
+from extras import needs
 
-from adamax_torch import functional
-from adamax_torch.functional import Hyperparameters, State
+with needs("torch,docs"):
+    import torch
+    import typer
+    from matplotlib.figure import Figure
+    from plots import prepare
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+    from sklearn.datasets import load_digits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
+    from torch import Tensor, nn
+    from torch.func import functional_call, grad, stack_module_state, vmap
+    from torch.nn.functional import cross_entropy
+
+    from adamax_torch import functional
+    from adamax_torch.functional import Hyperparameters, State
 
 MODELS, TRAIN_SIZE, BATCH_SIZE = 16, 1347, 64
 

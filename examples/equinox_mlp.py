@@ -1,17 +1,22 @@
 """Equinox: `adamax_transform` under `filter_jit`, where a module has leaves that are no arrays.
 
 python examples/equinox_mlp.py
+
+Install: pip install -c constraints.txt '.[dev]'
 """
 
 from typing import Any
 
-import equinox as eqx
-import jax
-import jax.numpy as jnp
-import optax
-from sklearn.datasets import load_digits
+from extras import needs
 
-from adamax_jax import adamax_transform
+with needs("dev"):
+    import equinox as eqx
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from sklearn.datasets import load_digits
+
+    from adamax_jax import adamax_transform
 
 OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), adamax_transform(1e-2))
 

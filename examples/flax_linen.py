@@ -1,18 +1,23 @@
 """Flax Linen: `adamax_transform` in a `TrainState`, on handwritten digits.
 
 python examples/flax_linen.py
+
+Install: pip install -c constraints.txt '.[dev]'
 """
 
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import optax
-from flax import linen as nn
-from flax.training.train_state import TrainState
-from sklearn.datasets import load_digits
+from extras import needs
 
-from adamax_jax import adamax_transform
+with needs("dev"):
+    import jax
+    import jax.numpy as jnp
+    import optax
+    from flax import linen as nn
+    from flax.training.train_state import TrainState
+    from sklearn.datasets import load_digits
+
+    from adamax_jax import adamax_transform
 
 
 @jax.jit

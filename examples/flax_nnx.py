@@ -1,16 +1,21 @@
 """Flax NNX: `adamax_transform` in an `nnx.Optimizer`, on handwritten digits.
 
 python examples/flax_nnx.py
+
+Install: pip install -c constraints.txt '.[dev]'
 """
 
 from typing import Any
 
-import jax.numpy as jnp
-import optax
-from flax import nnx
-from sklearn.datasets import load_digits
+from extras import needs
 
-from adamax_jax import adamax_transform
+with needs("dev"):
+    import jax.numpy as jnp
+    import optax
+    from flax import nnx
+    from sklearn.datasets import load_digits
+
+    from adamax_jax import adamax_transform
 
 
 @nnx.jit

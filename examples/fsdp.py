@@ -5,6 +5,8 @@
 
 Every process holds a part of each parameter, and of its state: an update is a matter of each
 element alone, so the optimizer needs nothing but its own part. It runs on processors, over gloo.
+
+Install: pip install -c constraints.txt '.[torch,docs]'
 """
 
 import argparse
@@ -12,18 +14,21 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
-import torch.distributed as dist
-from sklearn.datasets import load_digits
-from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
-from torch.nn.functional import cross_entropy
+from extras import needs
 
-from adamax_torch import Adamax
+with needs("torch,docs"):
+    import torch
+    import torch.distributed as dist
+    from sklearn.datasets import load_digits
+    from torch import Tensor, nn
+    from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
+    from torch.distributed.checkpoint.state_dict_saver import save
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.fsdp import fully_shard
+    from torch.nn.functional import cross_entropy
+
+    from adamax_torch import Adamax
 
 TRAIN_SIZE, BATCH_SIZE = 1344, 64
 

@@ -4,26 +4,31 @@ A network learns handwritten digits for a few dozen steps of Adamax. The loss on
 not trained with is a function of the two hyperparameters, and autograd differentiates it through
 all the steps (`adamax_torch.functional` and `torch.func.functional_call`). So Adamax, the optimizer
 this time, descends it.
+
+Install: pip install -c constraints.txt '.[torch,docs]'
 """
 
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
-import torch
-import typer
-from matplotlib.figure import Figure
-from plots import prepare
-from rich.console import Console
-from rich.progress import track
-from sklearn.datasets import load_digits
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.functional import cross_entropy
+from extras import needs
 
-from adamax_torch import Adamax, functional
-from adamax_torch.functional import Hyperparameters
+with needs("torch,docs"):
+    import torch
+    import typer
+    from matplotlib.figure import Figure
+    from plots import prepare
+    from rich.console import Console
+    from rich.progress import track
+    from sklearn.datasets import load_digits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # sklearn brings it
+    from torch import Tensor, nn
+    from torch.func import functional_call
+    from torch.nn.functional import cross_entropy
+
+    from adamax_torch import Adamax, functional
+    from adamax_torch.functional import Hyperparameters
 
 # Few images to train with, so that decay has something to do.
 TRAIN_SIZE, VALIDATION_SIZE = 100, 700

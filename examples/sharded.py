@@ -5,20 +5,25 @@
 The weights are split over the mesh, the moments follow them, and the update compiles to no
 collective: whatever is sent belongs to the gradients. It runs on as many processors as are asked
 for; on accelerators, leave --devices out.
+
+Install: pip install -c constraints.txt '.[jax,docs]'
 """
 
 import argparse
 import re
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-import optax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from sklearn.datasets import load_digits
+from extras import needs
 
-from adamax_jax import adamax_transform
+with needs("jax,docs"):
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+    import optax
+    from jax.sharding import AxisType, NamedSharding, PartitionSpec
+    from sklearn.datasets import load_digits
+
+    from adamax_jax import adamax_transform
 
 OPTIMIZER = optax.chain(optax.clip(1.0), adamax_transform(1e-2))
 COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|all-to-all|reduce-scatter|collective-permute)\b")

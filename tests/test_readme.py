@@ -4,11 +4,16 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
+from adamax_conformance.dialects import KNOWN_AS, Dialect
 from adamax_conformance.variants import CONTROLS, RIGHT, WRONG
+from adamax_core import Hyperparameters, init, step
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -21,7 +26,7 @@ SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL
 
 
 def test_readme_is_short() -> None:
-    assert len(README.splitlines()) <= 120
+    assert len(README.splitlines()) <= 110
     assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 50
 
 
@@ -37,12 +42,31 @@ def test_command_runs(command: str) -> None:
     subprocess.run([Path(sys.executable).with_name(program), *arguments], check=True)
 
 
-@pytest.mark.parametrize("snippet", SNIPPETS, ids=["adapters", "kernel"])
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=["jax", "torch", "kernel"])
 def test_snippet_runs(snippet: str, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(snippet, "README.md", "exec"), {})  # noqa: S102 - the README's own code
-    printed = capsys.readouterr().out.strip()
-    assert printed == ("" if "print" not in snippet else "not conformant A-5")
-    assert f"prints `{printed}`" in README or not printed
+    printed = capsys.readouterr().out
+    assert f"```text\n{printed}```" in README or not printed
+
+
+def test_numbers_of_the_dialects_are_theirs() -> None:
+    hp = Hyperparameters(lr=1 / 8, betas=(3 / 4, 7 / 8), eps=1 / 4)
+    lines = re.findall(r"^\|.*-0\.\d+ \|$", README, re.MULTILINE)
+    for line, (eps, correction) in zip(lines, KNOWN_AS, strict=True):
+        dialect: Any = Dialect(eps, correction)
+        w = np.zeros(1)
+        state = init(w)
+        for grad in (1.0, 0.5):
+            w, state = step(w, np.full(1, grad), state, hp, rule=dialect)
+        assert line.endswith(f"| {w[0]:.4f} |")
+        assert KNOWN_AS[eps, correction][0].partition(".")[0] in line
+
+
+def test_extras_to_install_are_those_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    asked = re.findall(r"pip install -c constraints.txt '\.\[([a-z,]+)\]'", README)
+    assert asked == ["jax", "torch,fused", "conformance"]
+    assert {"jax", "torch", "fused", "conformance"} <= set(project["optional-dependencies"])
 
 
 def test_score_of_the_suite_is_of_all_variants() -> None:
@@ -54,5 +78,5 @@ def test_score_of_the_suite_is_of_all_variants() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)]+)\)", README):
+    for target in re.findall(r"\]\(((?!https:)[^)]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -12,6 +12,7 @@ from adamax_conformance.reports.report import ConformanceError, Report, Verdict
 from adamax_conformance.reports.result import Result, Status
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Backend, FunctionalBackend, Moments, SparseGradient
+from adamax_core import __version__
 
 __all__ = [
     "DTYPES",
@@ -25,6 +26,7 @@ __all__ = [
     "SparseGradient",
     "Status",
     "Verdict",
+    "__version__",
     "check",
     "diagnose",
     "parametrize",

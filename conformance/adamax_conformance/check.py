@@ -220,7 +220,7 @@ def _result(
         message = f"passed, but is known to deviate: {known}"
         return replace(result, status=Status.XPASS, message=message)
     if not finding.elements:
-        message = "nothing to compare: the state is not shown"
+        message = "not judged: needs `moments`, which this backend does not provide"
         return replace(result, status=Status.UNSUPPORTED, message=message)
     return result
 

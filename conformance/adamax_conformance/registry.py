@@ -27,6 +27,13 @@ FRAMEWORKS = {
 """Which extra of this distribution installs a framework."""
 
 
+_NEEDS = {
+    "jax": ("jax", "optax"), "optax": ("jax", "optax"), "fused": ("numba",), "torch": ("torch",),
+    "torch.functional": ("torch",), "torch.optim": ("torch",),
+}  # fmt: skip
+"""The frameworks of the backends of this distribution."""
+
+
 class BackendNotFoundError(LookupError):
     """There is no backend of this name here; the message says what there is or how to get it."""
 
@@ -36,12 +43,22 @@ class BackendBrokenError(RuntimeError):
 
 
 def available() -> tuple[str, ...]:
-    """The names of the installed backends.
+    """The names of the backends that are registered here, whether their frameworks are or not.
 
     >>> {"numpy", "jax", "torch", "torch.optim", "optax"} <= set(available())
     True
     """
     return tuple(sorted({point.name for point in entry_points(group=GROUP)}))
+
+
+def missing(name: str) -> str:
+    """The framework that a registered backend needs and that is not installed; empty for none.
+
+    >>> missing("numpy"), missing("a backend of somebody else")
+    ('', '')
+    """
+    absent = (each for each in _NEEDS.get(name, ()) if not _installed(each))
+    return next(absent, "")
 
 
 def find(name: str, *, timeout: float = TIMEOUT) -> Backend:
@@ -104,11 +121,10 @@ def _importing(name: str) -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in FRAMEWORKS and not _installed(missing):
+        package = (error.name or "").partition(".")[0]
+        if package in FRAMEWORKS and not _installed(package):
             raise BackendNotFoundError(
-                f"backend {name!r} needs {missing}, which is not installed; from a checkout: "
-                f"pip install -c constraints.txt '.[{FRAMEWORKS[missing]}]'"
+                f"backend {name!r} needs {package}, which is not installed; {install(package)}"
             ) from error
         raise BackendBrokenError(
             f"backend {name!r} cannot be imported: {error}{blamed(error)}"
@@ -117,6 +133,11 @@ def _importing(name: str) -> Iterator[None]:
         raise BackendBrokenError(
             f"backend {name!r} cannot be imported: {type(error).__name__}: {error}{blamed(error)}"
         ) from error
+
+
+def install(package: str) -> str:
+    """How to install a framework."""
+    return f"from a checkout: pip install -c constraints.txt '.[{FRAMEWORKS[package]}]'"
 
 
 def _installed(package: str) -> bool:

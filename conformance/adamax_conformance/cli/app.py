@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import IntEnum
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -27,6 +26,7 @@ from adamax_conformance.registry import (
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Backend
+from adamax_core import __version__
 
 
 class Exit(IntEnum):
@@ -50,7 +50,7 @@ errors = Console(stderr=True)
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"adamax-conformance {version('adamax-spec')}")
+        typer.echo(f"adamax-conformance {__version__}")
         raise typer.Exit
 
 
@@ -60,7 +60,10 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Says whether an implementation of Adamax computes the specification, and where not."""
+    """Says whether an implementation of Adamax computes the specification, and where not.
+
+    `explain A-5` shows the words of a clause, `list` what there is to name.
+    """
     # Where a stream is closed there is none, and much that is written to it would fail.
     if sys.stdout is None:
         raise stop("the standard output is closed", Exit.USAGE)

@@ -88,7 +88,7 @@ def check(
         bool, typer.Option("--verbose", help="Explain deviations and what is unsupported.")
     ] = False,
 ) -> None:
-    """Judge backends by every clause of docs/spec.md, side by side.
+    """Judge backends by every clause of the specification, side by side.
 
     Exit codes:
 

@@ -101,7 +101,7 @@ def _show(diagnosis: "Diagnosis", console: Console) -> None:
     if diagnosis.axes:
         table = Table(title=f"Dialect of {diagnosis.backend}, probed in {diagnosis.dtype}")
         for heading in ("", "axis", "found", "specification", "what it does"):
-            table.add_column(heading)
+            table.add_column(heading, overflow="fold")
         for axis in diagnosis.axes:
             mark, style = ("≠", "red") if axis.deviates else ("✓", "green")
             if axis.found != axis.specified and not axis.deviates:

@@ -21,9 +21,10 @@ def init(
     ] = Path(),
     force: Annotated[bool, typer.Option("--force", help="Replace a file of this name.")] = False,
 ) -> None:
-    """Write a harness that speaks the protocol of docs/protocol.md: put your kernel into it.
+    """Write a harness that speaks the protocol of the judge: put your kernel into it.
 
     One file, without dependencies, that is conformant as it is. What to run next is printed.
+    The protocol is in protocol/protocol.md of the installed package.
 
     Example: adamax-conformance init --lang rust kernels
     """

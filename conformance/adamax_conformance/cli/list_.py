@@ -11,7 +11,7 @@ from rich.text import Text
 
 from adamax_conformance.cases import CASES
 from adamax_conformance.cli.app import app
-from adamax_conformance.registry import available
+from adamax_conformance.registry import available, install, missing
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.subject.backend import FEATURES
 
@@ -29,9 +29,9 @@ class Listed(StrEnum):
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.BACKENDS,
 ) -> None:
-    """List the installed backends, the clauses, the cases, or the features of a backend."""
+    """List the backends, installed or not, the clauses, the cases, or what a backend may offer."""
     rows: dict[Listed, list[tuple[str, str]]] = {
-        Listed.BACKENDS: [(name, "") for name in available()],
+        Listed.BACKENDS: [(name, _installed(name)) for name in available()],
         Listed.CLAUSES: [
             (c.id, c.title + ("" if c.required else " (where it is offered)")) for c in CLAUSES
         ],
@@ -49,3 +49,8 @@ def list_(
     for row in rows[what]:
         table.add_row(*map(Text, row))
     Console().print(table)
+
+
+def _installed(name: str) -> str:
+    package = missing(name)
+    return f"needs {package}; {install(package)}" if package else "installed"

@@ -18,7 +18,7 @@ def serve(
         ),
     ] = "numpy",
 ) -> None:
-    """Answer the protocol of docs/protocol.md with the reference, or with another backend.
+    """Answer the protocol of the judge with the reference, or with another backend.
 
     JSON Lines on the standard input and output, until `stop` or the end of the input. For those
     who write a judge, or the other half of a harness, of their own.

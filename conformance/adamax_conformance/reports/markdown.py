@@ -38,7 +38,7 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
     lines = [
         "# Adamax conformance",
         "",
-        *(f"- {_sentence(report)}" for report in reports),
+        *_summary(reports),
         "",
         *_table(reports),
         "",
@@ -62,10 +62,21 @@ def escaped(text: object) -> str:
     return _ACTIVE.sub(r"\\\1", plain)
 
 
-def _sentence(report: Report) -> str:
-    verdict = f"{_VERDICT_SIGNS[report.verdict]} **{report.verdict}**"
-    diagnosis = f" {escaped(report.diagnosis)}" if report.diagnosis else ""
-    return f"**{escaped(report.backend)}**: {verdict}{escaped(after_verdict(report))}.{diagnosis}"
+def _summary(reports: Sequence[Report]) -> Iterator[str]:
+    """A row a backend: the verdict, what else is to say, and how many cases went which way."""
+    statuses = occurring(reports)
+    yield _row("backend", "verdict", *statuses, "numbers compared", "")
+    yield _row("---", "---", *("---:" for _ in statuses), "---:", "---")
+    for report in reports:
+        yield summary_row(report, statuses)
+
+
+def summary_row(report: Report, statuses: Sequence[Status]) -> str:
+    """The row of one backend in the first table of the report."""
+    verdict = f"{_VERDICT_SIGNS[report.verdict]} {report.verdict}"
+    counts = (str(report.counts[status]) for status in statuses)
+    more = f"{after_verdict(report)} {report.diagnosis}".strip(" ;")
+    return _row(escaped(report.backend), verdict, *counts, f"{report.elements:,}", escaped(more))
 
 
 def _table(reports: Sequence[Report]) -> Iterator[str]:
@@ -80,10 +91,6 @@ def _table(reports: Sequence[Report]) -> Iterator[str]:
         results = [each.get(clause.id, []) for each in found]
         used = [bound_used(results[0])] if alone else []
         yield _row(title if clause.required else f"_{title}_", *map(_cell, results), *used)
-    for status in occurring(reports):
-        yield _row(f"{SIGNS[status]} {status}", *(str(report.counts[status]) for report in reports))
-    yield _row("cases, all", *(str(len(report.results)) for report in reports))
-    yield _row("numbers compared", *(f"{report.elements:,}" for report in reports))
 
 
 def _row(*cells: str) -> str:

@@ -50,6 +50,8 @@ _VERDICT_STYLES = {
     Verdict.BROKEN: "bold magenta",
 }
 
+_USED = "bound used: the largest error, as a part of the error that the specification allows"
+_COMPARED = "numbers compared: those that were held to what the specification allows"
 _SHOWN = 20
 _IN_FULL = 3
 """So that the table and the verdict stay near each other, unless all is asked for."""
@@ -80,6 +82,8 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
         Text("a number counts the cases of a clause, each in each dtype", "bright_black"),
         sep="",
     )
+    explained = [_USED, _COMPARED] if len(reports) == 1 else [_COMPARED]
+    console.print(Text("; ".join(explained), "bright_black"))
     for report in reports:
         _details(report, console, signs, verbose=verbose)
     console.print()
@@ -88,10 +92,10 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
 
 
 def _line(console: Console, text: Text) -> None:
-    """A line that a terminal may wrap, and a pipe does not: it may be a command to copy."""
+    """A line that a terminal wraps between words, and a pipe not at all: it may be a command."""
     if console.options.ascii_only:
         text.plain = text.plain.encode("ascii", "backslashreplace").decode("ascii")
-    console.print(text, soft_wrap=True)
+    console.print(text, soft_wrap=not console.is_terminal)
 
 
 def _tables(

@@ -81,7 +81,8 @@ def advice(report: Report) -> str:
         return f"required, but not run: {missing}{why}" if missing else "no case applies"
     if report.verdict is Verdict.PARTIAL:
         clauses = len({result.clause for result in report.results})
-        return f"only {clauses} of {len(CLAUSES)} clauses and {len(report.results)} cases were run"
+        cases = len(report.results)
+        return f"partial run: {clauses} of {len(CLAUSES)} clauses, {cases} case{'s'[: cases != 1]}"
     return _fault(report) if report.verdict is Verdict.NOT_CONFORMANT else ""
 
 
@@ -89,7 +90,7 @@ def _fault(report: Report) -> str:
     if not report.failed_clauses:
         return "what is known to deviate no longer does: take it off the list"
     if not report.visible:
-        return "the state is not shown: `moments` would tell which line it is"
+        return "give the backend `moments`, and the judge names the line that is wrong"
     return f"look at {report.suspect} first"
 
 

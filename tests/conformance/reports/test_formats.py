@@ -152,11 +152,15 @@ def cells(line: str) -> list[str]:
 def test_markdown_table_has_a_column_a_backend(every: Any) -> None:
     text = text_of(every.all, "markdown")
     table = [cells(line) for line in text.splitlines() if line.startswith("|")]
-    assert {len(row) for row in table} == {1 + len(every.all)}
-    rows = {row[0]: row[1:] for row in table}
+    start = next(number for number, row in enumerate(table) if row[0] == "clause")
+    assert {len(row) for row in table[start:]} == {1 + len(every.all)}
+    rows = {row[0]: row[1:] for row in table[start:]}
     assert rows["_A-1 sign_"][0] == f"{SIGNS[Status.PASS]}&nbsp;4"
-    assert rows["cases, all"] == [str(len(report.results)) for report in every.all]
-    assert text.count("**not conformant**") == 4
+    headings, _, *summaries = table[:start]
+    counted = range(2, len(headings) - 2)
+    for report, summary in zip(every.all, summaries, strict=True):
+        assert summary[1].endswith(report.verdict)
+        assert sum(int(summary[column]) for column in counted) == len(report.results)
 
 
 def test_hostile_text_stays_inside_its_place_in_markdown(every: Any) -> None:

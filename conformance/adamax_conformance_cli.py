@@ -1,0 +1,22 @@
+"""The console script: the command line of the judge, or a sentence on what to install for it."""
+
+import sys
+
+
+def main() -> None:
+    """Run ``adamax-conformance``; without the packages of its extra, exit with 2 and say so."""
+    try:
+        from adamax_conformance.cli import main as run  # noqa: PLC0415 - to say what is missing
+    except ModuleNotFoundError as error:
+        if (error.name or "adamax").startswith("adamax"):
+            raise
+        sys.exit(_missing(error.name or ""))
+    run()
+
+
+def _missing(package: str) -> int:
+    sys.stderr.write(
+        f"adamax-conformance needs {package}, which is not installed; from a checkout: "
+        "pip install -c constraints.txt '.[conformance]'\n"
+    )
+    return 2
