@@ -69,7 +69,7 @@ def update(
     params: Tree,
     hyperparameters: Hyperparameters,
     *,
-    rule: Rule = CANONICAL,
+    rule: Rule | Callable[..., Step] = CANONICAL,
 ) -> tuple[Tree, State]:
     """The updates to add to the parameters, in their dtypes, and the new state.
 
@@ -80,7 +80,7 @@ def update(
         state: from `init` or from the last step.
         params: tree of arrays.
         hyperparameters: those of this step; they may change from step to step (H-6).
-        rule: the canonical one, or a dialect.
+        rule: the canonical `Rule`, or a dialect that is called as it is.
 
     Raises:
         ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
@@ -108,7 +108,7 @@ def step(
     state: State,
     hyperparameters: Hyperparameters,
     *,
-    rule: Rule = CANONICAL,
+    rule: Rule | Callable[..., Step] = CANONICAL,
 ) -> tuple[Tree, State]:
     """The parameters after one step, rounded once to their dtypes, and the new state.
 
@@ -131,7 +131,7 @@ def _transform(
     state: State,
     params: Tree,
     hyperparameters: Hyperparameters,
-    rule: Rule,
+    rule: Rule | Callable[..., Step],
     finish: Callable[[Array, Step], Array],
     untouched: Callable[[Array], Array],
 ) -> tuple[Tree, State]:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -53,7 +52,7 @@ def test_numbers_of_the_dialects_are_theirs() -> None:
     hp = Hyperparameters(lr=1 / 8, betas=(3 / 4, 7 / 8), eps=1 / 4)
     lines = re.findall(r"^\|.*-0\.\d+ \|$", README, re.MULTILINE)
     for line, (eps, correction) in zip(lines, KNOWN_AS, strict=True):
-        dialect: Any = Dialect(eps, correction)
+        dialect = Dialect(eps, correction)
         w = np.zeros(1)
         state = init(w)
         for grad in (1.0, 0.5):

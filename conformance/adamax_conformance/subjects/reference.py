@@ -1,6 +1,6 @@
 """The reference as a subject of the judge; loaded through the entry point ``numpy`` alone."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import adamax_core
 from adamax_conformance import DTYPES, FunctionalBackend, Moments
 from adamax_conformance.subject.backend import Steps
 from adamax_core import CANONICAL, Cotangents, Hyperparameters, Rule, State, step_vjp
+from adamax_core.rule import Step
 
 
 def _init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> State:
@@ -46,7 +47,7 @@ def _vjp(wrt: str, steps: Steps) -> Any:
     return each if wrt == "grads" else sum(each)
 
 
-def backend(rule: Rule = CANONICAL, name: str = "numpy") -> FunctionalBackend:
+def backend(rule: Rule | Callable[..., Step] = CANONICAL, name: str = "numpy") -> FunctionalBackend:
     """The NumPy reference, or a dialect of it: the same code with another rule.
 
     The closed form of the derivatives is that of the canonical rule alone.

@@ -14,29 +14,10 @@ from adamax_core import CANONICAL, Rule, rule
 
 FAMILY = Family("bias-correction", "bias correction")
 
-
-@FAMILY.wrong_one("no-correction", "A-6", "bias_correction")
-def _(_b1: Any, _step: int) -> Any:
-    """MLX: corrects nothing; the first step is ten times too small."""
-    return 1.0
-
-
-@FAMILY.wrong_one("square-root-of-the-correction", "A-6", "bias_correction")
-def _(b1: Any, step: int) -> Any:
-    """sqrt(1 - b1^t), as Adam has for its second moment."""
-    return math.sqrt(1 - b1**step)
-
-
-@FAMILY.wrong_one("correction-one-early", "A-6", "bias_correction")
-def _(b1: Any, step: int) -> Any:
-    """1 - b1^(t-1), from the second step on."""
-    return 1 - b1 ** max(step - 1, 1)
-
-
-@FAMILY.wrong_one("correction-one-late", "A-6", "bias_correction")
-def _(b1: Any, step: int) -> Any:
-    """1 - b1^(t+1): the count is raised before and after."""
-    return 1 - b1 ** (step + 1)
+FAMILY.dialect("no-correction", "A-6", correction="none")
+FAMILY.dialect("square-root-of-the-correction", "A-6", correction="square root")
+FAMILY.dialect("correction-one-early", "A-6", correction="one early")
+FAMILY.dialect("correction-one-late", "A-6", correction="one late")
 
 
 @FAMILY.wrong_one("correction-multiplied", "A-6", "displacement")

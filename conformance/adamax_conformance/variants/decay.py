@@ -7,11 +7,7 @@ from adamax_conformance.variants.variant import BASE, Family
 
 FAMILY = Family("sign-and-decay", "sign and decay order")
 
-
-@FAMILY.wrong_one("maximize-ignored", "A-1", "sign")
-def _(g: Any, _maximize: bool) -> Any:
-    """Descends whatever `maximize` says."""
-    return g
+FAMILY.dialect("maximize-ignored", "A-1", sign="ignored")
 
 
 @FAMILY.wrong_one("sign-reversed", "A-4", "sign")
@@ -53,13 +49,7 @@ def _(g: Any, p: Any, wd: Any) -> Any:
     return g + wd * p
 
 
-@FAMILY.wrong_one("decay-before-the-sign", "A-2")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Negates the coupled decay together with the gradient."""
-    if not (hp.maximize and hp.weight_decay) or hp.decoupled_weight_decay:
-        return BASE.step(p, g, s, hp)
-    decayed = {k: -(g[k] + hp.weight_decay * p[k]).astype(g[k].dtype) for k in g}
-    return BASE.step(p, decayed, s, replace(hp, maximize=False, weight_decay=0.0))
+FAMILY.dialect("decay-before-the-sign", "A-2", decay="coupled before the sign")
 
 
 @FAMILY.wrong_one("decay-applied-twice", "A-2")

@@ -6,41 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.variants.variant import BASE, Family, each_alone, moved
+from adamax_conformance.variants.variant import Family, each_alone
 
 FAMILY = Family("eps", "eps")
 
-
-@FAMILY.wrong_one("eps-outside", "A-5")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Keras and TensorFlow: max(b2 u, |g|), with eps added where it divides."""
-    _, new = BASE.step(p, g, s, replace(hp, eps=0.0))
-    moments, norms = ({k: part[k] for k in g} for part in (new.exp_avg, new.exp_inf))
-    return moved(p, moments, {k: u + hp.eps for k, u in norms.items()}, new, hp), new
-
-
-@FAMILY.wrong_one("eps-absent", "A-5", "infinity_norm")
-def _(u: Any, g: Any, b2: Any, _eps: Any) -> Any:
-    """MXNet, and the paper: no eps anywhere."""
-    return np.maximum(b2 * u, abs(g))
-
-
-@FAMILY.wrong_one("eps-in-the-decay", "A-5", "infinity_norm")
-def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
-    """Paddle: max(b2 u + eps, |g|)."""
-    return np.maximum(b2 * u + eps, abs(g))
-
-
-@FAMILY.wrong_one("eps-on-the-maximum", "A-5", "infinity_norm")
-def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
-    """max(b2 u, |g|) + eps, which piles up in the state."""
-    return np.maximum(b2 * u, abs(g)) + eps
-
-
-@FAMILY.wrong_one("eps-as-a-floor", "A-5", "infinity_norm")
-def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
-    """max(b2 u, |g|, eps)."""
-    return np.maximum(np.maximum(b2 * u, abs(g)), eps)
+FAMILY.dialect("eps-outside", "A-5", eps="outside")
+FAMILY.dialect("eps-absent", "A-5", eps="none")
+FAMILY.dialect("eps-in-the-decay", "A-5", eps="in the decay")
+FAMILY.dialect("eps-on-the-maximum", "A-5", eps="on the maximum")
+FAMILY.dialect("eps-as-a-floor", "A-5", eps="floor")
 
 
 @FAMILY.wrong_one("eps-halved", "A-5", "infinity_norm")

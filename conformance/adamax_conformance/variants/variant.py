@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 import adamax_core
+from adamax_conformance.dialects import Dialect
+from adamax_conformance.dialects.axes import CORRECTION, DECAY, EPS, SIGN
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import FLOATS, WITH_COMPLEX
 from adamax_conformance.subject.backend import FunctionalBackend
@@ -83,6 +85,9 @@ class Right(Variant):
     clauses: tuple[str, ...] = RULE
 
 
+_AXES = {"eps": EPS, "correction": CORRECTION, "sign": SIGN, "decay": DECAY}
+
+
 class Family:
     """Variants that get the same thing wrong, and right ones that state it in other words.
 
@@ -138,6 +143,27 @@ class Family:
             return function
 
         return register
+
+    def dialect(self, variant_id: str, clause: str, **alternative: str) -> None:
+        """Add a wrong one that is a known dialect, told in every dtype of the family.
+
+        Args:
+            variant_id: permanent, in kebab case.
+            clause: the clause that must catch it.
+            alternative: the field of `Dialect` that is not the canonical one, with its value.
+        """
+        [(axis, name)] = alternative.items()
+        found = _AXES[axis].alternatives[name]
+        self.wrong.append(
+            Wrong(
+                id=variant_id,
+                family=self.name,
+                does=f"{found.phrase}: {found.formula}.",
+                backend=replace(BASE, name=variant_id, step=reference(Dialect(**alternative)).step),
+                clause=clause,
+                dtypes=self.scope,
+            )
+        )
 
     def right_one(
         self,
