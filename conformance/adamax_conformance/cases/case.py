@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from adamax_conformance.bounds.carried import Carried
+from adamax_conformance.bounds.oracle import Allowed
 from adamax_conformance.judging.finding import Finding, Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import EVERYTHING, Run, Trial
@@ -95,6 +97,27 @@ def late(data: Data, step: int) -> Run:
     saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
     hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
     return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp, saved=saved)
+
+
+def compare(what: str, got: Any, expected: Carried) -> Finding:
+    """Each number with its interval, for a case that knows by itself what is right.
+
+    Raises:
+        Violation: names the worst number, what it is, and the interval.
+    """
+    if got.shape != expected.value.shape:
+        raise Violation(f"{what}: shape {got.shape}, must be {expected.value.shape}")
+    bound = Allowed(expected, np.zeros(got.shape), either_special=False)
+    excess = np.asarray(bound.excess(got))
+    index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
+    worst = float(excess[index])
+    if worst > 1:
+        off = f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "cannot be right"
+        raise Violation(
+            f"{what}{list(index) or ''}: got {float(got[index])!r}, allowed "
+            f"{bound.interval(index)}, exactly {bound.exactly(index)}; {off}"
+        )
+    return Finding(got.size, worst)
 
 
 def require_kept(
