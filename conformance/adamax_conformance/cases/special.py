@@ -4,12 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from gmpy2 import mpq
 
-from adamax_conformance.cases.case import DEFAULT, PLAIN, Cases, Data, late
+from adamax_conformance.bounds.carried import Carried, K, power
+from adamax_conformance.cases.case import DEFAULT, PLAIN, Cases, Data, compare, late
 from adamax_conformance.judging.finding import Finding, Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
-from adamax_conformance.subject.backend import Arrays
+from adamax_conformance.spec.formats import format_of
+from adamax_conformance.subject.backend import Arrays, Moments
 from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
@@ -90,6 +93,35 @@ def _(backend: Watched, data: Data) -> Finding:
     """In every step and not only the first: some give the accurate formula up after a few."""
     trials = (Trial(late(data, step), ["param"], accurate_correction=True) for step in (15, 350))
     return sum((judge(backend, trial) for trial in trials), Finding())
+
+
+def _inverse_correction(run: Run, params: Arrays, _state: Any) -> Finding:
+    """The parameters against ``-1 / c``: K roundings of c, and that of the division."""
+    found, (beta1, _) = Finding(), run.at(0).betas
+    for name, param in params.items():
+        count, format_ = (run.saved or {})[name].step + 1, format_of(param.dtype)
+        exact = replace(format_, unit=mpq(0))  # what is computed in it is not rounded
+        c = Carried.of([1 - power(mpq(beta1), count)], format_).rounded(K)
+        inverse = Carried.of([mpq(-1)], exact) / replace(c, format=exact)
+        expected = replace(inverse, format=format_).rounded()
+        found += compare(f"count {count}, param", param, expected)
+    return found
+
+
+@CASES.case("N-3/correction-alone", dtypes=WIDE, features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Where all else is exact, K roundings of c can be told from the six of XLA's expm1."""
+    # At most of these it does, in float32 on processors; the first and the last are for others.
+    counts = (
+        1, 2, 3, 10, 134, 173, 182, 271, 300, 320, 479, 554, 556, 643, 1154, 1327, 1607, 1611, 1721,
+        2021, 2068, 2108, 2258, 2506, 2553, 2661, 2662, 5000, 20000, 100000,
+    )  # fmt: skip
+    # A beta1 of few digits, and so 1 - beta1: m is one, u two, lr / u one, in any association.
+    hp = Hyperparameters(lr=2.0, betas=(float(np.float32(0.9999)), 0.5), eps=1.0)
+    one = data.array([1.0])
+    saved = {f"w{count}": Moments(count - 1, one, data.array([4.0])) for count in counts}
+    run = Run(dict.fromkeys(saved, data.array([0.0])), [dict.fromkeys(saved, one)], hp, saved=saved)
+    return judge(backend, Trial(run, ["param"], accurate_correction=True), also=_inverse_correction)
 
 
 @CASES.run("N-4/infinite")

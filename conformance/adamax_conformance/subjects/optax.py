@@ -33,6 +33,7 @@ _DEVIATIONS = {
     "N-3/every-beta1[float64]": "1 - b1**count cancels in float64",
     "N-3/late[float32]": "1 - b1**count cancels in float32",
     "N-3/late[float64]": "1 - b1**count cancels in float64",
+    "N-3/correction-alone": "1 - b1**count cancels, and there is one count for all",
     "N-3/any-beta1[float16]": "1 - b1**count cancels in float32",
     "N-3/any-beta1[bfloat16]": "1 - b1**count cancels in float32",
     "N-3/any-beta1[float32]": "1 - b1**count cancels in float32",

@@ -9,7 +9,7 @@ import numpy as np
 from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import power
-from adamax_conformance.variants.variant import BASE, Family, each_alone
+from adamax_conformance.variants.variant import BASE, HALF, Family, each_alone
 from adamax_core import CANONICAL, Rule, rule
 
 FAMILY = Family("bias-correction", "bias correction")
@@ -114,10 +114,24 @@ def _(kind: Any, b1: Any, t: int) -> Any:
     return float(kind(1) - product)
 
 
+@FAMILY.wrong_one(
+    "correction-off-by-five-units", "N-3",
+    proofs={
+        HALF: "five units of float32 are far below the rounding of the storage format, which the "
+        "bound counts."
+    },
+)  # fmt: skip
+@_in_compute_format
+def _(kind: Any, b1: Any, t: int) -> Any:
+    """An expm1 that errs by five and a half units of roundoff, as XLA's does in float32."""
+    unit = mpq(float(np.finfo(kind).eps)) / 2
+    return float((1 - power(mpq(b1), t)) * (1 + mpq(11, 2) * unit))
+
+
 @FAMILY.right_one("correction-as-a-sum", "bias_correction")
 def _(b1: Any, step: int) -> Any:
     """(1 - b1) (1 + b1 + ... + b1^(t-1)), summed exactly."""
-    few = step < 1000  # noqa: PLR2004 - beyond, 1 - b1^t has no digits to lose for the betas judged
+    few = step * (1 - b1) < 1  # beyond, 1 - b1^t has no digits to lose
     return (1 - b1) * math.fsum(b1**k for k in range(step)) if few else 1 - b1**step
 
 

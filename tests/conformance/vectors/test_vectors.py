@@ -45,6 +45,8 @@ VECTORS = load()
 
 OTHERWISE = {
     "D": "derivatives are no run of numbers",
+    "norm-squared-in-slopes-by-arrays": "derivatives are no run of numbers",
+    "correction-off-by-five-units": "an interval counts the other roundings of a step as well",
     "H": "in which way something is refused is the language's business",
     "S-4": "what becomes of the inputs is seen in memory alone",
     "S-5": "the dtype of a state is no number",
