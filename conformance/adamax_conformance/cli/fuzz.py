@@ -43,8 +43,8 @@ def fuzz(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where a failure is written, for `replay` and `vectors adopt`; nothing is written "
-            "over.  [default: repro.json, or the next number that is free]"
+            help="Where a failure is written, for `replay`; nothing is written over.  "
+            "[default: repro.json, or the next number that is free]"
         ),
     ] = None,
 ) -> None:

@@ -1,7 +1,7 @@
 """A run that a backend gets wrong, as a file: written, read, told in numbers, and judged again.
 
-``fuzz`` writes such files, ``replay`` judges them, ``vectors adopt`` makes a vector of one. A run
-in JSON is the business of `adamax_conformance.exchange.wire`, the schema ``repro.schema.json``.
+``fuzz`` writes such files, ``replay`` judges them. A run in JSON is the business of
+`adamax_conformance.exchange.wire`, the schema ``repro.schema.json``.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Sessions: any interleaving of step, missing gradient, save, load, and change of hyperparameters.
 
 A session is judged as the runs that it is made of: from the start or from a load to the next load
-or the end. So whatever goes wrong in one is a run, which can be replayed and adopted by itself.
+or the end. So whatever goes wrong in one is a run, which can be replayed by itself.
 """
 
 from collections.abc import Iterator, Mapping

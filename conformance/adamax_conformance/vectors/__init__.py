@@ -1,10 +1,9 @@
-"""Language-neutral vectors: runs, and what may come out of them, as JSON that anybody can read.
+"""Language-neutral vectors: runs, and what may come out of them, as JSON Lines for any reader.
 
-A file a clause, beside ``ids.lock``, which keeps every id that was ever published and a digest of
-its inputs, and ``GUIDE.md``, for those who implement without Python. An id is never given another
-meaning: it retires, and a new one takes its place.
+``vectors.jsonl`` is generated from the cases of the judge, ``GUIDE.md`` is for those who implement
+Adamax without Python. An id never gets another meaning, and never goes away unnoticed.
 """
 
-from adamax_conformance.vectors.vector import FOLDER, Vector, load
+from adamax_conformance.vectors.vector import FILE, Vector, load
 
-__all__ = ["FOLDER", "Vector", "load"]
+__all__ = ["FILE", "Vector", "load"]

@@ -5,7 +5,7 @@
 //
 // Prints {"ran", "skipped", "wrong": [[id, what], ...]}.
 
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
 const [folder, eps = "inside"] = process.argv.slice(2);
@@ -127,13 +127,12 @@ function problem({ trial: { run }, expected }) {
 }
 
 const report = { ran: 0, skipped: 0, wrong: [] };
-for (const file of readdirSync(folder).filter((name) => /^[A-Z]-\d+\.json$/.test(name))) {
-  for (const vector of JSON.parse(readFileSync(join(folder, file), "utf8")).vectors) {
-    const dtypes = Object.values(vector.trial.run.params).map((param) => param.dtype);
-    if (!dtypes.every((dtype) => FORMATS[dtype]?.[2])) { report.skipped += 1; continue; }
-    report.ran += 1;
-    const what = problem(vector);
-    if (what !== null) report.wrong.push([vector.id, what]);
-  }
+for (const line of readFileSync(join(folder, "vectors.jsonl"), "utf8").trimEnd().split("\n")) {
+  const vector = JSON.parse(line);
+  const dtypes = Object.values(vector.trial.run.params).map((param) => param.dtype);
+  if (!dtypes.every((dtype) => FORMATS[dtype]?.[2])) { report.skipped += 1; continue; }
+  report.ran += 1;
+  const what = problem(vector);
+  if (what !== null) report.wrong.push([vector.id, what]);
 }
 console.log(JSON.stringify(report));

@@ -21,6 +21,9 @@ from adamax_core import Hyperparameters
 
 MORE = Cases()
 
+RETIRED: dict[str, str] = {}
+"""Ids of vectors that were published and are gone, with the reason: no vector gets them again."""
+
 LEFT_OUT = {
     "A-2/coupled": "a hundred numbers; A-2/without-eps is the short one",
     "A-6/many-steps": "300 steps; A-6/ten-steps is the short one",
