@@ -1,23 +1,21 @@
 """The report as a page: one file, which loads nothing and runs nothing but its own script.
 
-``report.html.j2`` is the page, ``report.css`` and ``report.js`` go into it. The matrix, the
-verdicts and the counts are in the page itself; the script opens the cases of a cell, and filters.
+``report.html.j2`` is the page, ``report.css`` and ``report.js`` go into it. It says everything
+without the script, which sorts and filters the table of cases.
 """
 
 import base64
 import hashlib
-import json
 import math
-from collections.abc import Mapping, Sequence
-from decimal import Decimal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from adamax_conformance.judging.finding import Divergence
-from adamax_conformance.reports.failure import command, describe, distance, got, note_of
+from adamax_conformance.reports.failure import describe
 from adamax_conformance.reports.report import Report, Verdict
-from adamax_conformance.reports.result import MEANINGS, Result
+from adamax_conformance.reports.result import BAD, MEANINGS, Result, Status
 from adamax_conformance.reports.text import (
     GROUPS,
     SIGNS,
@@ -31,25 +29,26 @@ from adamax_conformance.reports.text import (
 from adamax_conformance.subject.printable import printable
 
 _TONES = {
-    Verdict.CONFORMANT: "pass",
-    Verdict.PARTIAL: "pass",
-    Verdict.DEVIATES: "xfail",
-    Verdict.NOT_CONFORMANT: "fail",
-    Verdict.INCOMPLETE: "blocked",
-    Verdict.BROKEN: "error",
+    Verdict.CONFORMANT: Status.PASS,
+    Verdict.PARTIAL: Status.PASS,
+    Verdict.DEVIATES: Status.XFAIL,
+    Verdict.NOT_CONFORMANT: Status.FAIL,
+    Verdict.INCOMPLETE: Status.BLOCKED,
+    Verdict.BROKEN: Status.ERROR,
 }
-_LISTED = ("known", "minimal example")
-"""Facts that the page lists as they are; it draws the others, or has them elsewhere."""
+_WORST_FIRST = (*BAD, Status.XFAIL, Status.BLOCKED, Status.SKIPPED, Status.UNSUPPORTED, Status.PASS)
+_ELSEWHERE = ("clause", "case", "diagnosis")
+"""Facts of a result that the page shows beside it."""
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """The whole page; there is no more to say."""
+    """Write the whole page; there is no more to say."""
     del verbose
     stream.write(f"{page(reports)}\n")
 
 
 def page(reports: Sequence[Report]) -> str:
-    """The page as text, in ASCII, so that it is right whatever it is stored as."""
+    """Return the page as text, in ASCII, so that it is right whatever it is stored as."""
     # Half of the time of `adamax-conformance --help`, if it were loaded at the top.
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
 
@@ -61,25 +60,24 @@ def page(reports: Sequence[Report]) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    keys = _keys(reports)
     text = environment.from_string(template).render(
         style=style,
         script=script,
         policy=_policy(style, script),
-        data=_embedded(reports),
-        backends=_columns(reports),
-        groups=_rows(reports),
-        statuses=[
-            {"name": status, "sign": SIGNS[status], "meaning": MEANINGS[status],
-             "count": sum(report.counts[status] for report in reports)}
-            for status in occurring(reports)
-        ],
+        backends=[_backend(report, key) for report, key in zip(reports, keys, strict=True)],
+        matrix=_matrix(reports, keys),
+        signs=SIGNS,
+        meanings=MEANINGS,
+        statuses=occurring(reports),
+        cases=[case for each in zip(reports, keys, strict=True) for case in _cases(*each)],
         seeds=sorted({report.seed for report in reports}),
-    )  # fmt: skip
+    )
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 def _policy(style: str, script: str) -> str:
-    """What the page may do: this style and this script, by their hashes, and no request at all."""
+    """Allow this style and this script, by their hashes, and no request at all."""
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
@@ -91,118 +89,66 @@ def _policy(style: str, script: str) -> str:
 
 
 def _keys(reports: Sequence[Report]) -> list[str]:
-    """What names each backend in a link: its name, and a number where two have the same."""
+    """Return what names each backend in a link: its name, and a number where two have the same."""
     keys: list[str] = []
     for report in reports:
-        name = printable(report.backend)
+        name = quote(printable(report.backend), safe="")
         number = sum(key.partition("~")[0] == name for key in keys)
         keys.append(f"{name}~{number + 1}" if number else name)
     return keys
 
 
-def _columns(reports: Sequence[Report]) -> list[Mapping[str, Any]]:
+def _backend(report: Report, key: str) -> Mapping[str, Any]:
+    return {
+        "name": printable(report.backend),
+        "verdict": report.verdict,
+        "tone": _TONES[report.verdict],
+        "counts": report.counts,
+        "elements": report.elements,
+        "used": bound_used([result for result in report.results if result.bound_used <= 1]),
+        "failed": [(clause, f"{clause}/{key}") for clause in report.failed_clauses],
+        "remarks": [text for text in (printable(report.diagnosis), advice(report)) if text],
+    }
+
+
+def _matrix(reports: Sequence[Report], keys: Sequence[str]) -> list[Mapping[str, Any]]:
+    """Return a row a clause, each with a cell a backend: how many cases went which way."""
+    found = [(key, by_clause(report)) for report, key in zip(reports, keys, strict=True)]
     return [
         {
-            "name": printable(report.backend),
-            "key": key,
-            "verdict": report.verdict,
-            "tone": _TONES[report.verdict],
-            "advice": advice(report),
-            "diagnosis": printable(report.diagnosis),
-            "counts": [(s, SIGNS[s], n) for s, n in counted(report.results)],
-            "cases": len(report.results),
-            "elements": report.elements,
-            "used": bound_used([r for r in report.results if r.bound_used <= 1]),
-            "failed": [(clause, _anchor(clause, key)) for clause in report.failed_clauses],
+            "clause": each,
+            "group": f"{each.id[0]}: {GROUPS[each.id[0]]}",
+            "cells": [(f"{each.id}/{key}", counted(by.get(each.id, []))) for key, by in found],
         }
-        for key, report in zip(_keys(reports), reports, strict=True)
+        for each in clauses_of(reports)
     ]
 
 
-def _anchor(clause: str, key: str) -> str:
-    return f"{clause}/{quote(key, safe='')}"
+def _cases(report: Report, key: str) -> Iterator[Mapping[str, Any]]:
+    """Yield a row a result; the worst one of a clause is where its cell of the matrix leads."""
+
+    def badness(result: Result) -> int:
+        return _WORST_FIRST.index(result.status)
+
+    leads = {clause: min(results, key=badness) for clause, results in by_clause(report).items()}
+    for result in report.results:
+        facts = [fact for fact in describe(report, result) if fact.name not in _ELSEWHERE]
+        why = next((fact.lines[0] for fact in facts if fact.name == "why"), "")
+        yield {
+            "anchor": f"{result.clause}/{key}" if leads[result.clause] is result else "",
+            "backend": printable(report.backend),
+            "result": result,
+            "order": badness(result),
+            "used": bound_used([result]),
+            "size": min(result.bound_used, sys.float_info.max),  # Script has no "inf"
+            "summary": printable(result.message) or why,
+            "facts": facts,
+            "trace": [f"{used:.2g}" for used in result.trace],
+            "curve": _curve(result),
+        }
 
 
-def _rows(reports: Sequence[Report]) -> list[Mapping[str, Any]]:
-    """The clauses in groups, each with a cell a backend."""
-    found = [by_clause(report) for report in reports]
-    names = [printable(report.backend) for report in reports]
-    groups: dict[str, list[Any]] = {}
-    for clause in clauses_of(reports):
-        cells = []
-        for column, (name, results) in enumerate(zip(names, found, strict=True)):
-            counts = counted(results.get(clause.id, []))
-            words = ", ".join(f"{count} {status}" for status, count in counts) or "no case"
-            cells.append({
-                "column": column,
-                "label": f"{clause.id} {clause.title}, {name}: {words}",
-                "counts": [(status, SIGNS[status], count) for status, count in counts],
-            })  # fmt: skip
-        groups.setdefault(clause.id[0], []).append({"clause": clause, "cells": cells})
-    return [
-        {"letter": letter, "title": GROUPS[letter], "rows": rows} for letter, rows in groups.items()
-    ]
-
-
-def _embedded(reports: Sequence[Report]) -> str:
-    """What the script reads, as JSON in which nothing can end the element that it is in."""
-    cases = dict.fromkeys(result.case for report in reports for result in report.results)
-    data = {
-        "signs": SIGNS,
-        "clauses": {clause.id: clause.title for clause in clauses_of(reports)},
-        "notes": {case: printable(note_of(case)) for case in cases},
-        "backends": [
-            {
-                "name": printable(report.backend),
-                "key": key,
-                "diagnosis": printable(report.diagnosis),
-                "results": [_result(report, result) for result in report.results],
-            }
-            for key, report in zip(_keys(reports), reports, strict=True)
-        ],
-    }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", r"\u003c").replace(">", r"\u003e").replace("&", r"\u0026")
-
-
-def _result(report: Report, result: Result) -> Mapping[str, Any]:
-    """One result as the script reads it; what is empty is left out."""
-    told = [(fact.name, fact.lines) for fact in describe(report, result) if fact.name in _LISTED]
-    shown = {
-        "case": result.case,
-        "clause": result.clause,
-        "dtype": result.dtype,
-        "status": result.status,
-        "message": printable(result.message),
-        "elements": result.elements,
-        "used": bound_used([result]),
-        "trace": [float(f"{used:.3g}") if math.isfinite(used) else None for used in result.trace],
-        "facts": told,
-        "found": result.divergence and _divergence(result.divergence),
-        "command": command(report, result),
-    }
-    return {key: value for key, value in shown.items() if value not in (None, "", [], 0)}
-
-
-def _divergence(found: Divergence) -> Mapping[str, Any]:
-    at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
-    low, _, high = found.allowed.strip("[]").partition(", ")
-    side = _side(found)
-    return {
-        "step": found.step,
-        "element": printable(found.parameter) + at,
-        "quantity": found.quantity,
-        "got": got(found),
-        "number": printable(found.got),
-        "allowed": printable(found.allowed),
-        "exact": found.exact,
-        "distance": distance(found),
-        **({"off": side * found.distance, "low": low, "high": high} if side else {}),
-    }
-
-
-def _side(found: Divergence) -> int:
-    """Whether the value lies below (-1) or above (1) an interval; 0 where none can be drawn."""
-    if not found.exact or not found.allowed.startswith("[") or not math.isfinite(found.distance):
-        return 0
-    return 1 if Decimal(found.got) > Decimal(found.exact) else -1
+def _curve(result: Result) -> str:
+    """Return the trace as an SVG path: 4 a step to the right, 5 a decade up, the bound at 10."""
+    heights = (10 - 5 * math.log10(min(max(used, 1e-4), 100)) for used in result.trace)
+    return "M" + " ".join(f"{4 * step},{height:.3g}" for step, height in enumerate(heights))
