@@ -44,7 +44,7 @@ def main() -> None:
         model, state = step(model, state, x[start : start + 64], y[start : start + 64])
     scores = jax.vmap(model)(x[1344:])
     read = jnp.mean(scores.argmax(-1) == y[1344:])
-    print(f"step {optax.tree.get(state, 'clock')}: {read:.1%} of the digits read")
+    print(f"step {optax.tree.get(state, 'count')}: {read:.1%} of the digits read")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -32,10 +33,10 @@ def _make(
 
 
 def _moments(state: AdamaxState) -> dict[str, Moments]:
-    # The leaves of a dict are in the order of its sorted keys, and so are the counts.
+    # The leaves of a dict are in the order of its sorted keys, and so are the steps.
     return {
-        name: Moments(int(count), np.asarray(state.mu[name]), np.asarray(state.nu[name]))
-        for name, count in zip(sorted(state.mu), np.asarray(state.count), strict=True)
+        name: Moments(int(steps), np.asarray(state.mu[name]), np.asarray(state.nu[name]))
+        for name, steps in zip(sorted(state.mu), jax.tree.leaves(state.steps), strict=True)
     }
 
 
@@ -48,7 +49,7 @@ def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> Any:
             nu={name: jnp.asarray(slot["exp_avg_sq"]) for name, slot in saved.items()},
         )
     return fresh._replace(
-        count=jnp.array([saved[name]["step"] for name in sorted(saved)], jnp.int32),
+        steps=tuple(jnp.array(saved[name]["step"], jnp.int32) for name in sorted(saved)),
         mu={name: jnp.asarray(slot["exp_avg"]) for name, slot in saved.items()},
         nu={name: jnp.asarray(slot["exp_inf"]) for name, slot in saved.items()},
     )

@@ -32,7 +32,7 @@ def from_optax_state(
 
     Args:
         optax_state: any tree with one `optax.ScaleByAdamState` in it; its schedule, where it has
-            one, gives the clock.
+            one, gives the count that ours goes on from.
         fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with one in
             it, such as the state of a chain. It decides the dtypes of the moments, and where they
             are.
@@ -53,21 +53,21 @@ def from_optax_state(
     >>> _, state = theirs.update(params, theirs.init(params))
     >>> from adamax_jax import adamax_transform
     >>> from_optax_state(state, adamax_transform(1e-3).init(params)).count
-    Array([1], dtype=int32)
+    Array(1, dtype=int32)
     """
     require("b1", b1, below=1)
     require("b2", b2, below=1)
     adam = _only(optax_state, optax.ScaleByAdamState, "an optax.adamax state")
     mine = _only(fresh, AdamaxState, "a state of adamax_transform")
     mu, nu = _as_in(adam.mu, mine.mu, "mu"), _as_in(adam.nu, mine.nu, "nu")
-    _require_one_model(adam.count, 0)
+    _require_one_model(adam.count)
     _require_adamax(adam, b1, b2, grad_dtype)
-    clocks = [each.count for each in _all(optax_state, optax.ScaleByScheduleState)]
+    counts = [each.count for each in _all(optax_state, optax.ScaleByScheduleState)]
     state = AdamaxState(
-        count=jnp.full_like(mine.count, adam.count),
+        count=jnp.array((counts or [adam.count])[0], jnp.int32),
         mu=mu,
         nu=nu,
-        clock=jnp.asarray((clocks or [adam.count])[0], jnp.int32),
+        steps=jax.tree.map(lambda _: jnp.array(adam.count, jnp.int32), mine.steps),
     )
     return _replaced(fresh, {AdamaxState: lambda: state})
 
@@ -78,7 +78,7 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
     Args:
         state: an `AdamaxState`, or any tree with one in it.
         fresh: what `init` of the optax optimizer gives. It decides the dtypes of the moments and
-            where they are, and its schedules go on from the clock.
+            where they are, and its schedules go on from our count.
 
     Returns:
         A tree like `fresh`, of arrays of its own.
@@ -95,17 +95,16 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
     """
     mine = _only(state, AdamaxState, "a state of adamax_transform")
     adam = _only(fresh, optax.ScaleByAdamState, "an optax.adamax state")
-    _require_one_model(mine.count, 1)
-    counts = np.asarray(mine.count)
-    if counts.size and (counts != counts[0]).any():
-        other = int((counts != counts[0]).argmax())
+    _require_one_model(mine.count)
+    steps = [int(each) for each in jax.tree.leaves(mine.steps)]
+    if other := next((index for index, each in enumerate(steps) if each != steps[0]), None):
         treedef = jax.tree.structure(mine.mu)
         raise ValueError(
-            f"parameter {leaf_path(treedef, 0)} has taken {counts[0]} steps and "
-            f"{leaf_path(treedef, other)} {counts[other]}; optax has one count for all"
+            f"parameter {leaf_path(treedef, 0)} has taken {steps[0]} steps and "
+            f"{leaf_path(treedef, other)} {steps[other]}; optax has one count for all"
         )
     changed = adam._replace(
-        count=jnp.asarray(counts[0] if counts.size else mine.clock, jnp.int32),
+        count=jnp.array(steps[0], jnp.int32),
         mu=_as_in(mine.mu, adam.mu, "mu"),
         nu=_as_in(mine.nu, adam.nu, "nu"),
     )
@@ -113,7 +112,7 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
         fresh,
         {
             optax.ScaleByAdamState: lambda: changed,
-            optax.ScaleByScheduleState: lambda: optax.ScaleByScheduleState(jnp.array(mine.clock)),
+            optax.ScaleByScheduleState: lambda: optax.ScaleByScheduleState(jnp.array(mine.count)),
         },
     )
 
@@ -142,8 +141,8 @@ def _replaced(tree: Any, by: dict[type[Any], Callable[[], Any]]) -> Any:
     )
 
 
-def _require_one_model(count: Any, dimensions: int) -> None:
-    if jnp.ndim(count) != dimensions:
+def _require_one_model(count: Any) -> None:
+    if jnp.ndim(count):
         raise ValueError(
             f"the count has shape {jnp.shape(count)}: the state of several models, as vmap makes "
             "it, is carried one model at a time"

@@ -5,43 +5,81 @@ of reals (A-9).
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamax_jax.rule import Hyper, adamax
+from adamax_jax.rule import Hyper, adamax, bias_correction
+
+_LAST = np.iinfo(np.int32).max
 
 
-def step_leaf(
-    target: jax.Array,
-    grad: jax.Array | None,
-    mu: jax.Array,
-    nu: jax.Array,
-    step_size: jax.Array,
-    hyper: Hyper,
-    *,
-    decays: bool,
-) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """The update in the dtype of `target`, and the moments in theirs.
+class Leaf(NamedTuple):
+    """A parameter that is trained, with its state.
 
-    `target` is the parameter, or what has its shape and dtype where nothing decays. Without a
-    gradient the update is zero and the moments stay (S-2).
+    Attributes:
+        param: the parameter, or what has its shape and dtype where nothing decays.
+        grad: its gradient; None where it is known to be missing while tracing.
+        present: a boolean, whether `grad` counts; None where it does.
+        mu: its first moment.
+        nu: its infinity norm.
+        steps: int32, the steps it has taken.
     """
-    if grad is None:
-        return jnp.zeros_like(target), mu, nu
+
+    param: jax.Array
+    grad: jax.Array | None
+    present: np.bool_ | None
+    mu: jax.Array
+    nu: jax.Array
+    steps: jax.Array
+
+
+class Stepped(NamedTuple):
+    """What a step makes of a leaf: the update in the dtype of the parameter, and its state."""
+
+    update: jax.Array
+    mu: jax.Array
+    nu: jax.Array
+    steps: jax.Array
+
+
+def increment(count: jax.Array) -> jax.Array:
+    """One more, up to 2^31 - 1 (S-7)."""
+    return jnp.minimum(count, _LAST - 1) + 1
+
+
+# Compiled once more for nothing: leaves of one shape and dtype are traced and lowered once.
+@functools.partial(jax.jit, static_argnames=("decays", "decoupled", "maximize"))
+def step_leaf(
+    leaf: Leaf, hyper: Hyper, *, decays: bool, decoupled: bool, maximize: bool
+) -> Stepped:
+    """A step of one leaf; without a gradient its state stays, bit for bit (S-2).
+
+    The hyperparameters are arrays of JAX's default floating point type.
+    """
+    still = Stepped(jnp.zeros_like(leaf.param), leaf.mu, leaf.nu, leaf.steps)
+    if leaf.grad is None:
+        return still
+    steps = increment(leaf.steps)
+    scale = -hyper.lr / bias_correction(hyper.b1, steps)
     # NumPy's promotion: JAX refuses its own in the strict mode, which is about implicit ones.
-    dtypes = (target.dtype, grad.dtype, mu.dtype, nu.dtype)
-    dtype = functools.reduce(np.promote_types, dtypes, np.dtype(np.float32))
+    arrays = (leaf.param, leaf.grad, leaf.mu, leaf.nu)
+    dtype = functools.reduce(np.promote_types, (x.dtype for x in arrays), np.dtype(np.float32))
     real = jnp.zeros((), dtype).real.dtype
-    p, g, m, u = (_pairs(array.astype(dtype)) for array in (target, grad, mu, nu))
-    lr, b2, eps, weight_decay = (
-        each.astype(real) if isinstance(each, jax.Array) else each
-        for each in (hyper.lr, hyper.b2, hyper.eps, hyper.weight_decay)
+    param, grad, mu, nu = (_pairs(array.astype(dtype)) for array in arrays)
+    scale, hyper = jax.tree.map(lambda number: number.astype(real), (scale, hyper))
+    update, mu, nu = adamax(
+        param if decays else None, grad, mu, nu, scale, hyper,
+        maximize=maximize, decoupled=decoupled,
+    )  # fmt: skip
+    stepped = Stepped(
+        _stored(update, leaf.param), _stored(mu, leaf.mu), _stored(nu, leaf.nu), steps
     )
-    same = hyper._replace(lr=lr, b2=b2, eps=eps, weight_decay=weight_decay)
-    update, m, u = adamax(p if decays else None, g, m, u, step_size.astype(real), same)
-    return _stored(update, target), _stored(m, mu), _stored(u, nu)
+    if (present := leaf.present) is None:
+        return stepped
+    return Stepped(*(jnp.where(present, *pair) for pair in zip(stepped, still, strict=True)))
 
 
 def _pairs(array: jax.Array) -> jax.Array:

@@ -4,84 +4,81 @@ Half precision is computed in float32 (N-1), complex arrays come as pairs of rea
 the business of `adamax_jax.leaf`.
 """
 
+import functools
 import math
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from adamax_jax.quotient import quotient
 
 Scalar = float | jax.Array
 
-_ROW = 16
-"""Sizes are computed in rows of this length. XLA on CPU compiles a loop anew for each offset from
-which it reads a scalar: cut from one vector, each of 500 leaves would have a program of its own."""
+
+class Decay(NamedTuple):
+    """The decay rate of the first moment, and what the rule needs of it besides.
+
+    Each is rounded once from float64 where `b1` is a number: in float32, 1 - 0.999 has lost three
+    digits, and so has the logarithm of 0.999 (A-4, N-3).
+    """
+
+    b1: Scalar
+    complement: Scalar
+    log: Scalar
 
 
 class Hyper(NamedTuple):
-    """The hyperparameters of one update; arrays where they are traced."""
+    """The hyperparameters of one update that are numbers."""
 
     lr: Scalar
-    b1: Scalar
+    b1: Decay
     b2: Scalar
     eps: Scalar
     weight_decay: Scalar
-    maximize: bool
-    decoupled: bool
 
 
-def _flatten(hyper: Hyper) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    # A first beta that is a number stays one, so that 1 - b1 and log b1 are taken in float64.
-    lr, b1, b2, eps, weight_decay, *modes = hyper
-    known, traced = (b1, None) if isinstance(b1, float) else (None, b1)
-    return (lr, traced, b2, eps, weight_decay), (known, *modes)
-
-
-def _unflatten(fixed: tuple[Any, ...], arrays: Iterable[Any]) -> Hyper:
-    known, *modes = fixed
-    lr, traced, b2, eps, weight_decay = arrays
-    return Hyper(lr, traced if known is None else known, b2, eps, weight_decay, *modes)
-
-
-jax.tree_util.register_pytree_node(Hyper, _flatten, _unflatten)
-
-
-def bias_correction(b1: Scalar, count: jax.Array) -> jax.Array:
-    """A-6: ``1 - b1^t`` for a vector of counts, to the last places (N-3), and smooth at zero."""
-    dtype = jnp.result_type(float)
-    count = count.astype(dtype)
+def decay(b1: Scalar) -> Decay:
+    """``b1``, ``1 - b1`` and ``log(b1)``, of a number or of a 0-d tracer."""
     if isinstance(b1, float):
-        # A logarithm in float64, whatever JAX computes in.
-        return -jnp.expm1(count * math.log(b1)) if b1 >= 0.5 else 1 - b1**count  # noqa: PLR2004 - below one half the subtraction loses nothing
-    b1 = b1.astype(dtype)
-    accurate = b1 >= 0.5  # noqa: PLR2004 - as above
-    # A logarithm of what it is used for alone: elsewhere it may be infinite, and so its derivative.
-    above = jnp.where(accurate, b1, 0.5)
-    return jnp.where(accurate, -jnp.expm1(count * jnp.log(above)), 1 - b1**count)
+        return Decay(b1, 1 - b1, math.log(b1) if b1 else -math.inf)
+    b1 = b1.astype(np.promote_types(b1.dtype, jnp.result_type(float)))
+    # Each of XLA's logarithms is right to 1.5 units of roundoff here, and worse elsewhere.
+    log = jnp.where(b1 < 0.7, jnp.log(b1), jnp.log1p(b1 - 1))  # noqa: PLR2004 - see above
+    # Its derivative is infinite at zero, and nobody needs it: see bias_correction.
+    return Decay(b1, 1 - b1, lax.stop_gradient(log))
 
 
-def averaging(b1: Scalar, dtype: Any) -> tuple[Scalar, Scalar]:
-    """``b1`` and ``1 - b1`` (A-4), each rounded once to the dtype they are used in."""
-    if isinstance(b1, float):
-        return b1, 1 - b1
-    wide = b1.astype(np.promote_types(b1.dtype, dtype))
-    return wide.astype(dtype), (1 - wide).astype(dtype)
+_TAYLOR = np.polynomial.Polynomial([1 / math.factorial(k + 2) for k in range(14)])
+_FITTED = np.polynomial.Chebyshev.interpolate(_TAYLOR, 4, domain=[-0.5, 0])
+_REMAINDER = {
+    "float64": _TAYLOR.coef[::-1].tolist(),
+    # Few terms, since they are compiled for each leaf.
+    "float32": _FITTED.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist(),
+}
+"""Coefficients of ``(e^x - 1 - x) / x^2`` on [-1/2, 0] to the last place, highest power first."""
 
 
-def step_sizes(lr: Scalar, b1: Scalar, count: jax.Array) -> list[jax.Array]:
-    """``lr / bias_correction`` for each of a vector of counts (A-6, A-7).
+@jax.custom_jvp
+def bias_correction(b1: Decay, count: jax.Array) -> jax.Array:
+    """A-6: ``1 - b1^t`` for counts from one, within 4 units of roundoff (N-3).
 
-    A parameter that has taken no step has no correction: it gets the first, so nothing is 0 / 0.
+    With ``x = t log(b1)`` it is ``-expm1(x)``, but XLA's is off by 5.9 units between -1/2 and 0.
     """
-    sizes: list[jax.Array] = []
-    for start in range(0, len(count), _ROW):
-        row = jnp.maximum(count[start : start + _ROW], 1)
-        correction = bias_correction(b1, row)
-        sizes += list(jnp.asarray(lr, correction.dtype) / correction)
-    return sizes
+    x = count.astype(jnp.result_type(float)) * b1.log
+    remainder = functools.reduce(lambda sum_, c: sum_ * x + c, _REMAINDER[x.dtype.name])
+    return -lax.select(x < -0.5, jnp.expm1(x), x + x * x * remainder)  # noqa: PLR2004 - see above
+
+
+@bias_correction.defjvp
+def _(primals: Any, tangents: Any) -> Any:
+    """``-t b1^(t-1)``, which is finite for b1 = 0, where the logarithm is not."""
+    (b1, count), (b1_dot, _) = primals, tangents
+    # By an integer, since 0^0 has a derivative in JAX then.
+    power = lax.pow(jnp.asarray(b1.b1, float), count - 1)
+    return bias_correction(b1, count), -count.astype(power.dtype) * power * b1_dot.b1
 
 
 def adamax(
@@ -89,27 +86,32 @@ def adamax(
     grad: jax.Array,
     mu: jax.Array,
     nu: jax.Array,
-    step_size: jax.Array,
+    scale: jax.Array,
     hyper: Hyper,
+    *,
+    maximize: bool,
+    decoupled: bool,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The update to add, the new first moment and the new infinity norm.
 
-    Real arrays of one shape and dtype; `param` may be None where nothing decays. `step_size` is
-    ``lr / bias_correction``, which is one division for all leaves.
+    Real arrays of one shape and dtype; `param` may be None where nothing decays. `scale` is
+    ``-lr / bias_correction``.
 
-    >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
+    >>> hyper = Hyper(0.125, decay(0.75), 0.875, 0.0, 0.0)
     >>> zero, one = jnp.zeros(1), jnp.ones(1)
-    >>> [float(x[0]) for x in adamax(zero, one, zero, zero, jnp.array(0.5), hyper)]
+    >>> stepped = adamax(
+    ...     zero, one, zero, zero, jnp.array(-0.5), hyper, maximize=False, decoupled=False
+    ... )
+    >>> [float(each[0]) for each in stepped]
     [-0.125, 0.25, 1.0]
     """
-    lr, b1, b2, eps, weight_decay, maximize, decoupled = hyper
+    lr, b1, b2, eps, weight_decay = hyper
     g = -grad if maximize else grad
     if param is not None and not decoupled:
         g = g + weight_decay * param
-    kept, new = averaging(b1, g.dtype)
-    mu = kept * mu + new * g
+    mu = b1.b1 * mu + b1.complement * g
     nu = jnp.maximum(b2 * nu, jnp.abs(g) + eps)
-    update = -step_size * quotient(mu, nu)
+    update = scale * quotient(mu, nu)
     if param is not None and decoupled:
         update = update - lr * weight_decay * param
     return update, mu, nu

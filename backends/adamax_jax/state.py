@@ -11,32 +11,56 @@ from jax.experimental.shard_alike import shard_alike
 class AdamaxState(NamedTuple):
     """The state of `adamax_transform`.
 
+    Leaves that are not trained (integers, booleans, keys of random numbers) have None in `mu` and
+    `nu`, and no count.
+
     Attributes:
-        count: int32 ``(number of leaves,)``, the steps of each parameter in the order of
-            `jax.tree.leaves`; stays at 2^31 - 1 when it gets there.
+        count: int32 scalar, the updates so far: what a learning rate schedule is given. Stays at
+            2^31 - 1 when it gets there, as each of `steps` does.
         mu: first moments, a tree like the parameters.
         nu: infinity norms, a tree like the parameters.
-        clock: int32, the updates so far: what a learning rate schedule is given.
+        steps: a tuple of int32 scalars, the steps that each trained leaf has taken, in the order
+            of ``jax.tree.leaves(mu)``; a scalar that means nothing where no leaf is trained.
     """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name, which hides tuple.count
     mu: Any
     nu: Any
-    clock: jax.Array
+    steps: Any
+
+
+def is_trained(leaf: Any) -> bool:
+    """Whether a leaf is floating point or complex.
+
+    Raises:
+        TypeError: it is not an array, nor a number.
+    """
+    dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def zero_state(params: Any, dtype: Any) -> AdamaxState:
     """The state before the first step, its moments of this dtype, or of the parameters' when None.
 
-    >>> zero_state({"w": jnp.ones(2, jnp.bfloat16)}, jnp.float32).mu
-    {'w': Array([0., 0.], dtype=float32)}
+    >>> state = zero_state({"w": jnp.ones(2, jnp.bfloat16), "index": jnp.arange(2)}, jnp.float32)
+    >>> state.mu
+    {'index': None, 'w': Array([0., 0.], dtype=float32)}
+    >>> state.steps
+    (Array(0, dtype=int32),)
     """
-    return AdamaxState(
-        count=jnp.zeros(len(jax.tree.leaves(params)), jnp.int32),
-        mu=jax.tree.map(lambda p: _zeros(p, dtype), params),
-        nu=jax.tree.map(lambda p: _zeros(p, dtype), params),
-        clock=jnp.zeros((), jnp.int32),
+    mu, nu = (
+        jax.tree.map(lambda p: _zeros(p, dtype) if is_trained(p) else None, params)
+        for _ in range(2)
     )
+    # A tuple, since a tree like the parameters would take over what Flax writes beside a parameter,
+    # the axes of its sharding, which a scalar does not have. A scalar where there is no leaf, since
+    # optax.tree.map_params takes all that has no leaf then for parameters.
+    steps = tuple(_zero() for _ in jax.tree.leaves(mu)) or _zero()
+    return AdamaxState(count=_zero(), mu=mu, nu=nu, steps=steps)
+
+
+def _zero() -> jax.Array:
+    return jnp.zeros((), jnp.int32)
 
 
 def _zeros(param: Any, dtype: Any) -> jax.Array:

@@ -3,8 +3,9 @@
 It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
 
 1. `maximize` and coupled weight decay are arguments, and decoupled decay is one (A-1, A-2, A-8).
-2. Steps are counted for each parameter (S-3), and a gradient of None leaves its parameter, its
-   moments and its count as they are (S-2); optax loses the moments and raises at the next update.
+2. Steps are counted for each parameter (S-3), in `steps`, besides optax's one `count`. A gradient
+   of None leaves its parameter, its moments and its steps as they are (S-2); optax loses the
+   moments and raises at the next update. Leaves that are not floating point are not trained.
 3. The bias correction keeps its digits: optax's is off by 108 units in the last place at the first
    step with b1 = 0.999 in float32 (N-3).
 4. float16 and bfloat16 are computed in float32 and rounded once; a zero first gradient in float16
@@ -30,18 +31,18 @@ import numpy as np
 import optax
 
 from adamax_core.arrays import require_real_dtype
-from adamax_jax.leaf import step_leaf
-from adamax_jax.rule import Hyper, Scalar, step_sizes
+from adamax_jax.leaf import Leaf, Stepped, increment, step_leaf
+from adamax_jax.rule import Hyper, Scalar, decay
 from adamax_jax.state import AdamaxState, zero_state
 from adamax_jax.validation import (
     decayed,
     matched,
+    require_fit,
     require_number,
     require_parameters,
+    require_scalar,
     require_state,
 )
-
-_LAST = np.iinfo(np.int32).max
 
 
 def adamax_transform(
@@ -50,7 +51,7 @@ def adamax_transform(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     *,
-    weight_decay: Scalar = 0.0,
+    weight_decay: Scalar | None = None,
     decoupled_weight_decay: bool = False,
     mask: Any | Callable[[Any], Any] | None = None,
     maximize: bool = False,
@@ -65,15 +66,16 @@ def adamax_transform(
 
     Args:
         learning_rate: ``0 <= learning_rate < inf``; a number, a 0-d array, or a schedule of the
-            number of updates so far.
+            number of updates so far, whose values are taken as they are, as under `jax.jit`.
         b1: decay rate of the first moment, ``0 <= b1 < 1``.
         b2: decay rate of the infinity norm, ``0 <= b2 < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
-        weight_decay: ``0 <= weight_decay < inf``; `update` then needs the parameters.
+        weight_decay: ``0 <= weight_decay < inf``, zero when None; where it is not zero, `update`
+            needs the parameters.
         decoupled_weight_decay: shrink the parameters by ``learning_rate * weight_decay`` instead of
             adding ``weight_decay`` times the parameter to the gradient.
-        mask: tree of booleans, a prefix of the parameters', or a function that makes one: where
-            False, weight decay is left out. The leaf takes its step all the same: this is not
+        mask: tree of booleans, a prefix of the parameters', or a function that makes one of them:
+            where False, weight decay is left out. The leaf takes its step all the same: this is not
             `optax.masked`, which lets the raw gradient of a masked leaf through.
         maximize: ascend.
         state_dtype: dtype of the moments (of their parts, for complex parameters); the
@@ -93,16 +95,17 @@ def adamax_transform(
     >>> optax.apply_updates(params, updates)["w"].round(4)
     Array([ 0.5, -0.5], dtype=float32)
     """
-    b1 = require_number("b1", b1, below=1)
+    rate = decay(require_number("b1", b1, below=1))
     b2 = require_number("b2", b2, below=1)
     eps = require_number("eps", eps)
-    weight_decay = require_number("weight_decay", weight_decay)
+    # None, so that optax.inject_hyperparams makes no array of a decay that nobody named.
+    weight_decay = require_number("weight_decay", 0.0 if weight_decay is None else weight_decay)
     if not callable(learning_rate):
         learning_rate = require_number("learning_rate", learning_rate)
     if state_dtype is not None:
         require_real_dtype(state_dtype)
     # A traced decay may be anything; a decay that is known to be zero reads no parameter (A-2).
-    decays = isinstance(weight_decay, jax.core.Tracer) or float(weight_decay) != 0
+    decays = isinstance(weight_decay, jax.core.Tracer) or weight_decay != 0
 
     def init_fn(params: Any) -> AdamaxState:
         require_parameters(params)
@@ -114,48 +117,83 @@ def adamax_transform(
         if decays and params is None:
             raise ValueError(
                 "where weight_decay is not zero, or is traced, adamax_transform needs the "
-                "parameters: update(grads, state, params)"
+                "parameters: update(grads, state, params). (optax.inject_hyperparams traces what "
+                "it is given; leave weight_decay out, or name it among static_args.)"
             )
         require_state(state)
+        treedef, leaves = matched(updates, state, params)
         lr = learning_rate
         if callable(lr):
-            # An array, so that a number that changes with each update compiles nothing anew.
-            lr = jnp.asarray(require_number("learning_rate", lr(state.clock)), float)
-        hyper = Hyper(lr, b1, b2, eps, weight_decay, maximize, decoupled_weight_decay)
-        held = state.mu if params is None else params
-        chosen = decayed(mask, held) if decays else False
-        advance = _compiled if _in_one_place(held) else _advance
-        return advance(updates, state, params, hyper, decays=chosen)
+            lr = require_scalar("learning_rate", lr(state.count))
+        count, stepped = _steppers(leaves)(
+            _without_none(leaves),
+            state.count,
+            Hyper(lr, rate, b2, eps, weight_decay),
+            treedef=treedef,
+            decays=decayed(mask, params) if decays else False,
+            decoupled=decoupled_weight_decay,
+            maximize=maximize,
+        )
+        # What is not trained gets its gradient back, None or float0.
+        deltas = [
+            grad if each is None else each.update
+            for grad, each in zip(treedef.flatten_up_to(updates), stepped, strict=True)
+        ]
+        mu, nu = ([each and getattr(each, name) for each in stepped] for name in ("mu", "nu"))
+        steps = tuple(each.steps for each in stepped if each is not None) or state.steps
+        state = AdamaxState(count, treedef.unflatten(mu), treedef.unflatten(nu), steps)
+        return treedef.unflatten(deltas), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
 def _advance(
-    updates: Any, state: AdamaxState, params: Any, hyper: Hyper, *, decays: bool | tuple[bool, ...]
-) -> tuple[Any, AdamaxState]:
+    leaves: list[Leaf | None],
+    count: jax.Array,
+    hyper: Hyper,
+    *,
+    treedef: Any,
+    decays: bool | tuple[bool, ...],
+    decoupled: bool,
+    maximize: bool,
+) -> tuple[jax.Array, list[Stepped | None]]:
     """A step of all leaves; `decays` says of each, or of all, whether weight decay reaches it."""
-    treedef, grads, targets, mus, nus = matched(updates, state, params)
-    present = np.array([grad is not None for grad in grads], bool)
-    count = jnp.where(present & (state.count < _LAST), state.count + 1, state.count)
-    sizes = step_sizes(hyper.lr, hyper.b1, count)
-    kept = decays if isinstance(decays, tuple) else (decays,) * len(targets)
-    leaves = zip(targets, grads, mus, nus, sizes, kept, strict=True)
-    stepped = [step_leaf(p, g, m, u, size, hyper, decays=each) for p, g, m, u, size, each in leaves]
-    deltas, mu, nu = (treedef.unflatten(each[part] for each in stepped) for part in range(3))
-    clock = jnp.where(state.clock < _LAST, state.clock + 1, state.clock)
-    return deltas, AdamaxState(count, mu, nu, clock)
+    require_fit(treedef, leaves)
+    hyper = jax.tree.map(lambda number: jnp.asarray(number, float), hyper)
+    each = iter(decays if isinstance(decays, tuple) else [decays] * len(leaves))
+    stepped = [
+        leaf and step_leaf(leaf, hyper, decays=next(each), decoupled=decoupled, maximize=maximize)
+        for leaf in leaves
+    ]
+    return increment(count), stepped
 
 
-# Outside jit one program for all leaves, where each operation would be one for each leaf; trees are
-# checked while it is traced, once for each structure. Inside an outer jit it leaves no trace.
-_compiled = jax.jit(_advance, static_argnames="decays", inline=True)
+# Outside jit one program for all leaves, where each operation would be one for each leaf; leaves
+# are checked while it is traced, once for each structure. Inside an outer jit it leaves no trace.
+_compiled = jax.jit(
+    _advance, static_argnames=("treedef", "decays", "decoupled", "maximize"), inline=True
+)
 
 
-def _in_one_place(tree: Any) -> bool:
-    """Whether one program can hold all leaves: not where they live on several devices."""
-    places = [leaf.sharding.device_set for leaf in jax.tree.leaves(tree) if _is_concrete(leaf)]
-    return all(place == places[0] for place in places)
+def _steppers(leaves: list[Leaf | None]) -> Callable[..., Any]:
+    """One program for all leaves, unless they live on several devices: then one for each."""
+    arrays = [leaf.param for leaf in leaves if leaf is not None]
+    places = [each.sharding.device_set for each in arrays if not isinstance(each, jax.core.Tracer)]
+    return _compiled if all(place == places[0] for place in places) else _advance
 
 
-def _is_concrete(leaf: Any) -> bool:
-    return isinstance(leaf, jax.Array) and not isinstance(leaf, jax.core.Tracer)
+def _without_none(leaves: list[Leaf | None]) -> list[Leaf | None]:
+    """Outside jit, an array for each missing gradient, so that one program has all patterns."""
+    given = [leaf for leaf in leaves if leaf is not None]
+    if all(leaf.grad is not None for leaf in given) or any(
+        isinstance(each, jax.core.Tracer) for each in jax.tree.leaves(given)
+    ):
+        return leaves
+    return [
+        leaf
+        and leaf._replace(
+            grad=leaf.param if leaf.grad is None else leaf.grad,
+            present=np.bool_(leaf.grad is not None),
+        )
+        for leaf in leaves
+    ]

@@ -7,93 +7,163 @@ import jax.numpy as jnp
 import numpy as np
 
 from adamax_core.hyperparameters import require
+from adamax_jax.leaf import Leaf
 from adamax_jax.rule import Scalar
-from adamax_jax.state import AdamaxState
+from adamax_jax.state import AdamaxState, is_trained
+
+
+def require_scalar(name: str, value: Any) -> Any:
+    """The value, unless it has dimensions, which is a ValueError."""
+    if np.ndim(value):
+        raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
+    return value
 
 
 def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
-    """A Python number as a float, an array as a 0-d array; a 0-d tracer may hold anything.
+    """The number that is given, as a float; a 0-d tracer may hold anything, and stays.
 
     Raises:
         ValueError: it is not a number, or is outside ``0 <= value < below``.
         TypeError: it cannot be compared with a number.
     """
-    if np.ndim(value):
-        raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
-    if isinstance(value, jax.core.Tracer):
-        return value
+    if isinstance(require_scalar(name, value), jax.core.Tracer):
+        return value  # type: ignore[no-any-return]  # a tracer is an array
     number = np.asarray(value).item() if hasattr(value, "dtype") else value
-    require(name, number, below=below)
-    return jnp.asarray(value) if isinstance(value, jax.Array | np.ndarray) else float(number)
+    try:
+        require(name, number, below=below)
+    except ValueError as error:
+        if name == "learning_rate" and number < 0:
+            raise ValueError(f"{error}; to ascend, give maximize=True") from None
+        raise
+    return float(number)
 
 
 def require_parameters(params: Any) -> None:
-    """Raise a TypeError that names the first leaf that is not floating point or complex."""
+    """Raise a TypeError that names the first leaf that is not an array."""
     for path, leaf in jax.tree.leaves_with_path(params):
-        if not jnp.issubdtype(jnp.result_type(leaf), jnp.inexact):
+        try:
+            is_trained(leaf)
+        except TypeError as error:
             raise TypeError(
-                f"params{jax.tree_util.keystr(path)} has dtype {jnp.result_type(leaf)}; "
-                "parameters are floating point or complex"
-            )
+                f"params{jax.tree_util.keystr(path)} is {leaf!r}, which is not an array; of an "
+                "Equinox model, give eqx.filter(model, eqx.is_inexact_array)"
+            ) from error
 
 
 def require_state(state: Any) -> None:
-    """Raise a TypeError unless it is the state of this transformation (S-8)."""
+    """Raise unless it is the state of this transformation (S-8), for one model.
+
+    Raises:
+        TypeError: it is the state of another transformation.
+        ValueError: its count is not a scalar.
+    """
     if not isinstance(state, AdamaxState):
         raise TypeError(
             f"the state is {type(state).__name__}, not AdamaxState: use the state that init of "
             "this transformation gave; that of another optimizer, such as Adam, means other things"
         )
+    if jnp.ndim(state.count):
+        raise ValueError(
+            f"state.count has shape {jnp.shape(state.count)}, but it is a scalar. The state of "
+            "several models is updated under jax.vmap. A state that an earlier version saved had "
+            "the steps of each leaf there, and becomes AdamaxState(count=state[3], mu=state[1], "
+            "nu=state[2], steps=tuple(state[0]))"
+        )
 
 
-def matched(
-    updates: Any, state: AdamaxState, params: Any
-) -> tuple[Any, list[Any], list[Any], list[Any], list[Any]]:
-    """The structure of the state, and the leaves of gradients, parameters and moments in it.
+def matched(updates: Any, state: AdamaxState, params: Any) -> tuple[Any, list[Leaf | None]]:
+    """The structure of the state with its None as leaves, and a Leaf for each that is trained.
 
     Where there are no parameters the first moments stand for them.
 
     Raises:
-        TypeError: a leaf is of another kind, such as an integer.
-        ValueError: a tree has another structure, or a leaf has another shape.
+        TypeError: a leaf is not an array, or one that is not trained has a gradient.
+        ValueError: a tree has another structure.
     """
-    treedef: Any = jax.tree.structure(state.mu)
-    mus, nus = jax.tree.leaves(state.mu), _leaves_like(treedef, state.nu, "state.nu")
-    if jnp.shape(state.count) != (len(mus),):
-        raise ValueError(
-            f"state.count has shape {jnp.shape(state.count)}, but there are {len(mus)} parameters"
-        )
+    treedef: Any = jax.tree.structure(state.mu, is_leaf=_is_none)
+    mus, nus = (
+        _leaves_like(treedef, getattr(state, name), f"state.{name}") for name in ("mu", "nu")
+    )
     targets = mus if params is None else _leaves_like(treedef, params, "params")
     grads = _leaves_like(treedef, updates, "grads")
-    _require_fit(treedef, "params", targets, "state.mu", mus)
-    _require_fit(treedef, "params", targets, "state.nu", nus)
-    _require_fit(treedef, "grads", grads, "params", targets)
-    return treedef, grads, targets, mus, nus
+    steps = jax.tree.leaves(state.steps)
+    if (trained := sum(mu is not None for mu in mus)) and trained != len(steps):
+        raise ValueError(f"state.steps has {len(steps)} counts, but there are {trained} parameters")
+    counts = iter(steps)
+    leaves: list[Leaf | None] = []
+    for index, (target, grad, mu, nu) in enumerate(zip(targets, grads, mus, nus, strict=True)):
+        if mu is None:
+            _require_none(treedef, index, grad)
+            leaves.append(None)
+        else:
+            if target is None or nu is None:
+                what = "state.nu" if nu is None else "params"
+                raise ValueError(f"{what} has None where the state has a parameter")
+            leaves.append(
+                Leaf(_array(target), _array(grad), None, _array(mu), _array(nu), next(counts))
+            )
+    return treedef, leaves
 
 
-def decayed(mask: Any, tree: Any) -> bool | tuple[bool, ...]:
-    """What the mask says of each leaf, or of all where there is none.
+def require_fit(treedef: Any, leaves: list[Leaf | None]) -> None:
+    """Raise unless the arrays of each leaf have one shape and are of one kind.
+
+    Raises:
+        TypeError: one is real and another complex, or an integer.
+        ValueError: one has another shape.
+    """
+    for index, leaf in enumerate(leaves):
+        if leaf is not None:
+            named = {"grads": leaf.grad, "params": leaf.param, "state.mu": leaf.mu}
+            for what, to in (("params", "state.mu"), ("params", "state.nu"), ("grads", "params")):
+                _require_alike(treedef, index, what, to, named | {"state.nu": leaf.nu})
+
+
+def decayed(mask: Any, params: Any) -> bool | tuple[bool, ...]:
+    """What the mask says of each trained leaf, or of all where there is none.
+
+    As optax reads one: it is called where it has leaves and each can be called, so that an Equinox
+    module is a mask too.
 
     Raises:
         ValueError: the mask is not a prefix of the parameters, or not of booleans.
     """
     if mask is None:
         return True
-    chosen = mask(tree) if callable(mask) else mask
+    callables = [callable(leaf) for leaf in jax.tree.leaves(mask)]
+    chosen = mask(params) if callables and all(callables) else mask
     try:
-        spread = jax.tree.map(lambda keep, part: [keep] * len(jax.tree.leaves(part)), chosen, tree)
+        spread = jax.tree.map(lambda keep, part: [keep] * _trained(part), chosen, params)
     except ValueError as error:
         raise ValueError(f"mask is not a prefix of the parameters: {error}") from error
-    flags = jax.tree.leaves(spread)
-    if bad := [flag for flag in flags if not isinstance(flag, bool | np.bool_)]:
-        raise ValueError(f"mask has {bad[0]!r} for a leaf; it has True or False")
-    return tuple(bool(flag) for flag in flags)
+    return tuple(_flag(each) for each in jax.tree.leaves(spread))
+
+
+def _trained(part: Any) -> int:
+    return sum(is_trained(leaf) for leaf in jax.tree.leaves(part))
+
+
+def _flag(value: Any) -> bool:
+    if isinstance(value, jax.core.Tracer) or np.ndim(value) or value not in (False, True):
+        raise ValueError(
+            f"mask has {value!r} for a leaf; it has True or False, which may be a 0-d array whose "
+            "value is known while tracing"
+        )
+    return bool(value)
 
 
 def leaf_path(treedef: Any, index: int) -> str:
     """The way to a leaf, for an error: nobody waits for it otherwise."""
     numbered = treedef.unflatten(range(treedef.num_leaves))
     return jax.tree_util.keystr(jax.tree.leaves_with_path(numbered)[index][0])
+
+
+def _is_none(node: Any) -> bool:
+    return node is None
+
+
+def _array(leaf: Any) -> Any:
+    return leaf if leaf is None or isinstance(leaf, jax.Array) else jnp.asarray(leaf)
 
 
 def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
@@ -105,26 +175,31 @@ def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
             f"{what} does not have the structure of the parameters: {error}\n"
             f"  parameters: {treedef}\n  {what}: {jax.tree.structure(tree)}"
         ) from error
-    if what != "grads" and any(leaf is None for leaf in leaves):
-        raise ValueError(f"{what} has None where the state has a parameter")
-    return [None if leaf is None else jnp.asarray(leaf) for leaf in leaves]
+    return leaves
 
 
-def _require_fit(treedef: Any, what: str, leaves: list[Any], to: str, targets: list[Any]) -> None:
-    """Raise unless each leaf that is there has the shape and the kind of its target."""
-    for index, (leaf, target) in enumerate(zip(leaves, targets, strict=True)):
-        if leaf is None:
-            continue
-        if leaf.shape != target.shape:
-            path = leaf_path(treedef, index)
-            raise ValueError(
-                f"{what}{path} has shape {leaf.shape}, but {to}{path} has shape {target.shape}"
-            )
-        same_kind = jnp.iscomplexobj(leaf) == jnp.iscomplexobj(target)
-        if not same_kind or not all(
-            jnp.issubdtype(each.dtype, jnp.inexact) for each in (leaf, target)
-        ):
-            path = leaf_path(treedef, index)
-            raise TypeError(
-                f"{what}{path} has dtype {leaf.dtype}, but {to}{path} has dtype {target.dtype}"
-            )
+def _require_none(treedef: Any, index: int, grad: Any) -> None:
+    dtype = getattr(grad, "dtype", type(grad).__name__)
+    if grad is not None and dtype != jax.dtypes.float0:
+        path = leaf_path(treedef, index)
+        raise TypeError(
+            f"grads{path} has dtype {dtype}, but params{path} is not trained, since it is neither "
+            "floating point nor complex: its gradient is None, or float0 as jax.grad gives"
+        )
+
+
+def _require_alike(treedef: Any, index: int, what: str, to: str, named: dict[str, Any]) -> None:
+    leaf, target = named[what], named[to]
+    if leaf is None:
+        return
+    if leaf.shape != target.shape:
+        path = leaf_path(treedef, index)
+        raise ValueError(
+            f"{what}{path} has shape {leaf.shape}, but {to}{path} has shape {target.shape}"
+        )
+    same_kind = jnp.iscomplexobj(leaf) == jnp.iscomplexobj(target)
+    if not same_kind or not (is_trained(leaf) and is_trained(target)):
+        path = leaf_path(treedef, index)
+        raise TypeError(
+            f"{what}{path} has dtype {leaf.dtype}, but {to}{path} has dtype {target.dtype}"
+        )

@@ -43,7 +43,7 @@ def main(port: str, rank: str, path: str) -> None:
         params=local(params),
         mu=local(state.mu),
         nu=local(state.nu),
-        count=np.asarray(state.count.addressable_data(0)),
+        steps=np.asarray(state.steps[0].addressable_data(0)),
     )
     jax.distributed.shutdown()  # type: ignore[no-untyped-call]  # not typed
 

@@ -47,8 +47,8 @@ def test_there_and_back_keeps_every_bit(theirs: Any, steps: int) -> None:
     _, state = trained(theirs, steps)
     ours = optax.chain(optax.clip(1.0), adamax_transform(0.1))
     converted = from_optax_state(state, ours.init(PARAMS))
-    assert converted[1].count.tolist() == [steps, steps]
-    assert int(converted[1].clock) == steps
+    assert converted[1].steps == (steps, steps)
+    assert int(converted[1].count) == steps
     back = to_optax_state(converted, theirs.init(PARAMS))
     for name in ("mu", "nu"):
         assert bits(optax.tree.get(back, name)) == bits(optax.tree.get(state, name))
@@ -70,7 +70,7 @@ def test_training_goes_on_with_their_numbers() -> None:
         grad = grads(seed)
         _, state = jax.jit(theirs.update)(grad, state, params)
         _, mine = jax.jit(ours.update)(grad, mine, params)
-    assert mine.count.tolist() == [5, 5]
+    assert mine.steps == (5, 5)
     assert bits(mine.nu) == bits(optax.tree.get(state, "nu"))
     # A compiler may contract one of the sums: four roundings a step, of numbers below the largest.
     largest = max(float(jnp.max(jnp.abs(leaf))) for leaf in jax.tree.leaves([grads(7), grads(8)]))
@@ -138,11 +138,11 @@ def test_gradients_of_less_precision_are_told_of(dtype: str, scale: float) -> No
 def test_a_state_of_several_models_is_refused() -> None:
     models = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
     theirs, ours = (jax.vmap(each.init)(models) for each in (optax.adamax(0.1), adamax_transform()))
-    for carry, state, fresh, shape in (
-        (from_optax_state, theirs, ours, r"\(2,\)"),
-        (to_optax_state, ours, theirs, r"\(2, 2\)"),
+    for carry, state, fresh in (
+        (from_optax_state, theirs, ours),
+        (to_optax_state, ours, theirs),
     ):
-        with pytest.raises(ValueError, match=f"the count has shape {shape}: the state of several"):
+        with pytest.raises(ValueError, match=r"the count has shape \(2,\): the state of several"):
             carry(state, fresh)
 
 

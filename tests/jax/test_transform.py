@@ -12,7 +12,7 @@ import pytest
 
 from adamax_core import Hyperparameters
 from adamax_jax import AdamaxState, adamax_transform
-from adamax_jax.rule import bias_correction
+from adamax_jax.rule import bias_correction, decay
 
 LAST = 2**31 - 1
 SETTINGS = [
@@ -141,7 +141,7 @@ def test_jit_traces_once_for_all_steps() -> None:
     for _ in range(4):
         params, state = step(params, state)
     assert len(traces) == 1
-    assert state.count.tolist() == [4, 4, 4, 4]
+    assert state.steps == (4, 4, 4, 4)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
@@ -162,7 +162,7 @@ def test_scan_carries_the_state(dtype: str) -> None:
     for scale in scales:
         looped, _ = step(looped, scale)
     assert bits(scanned) == bits(looped)
-    assert scanned[1].count.tolist() == [3, 3, 3, 3]
+    assert scanned[1].steps == (3, 3, 3, 3)
 
 
 def test_vmap_goes_over_learning_rates() -> None:
@@ -289,8 +289,8 @@ def test_a_missing_gradient_leaves_its_leaf_and_its_count() -> None:
     updates, state = optimizer.update(grads, before, params)
     assert not updates["layer"].weight.any()
     assert updates["layer"].weight.shape == (2, 2)
-    assert state.count.tolist() == [1, 2, 2, 2]
-    assert state.clock == 2
+    assert state.steps == (1, 2, 2, 2)
+    assert state.count == 2
     assert bits(state.mu["layer"].weight) == bits(before.mu["layer"].weight)
     assert bits(state.nu["layer"].weight) == bits(before.nu["layer"].weight)
 
@@ -308,11 +308,11 @@ def test_counts_saturate() -> None:
     params = {"last": jnp.ones(1), "before": jnp.ones(1)}
     optimizer = adamax_transform(0.25, b1=0.5, eps=0.0)
     state = optimizer.init(params)._replace(
-        count=jnp.array([LAST - 1, LAST], jnp.int32), clock=jnp.array(LAST, jnp.int32)
+        steps=(jnp.int32(LAST - 1), jnp.int32(LAST)), count=jnp.int32(LAST)
     )
     updates, state = optimizer.update(params, state, params)
-    assert state.count.tolist() == [LAST, LAST]
-    assert state.clock == LAST
+    assert state.steps == (LAST, LAST)
+    assert state.count == LAST
     # The correction is one by now: m = 1/2 and u = 1.
     assert jax.tree.leaves(updates) == [-0.125, -0.125]
 
@@ -374,8 +374,10 @@ def test_inject_hyperparams_makes_them_arrays(learning_rate: Any) -> None:
     assert state.hyperparams["learning_rate"] == 0.125
     plain = adamax_transform(0.125, b1=0.75, b2=0.875, eps=0.25)
     expected, _ = jax.jit(plain.update)(params, plain.init(params), params)
-    # Every product of the first step is exact on these numbers but for the quotient.
-    assert bits(one) == bits(expected)
+    # All is exact on these numbers but two bias corrections, each within 4 units of roundoff (N-3),
+    # and two roundings after each.
+    for left, right in zip(jax.tree.leaves(one), jax.tree.leaves(expected), strict=True):
+        assert (abs(left - right) <= 12 * 2.0**-24 * abs(right)).all()
 
 
 def test_a_static_weight_decay_of_zero_needs_no_parameters() -> None:
@@ -389,15 +391,17 @@ def test_a_static_weight_decay_of_zero_needs_no_parameters() -> None:
 def test_the_state_says_what_it_is() -> None:
     state = adamax_transform().init(example())
     assert isinstance(state, AdamaxState)
-    assert state.count.dtype == state.clock.dtype == jnp.int32
-    assert state.count.shape == (4,)
+    assert len(state.steps) == 4
+    assert {(each.shape, each.dtype.name) for each in (state.count, *state.steps)} == {
+        ((), "int32")
+    }
     assert not any(leaf.any() for leaf in jax.tree.leaves(state))
 
 
 @pytest.mark.parametrize("b1", [0.0, 0.5, 0.9])
 def test_the_slope_by_b1_is_one_where_the_formula_changes(b1: float) -> None:
     """At the first step c = 1 - b1 whatever b1 is."""
-    slope = jax.grad(lambda b: bias_correction(b, jnp.array([1]))[0])(jnp.float32(b1))
+    slope = jax.grad(lambda b: bias_correction(decay(b), jnp.array(1)))(jnp.float32(b1))
     assert float(slope) == -1
 
 
