@@ -1,4 +1,4 @@
-"""Whether a backend gives what a vector allows: the loop of GUIDE.md, for backends of the judge."""
+"""Compare a backend with a vector: the loop of GUIDE.md, for backends of the judge."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +14,13 @@ from adamax_conformance.vectors.vector import Vector
 
 
 def runs(backend: Watched, vector: Vector) -> bool:
-    """Whether the backend offers what the vector needs."""
+    """Return whether the backend offers what the vector needs."""
     dtypes = {param.dtype.name for param in vector.trial.run.params.values()}
     return dtypes <= {*backend.backend.dtypes} and backend.features >= {*vector.flags}
 
 
 def outside(backend: Watched, vector: Vector) -> str:
-    """The first thing that is not as the vector allows it; empty where all is.
+    """Return the first thing that the vector does not allow; empty if there is none.
 
     >>> from adamax_conformance.registry import find
     >>> from adamax_conformance.vectors import load

@@ -1,6 +1,6 @@
-"""What a whole trajectory may give: each step goes on from all that the one before it allowed.
+"""Bound a whole trajectory: each step goes on from all that the one before it allowed.
 
-Whoever runs a vector goes on from numbers of their own, which nobody looks at on the way. So the
+Whoever runs a vector goes on from numbers of their own, which are not corrected on the way. So the
 intervals are those along the trajectory, as in the judge where a backend shows no state; at the few
 steps of a vector they are still narrow.
 """
@@ -50,7 +50,7 @@ class Element:
     free: bool = False
 
     def document(self) -> Any:
-        """As JSON; null where nothing is said."""
+        """Return the element as JSON; null where nothing is said."""
         if self.free:
             return None
         if self.special is not None:
@@ -63,7 +63,7 @@ class Element:
 
     @classmethod
     def of(cls, document: Any) -> "Element":
-        """The element of a document that `document` made."""
+        """Return the element of a document that `document` made."""
         if document is None:
             return cls(free=True)
         if "special" in document:
@@ -89,7 +89,7 @@ class Elements:
         )
 
     def outside(self, array: Any) -> list[int]:
-        """The indices of the reals of an array that are not what they may be."""
+        """Return the indices of the reals of an array that are not what they may be."""
         got = np.asarray(pairs(array)).astype(np.float64).reshape(-1)
         low, high, special, free = self._bounds
         right = (low <= got) & (got <= high)
@@ -119,7 +119,7 @@ class Expected:
 
 
 def expected(trial: Trial) -> list[dict[str, Expected]]:
-    """What each parameter may be after each step of a run.
+    """Return what each parameter may be after each step of a run.
 
     The parameters themselves are always among it, for those who cannot show more.
     """
@@ -152,7 +152,7 @@ def expected(trial: Trial) -> list[dict[str, Expected]]:
 
 
 def _moves_nothing(run: Run, name: str, index: int) -> bool:
-    """Whether N-1 says that a parameter is where it began: no gradient so far was other than zero.
+    """Return whether every gradient so far was zero, so that N-1 keeps the parameter in place.
 
     The interval cannot: a norm that is stored in half precision may be zero.
     """
@@ -215,7 +215,7 @@ def _element(value: mpq, error: mpq, special: float, format_: Format, bound: All
 
 
 def _rounded_up(value: mpq, format_: Format) -> float:
-    """The least float64 that is not below the value; infinity beyond the format."""
+    """Return the least float64 that is not below the value; infinity beyond the format."""
     if value > format_.largest:
         return math.inf
     try:

@@ -37,10 +37,10 @@ LEFT_OUT = {
 
 
 class Small(Data):
-    """Data of a size that people can read."""
+    """Draws data of a size that people can read."""
 
     def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
-        """Of two small parameters, unless told otherwise."""
+        """Return two small parameters, unless shapes say otherwise."""
         return super().params(shapes or {"w": (2, 2), "b": (3,)})
 
 
@@ -153,7 +153,7 @@ _OWN_NOTES = {
 
 
 def sources() -> Iterator[Source]:
-    """Every vector that there is a definition of."""
+    """Yield the definition of every vector."""
     for case in (*CASES, *MORE.all):
         if case.trial is not None and case.id not in LEFT_OUT:
             yield from _of(case)

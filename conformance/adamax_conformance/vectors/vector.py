@@ -48,7 +48,7 @@ class Vector:
         return self.id.partition("/")[0]
 
     def document(self) -> dict[str, Any]:
-        """As JSON."""
+        """Return the vector as JSON."""
         return {
             "id": self.id,
             "note": self.note,
@@ -77,7 +77,7 @@ class Vector:
 
     @classmethod
     def of(cls, document: Any) -> "Vector":
-        """The vector of a document of the schema."""
+        """Return the vector of a document of the schema."""
         steps = document["expected"].get("steps")
         return cls(
             id=document["id"],
