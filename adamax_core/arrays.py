@@ -47,20 +47,26 @@ def require_real_dtype(dtype: Any) -> None:
     """Raise unless moments can be kept in this dtype of NumPy, or of the array API standard.
 
     Raises:
-        TypeError: the dtype is not a real floating-point one.
+        TypeError: it is neither a real floating-point dtype nor the name of one.
 
     >>> require_real_dtype(np.int64)
     Traceback (most recent call last):
-    TypeError: state_dtype = int64 is not a real floating-point dtype
+    TypeError: state_dtype = int64 is not a real floating-point dtype, or the name of one
     """
     try:
         name = np.dtype(dtype).name
         real = kind(np.zeros(0, dtype)) == "real"
-    except TypeError:
+    except TypeError as error:
         name = str(dtype)
-        real = "float" in name and "complex" not in name
+        if dtype == "bfloat16":
+            raise TypeError(
+                "state_dtype = bfloat16 is not known to NumPy: `import ml_dtypes` first"
+            ) from error
+        real = not isinstance(dtype, str) and "float" in name and "complex" not in name
     if not real:
-        raise TypeError(f"state_dtype = {name} is not a real floating-point dtype")
+        raise TypeError(
+            f"state_dtype = {name} is not a real floating-point dtype, or the name of one"
+        )
 
 
 def widen(*arrays: Array) -> tuple[Array, ...]:
@@ -92,6 +98,8 @@ def narrow(array: Array, like: Array) -> Array:
 def zeros(like: Array, dtype: Any = None) -> Array:
     """Zeros of the shape of `like`; a real `dtype` for a complex array means that of its parts."""
     xp = like.__array_namespace__()
+    if isinstance(dtype, str) and xp is not np:
+        dtype = getattr(xp, dtype)
     if dtype is not None and kind(like) == "complex":
         dtype = np.result_type(dtype, np.complex64)
     return xp.zeros_like(like, dtype=dtype)

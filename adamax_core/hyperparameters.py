@@ -1,7 +1,8 @@
 """The numbers that a user sets, and the one place where their domains are checked (H-1 to H-4)."""
 
 import math
-from dataclasses import KW_ONLY, dataclass
+import sys
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 
@@ -9,28 +10,82 @@ def require(name: str, value: Any, *, below: float = math.inf) -> None:
     """Raise unless ``0 <= value < below``; NaN is never inside.
 
     Raises:
-        ValueError: names the hyperparameter, its value and its domain.
+        ValueError: names the hyperparameter, its value and its domain; or an array has dimensions.
         TypeError: the value cannot be compared with a number.
 
     >>> require("beta1", 1.0, below=1)
     Traceback (most recent call last):
     ValueError: beta1 = 1.0 is outside its domain 0 <= beta1 < 1
     """
-    if getattr(value, "ndim", 0):
-        raise TypeError(f"{name} = {value!r} is not a number")
+    number = known(name, value)
     try:
-        inside = bool(0 <= value < below)
+        inside = bool(0 <= number < below)
     except TypeError as error:
-        raise TypeError(f"{name} = {value!r} is not a number") from error
+        raise TypeError(f"{name} = {number!r} is not a number") from error
     if not inside:
-        raise ValueError(f"{name} = {value!r} is outside its domain 0 <= {name} < {below}")
+        raise ValueError(f"{name} = {number!r} is outside its domain 0 <= {name} < {below}")
+
+
+def as_float(name: str, value: Any, *, below: float = math.inf) -> float:
+    """The value as a float; to round a rational may take it out of its domain.
+
+    Raises:
+        ValueError: the float is outside ``0 <= value < below``, as for `require`.
+
+    >>> as_float("lr", 10**400)
+    Traceback (most recent call last):
+    ValueError: lr = inf is outside its domain 0 <= lr < inf
+    """
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    require(name, number, below=below)
+    return number
+
+
+def known(name: str, value: Any) -> Any:
+    """The number to check: that of an array of no dimension, or zero where it cannot be read.
+
+    Zero is inside every domain. What is not an array is returned as it is.
+
+    Raises:
+        ValueError: an array has dimensions; names the hyperparameter and its shape.
+    """
+    # A number that changes has no attributes that torch.compile can ask for.
+    if type(value) in (float, int) or not hasattr(value, "ndim"):
+        return value
+    if value.ndim:
+        raise ValueError(
+            f"{name} has shape {tuple(value.shape)}: give a number, or an array of no dimension"
+        )
+    if _captured() or getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
+        return 0.0  # reading it would break the graph, or wait for the device
+    try:
+        return _number(value)
+    except (RuntimeError, TypeError):
+        return 0.0  # a tracer, a batch under vmap, or a tensor without memory
+
+
+def _captured() -> bool:
+    """Return whether torch.compile traces this call; it cannot trace past a tensor that is read."""
+    torch = sys.modules.get("torch")
+    return torch is not None and torch.compiler.is_compiling()
+
+
+def _number(value: Any) -> Any:
+    """The number of an array of no dimension; what is not an array is returned as it is."""
+    if not hasattr(value, "ndim"):
+        return value
+    return value.item() if hasattr(value, "item") else float(value)
 
 
 def require_all(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
     """Raise unless every hyperparameter is inside its domain (see `require`).
 
     Raises:
-        ValueError: a value is outside its domain, or `betas` is not a pair.
+        ValueError: a value is outside its domain, an array has dimensions, or `betas` is not a
+            pair.
         TypeError: a value is not a number.
 
     >>> require_all(lr=2e-3, betas=(0.9, 0.999), eps=0.0, weight_decay=float("nan"))
@@ -59,10 +114,13 @@ class Hyperparameters:
         maximize: ascend instead of descend (A-1).
         decoupled_weight_decay: shrink the parameter (A-8) instead of adding to the gradient (A-2).
 
-    Numbers may be floats, or `fractions.Fraction` for exact arithmetic.
+    Numbers may be floats, `fractions.Fraction` for exact arithmetic, or arrays and tensors of no
+    dimension of any framework, to be differentiated. A value that cannot be read, such as that of a
+    tracer, under ``vmap`` or on another device than the CPU, is taken to be inside its domain.
 
     Raises:
-        ValueError: a value outside its domain, NaN and infinity included.
+        ValueError: a value outside its domain, NaN and infinity included; or an array that has
+            dimensions.
         TypeError: a value that is not a number.
 
     >>> Hyperparameters().betas
@@ -86,3 +144,13 @@ class Hyperparameters:
     def validate(self) -> None:
         """Raise unless every value is inside its domain, as the constructor does."""
         require_all(self.lr, self.betas, self.eps, self.weight_decay)
+
+    def numbers(self) -> "Hyperparameters":
+        """The same hyperparameters, with Python's numbers instead of arrays of no dimension.
+
+        An array that cannot be read raises the error of its framework.
+        """
+        lr, beta1, beta2, eps, decay = map(
+            _number, (self.lr, *self.betas, self.eps, self.weight_decay)
+        )
+        return replace(self, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=decay)

@@ -16,8 +16,7 @@ import optree
 from adamax_core.arrays import Array, as_array, kind, narrow, require_real_dtype, widen, zeros
 from adamax_core.hyperparameters import Hyperparameters
 from adamax_core.rule import CANONICAL, Rule, Step
-
-Tree = Any
+from adamax_core.trees import Tree, flatten_like, leaf_names
 
 _MOST_STEPS = 2**64
 """No run takes as many; a much larger Python integer would be too large for a float."""
@@ -27,7 +26,8 @@ class State(NamedTuple):
     """The optimizer's state: three trees of the structure of the parameters.
 
     Attributes:
-        step: number of steps that each parameter has taken, exact Python integers.
+        step: number of steps that each parameter has taken: exact Python integers, or arrays of no
+            dimension in a backend that changes or traces them.
         exp_avg: first moment ``m``, shape of the parameter.
         exp_inf: infinity norm ``u``, shape of the parameter, never negative.
     """
@@ -42,15 +42,15 @@ def init(params: Tree, state_dtype: Any = None) -> State:
 
     Args:
         params: tree of floating-point, complex or object arrays.
-        state_dtype: dtype of the moments; that of each parameter when None. ``float32`` for half
-            precision parameters lets the infinity norm decay (S-6). For complex parameters it is
-            the dtype of the real and the imaginary part.
+        state_dtype: dtype of the moments, or its name; that of each parameter when None.
+            ``float32`` for half precision parameters lets the infinity norm decay (S-6). For
+            complex parameters it is the dtype of the real and the imaginary part.
 
     Raises:
         TypeError: a parameter is not of a floating-point kind, or is masked; the leaf is named. Or
             `state_dtype` is not a real floating-point dtype.
 
-    >>> init({"w": np.ones(2, np.float16)}, state_dtype=np.float32).exp_inf
+    >>> init({"w": np.ones(2, np.float16)}, state_dtype="float32").exp_inf
     {'w': array([0., 0.], dtype=float32)}
     """
     params = _parameters(params)
@@ -86,7 +86,7 @@ def update(
         ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
             hyperparameter or a count of steps is outside its domain.
         TypeError: a leaf is no array of numbers, is masked, or its dtype kind does not fit; names
-            the leaf. Or `state` is no `State`.
+            the leaf. Or an argument is in another's place; shows the order.
 
     >>> hp = Hyperparameters(lr=0.125)
     >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
@@ -99,6 +99,7 @@ def update(
     def finish(param: Array, after: Step) -> Array:
         return narrow(after.update, param)
 
+    require_arguments(UPDATE, params, grads, state, hyperparameters)
     return _transform(grads, state, params, hyperparameters, rule, finish, zeros)
 
 
@@ -123,6 +124,7 @@ def step(
     def finish(param: Array, after: Step) -> Array:
         return narrow(widen(param)[0] + after.update, param)
 
+    require_arguments(STEP, params, grads, state, hyperparameters)
     return _transform(grads, state, params, hyperparameters, rule, finish, lambda param: param)
 
 
@@ -135,7 +137,8 @@ def _transform(
     finish: Callable[[Array, Step], Array],
     untouched: Callable[[Array], Array],
 ) -> tuple[Tree, State]:
-    treedef, leaves = matched(params, state, hyperparameters, {"grads": grads})
+    treedef, leaves = matched(params, state, {"grads": grads})
+    hyperparameters = hyperparameters.numbers()
 
     def one(param: Array, step: int, exp_avg: Array, exp_inf: Array, grad: Array) -> Step:
         if grad is None:
@@ -160,24 +163,52 @@ def _transform(
     return results, State(*new)
 
 
+UPDATE = "update(grads, state, params, hyperparameters)"
+STEP = "step(params, grads, state, hyperparameters)"
+"""The order of arguments, for errors."""
+
+
+def require_arguments(call: str, params: Any, grads: Any, state: Any, hyperparameters: Any) -> None:
+    """Raise unless each argument is of its class, and none is in another's place.
+
+    Args:
+        call: the call as it should be, for the error.
+        params: any tree but a `State` or `Hyperparameters`.
+        grads: the same.
+        state: a `State`.
+        hyperparameters: `Hyperparameters`.
+
+    Raises:
+        TypeError: names the argument, what was given, and the right order.
+
+    >>> require_arguments("step(params, grads, state, hyperparameters)", 1.0, 1.0, {}, None)
+    Traceback (most recent call last):
+    TypeError: state is dict, not State: call step(params, grads, state, hyperparameters)
+    """
+    for name, given in (("params", params), ("grads", grads)):
+        if isinstance(given, State | Hyperparameters):
+            raise TypeError(f"{name} is {type(given).__name__}, not a tree of arrays: call {call}")
+    for name, given, wanted in (
+        ("state", state, State),
+        ("hyperparameters", hyperparameters, Hyperparameters),
+    ):
+        if not isinstance(given, wanted):
+            raise TypeError(f"{name} is {type(given).__name__}, not {wanted.__name__}: call {call}")
+
+
 def matched(
-    params: Tree, state: State, hyperparameters: Hyperparameters, others: Mapping[str, Tree]
+    params: Tree, state: State, others: Mapping[str, Tree]
 ) -> tuple[optree.PyTreeSpec, list[tuple[Any, ...]]]:
     """The structure of `params`, and what belongs to each of its leaves, checked.
 
     That is the parameter, its step, its moments, then its leaf in each of the `others`, which may
     be None. Raises as `update` does; in its messages the `others` go by their keys.
     """
-    if not isinstance(state, State):
-        raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
-    if not isinstance(hyperparameters, Hyperparameters):
-        raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
-    hyperparameters.validate()
     params = _parameters(params)
     leaves, treedef = optree.tree_flatten(params)
-    names = [accessor.codify("") for accessor in optree.treespec_accessors(treedef)]
+    names = leaf_names("", params)
     trees = {**others, **state._asdict()}
-    flat = {what: _flatten_like(params, treedef, tree, what) for what, tree in trees.items()}
+    flat = {what: flatten_like(params, treedef, tree, what) for what, tree in trees.items()}
     for index, (name, param) in enumerate(zip(names, leaves, strict=True)):
         _require_count("step" + name, flat["step"][index])
         for what in (*others, "exp_avg", "exp_inf"):
@@ -220,28 +251,23 @@ def _numbers(name: str, leaf: Any) -> Array:
 
 def _require_count(name: str, step: Any) -> None:
     array = np.asarray(step)
+    if array.ndim:
+        raise ValueError(f"{name} has shape {array.shape}: {_COUNT}")
+    # Big integers of Python are objects to NumPy; booleans and text are of other kinds.
+    if array.dtype.kind not in "iufO" or not isinstance(array.item(), Real | Decimal):
+        raise TypeError(f"{name} = {step!r} is not a number: {_COUNT}")
     try:
-        # Big integers of Python are objects to NumPy; booleans and text are of other kinds.
-        whole = not array.ndim and array.dtype.kind in "iufO" and int(step) == step
-    except (TypeError, ValueError, OverflowError):
+        whole = int(step) == step
+    except (ValueError, OverflowError):  # NaN and infinity
         whole = False
     if not (whole and 0 <= step < _MOST_STEPS):
-        raise ValueError(
-            f"{name} = {step!r} is outside its domain: the number of steps taken, a whole number "
-            "with 0 <= step < 2**64; give the number that was saved, or a state from init"
-        )
+        raise ValueError(f"{name} = {step!r} is outside its domain: {_COUNT}")
 
 
-def _flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: str) -> list[Any]:
-    """The leaves of `tree`, which has the structure of `params` but may have None for a leaf."""
-    try:
-        return treedef.flatten_up_to(tree)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{what} does not have the structure of params: {error}\n"
-            f"  params: {optree.tree_structure(params)}\n"
-            f"  {what}: {optree.tree_structure(tree, none_is_leaf=True)}"
-        ) from error
+_COUNT = (
+    "it is the number of steps taken, a whole number with 0 <= step < 2**64; give the number that "
+    "was saved, or a state from init"
+)
 
 
 def _require_fit(name: str, leaf: Any, param_name: str, param: Array) -> None:

@@ -18,7 +18,8 @@ import optree
 from adamax_core import rule
 from adamax_core.arrays import Array, as_array, narrow, widen, zeros
 from adamax_core.hyperparameters import Hyperparameters
-from adamax_core.transform import State, Tree, matched
+from adamax_core.transform import State, matched, require_arguments
+from adamax_core.trees import Tree
 
 
 class Cotangents(NamedTuple):
@@ -161,14 +162,17 @@ def step_vjp(
     >>> found.lr, found.eps, found.grads  # p = -lr g / (|g| + eps)
     (Fraction(-3, 4), Fraction(3, 128), array([Fraction(-1, 128)], dtype=object))
     """
+    call = "step_vjp(params, grads, state, hyperparameters, cotangents)"
+    require_arguments(call, params, grads, state, hyperparameters)
     if not isinstance(cotangents, Cotangents):
-        raise TypeError(f"cotangents is {type(cotangents).__name__}, not Cotangents")
+        raise TypeError(f"cotangents is {type(cotangents).__name__}, not Cotangents: call {call}")
     zero = optree.tree_map(lambda _: None, params)
     others = {"grads": grads} | {
         f"cotangents.{name}": zero if tree is None else tree
         for name, tree in cotangents._asdict().items()
     }
-    treedef, leaves = matched(params, state, hyperparameters, others)
+    treedef, leaves = matched(params, state, others)
+    hyperparameters = hyperparameters.numbers()
 
     def one(
         param: Array, step: int, exp_avg: Array, exp_inf: Array, grad: Array, *after: Array

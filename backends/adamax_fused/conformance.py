@@ -32,8 +32,7 @@ def backend() -> FunctionalBackend:
 
 def _init(params: Mapping[str, Any], hp: Hyperparameters, state_dtype: Any = None) -> Training:
     hp.validate()
-    state = init(dict(params), None if state_dtype is None else np.dtype(state_dtype))
-    return _own(params, state)
+    return _own(params, init(dict(params), state_dtype))
 
 
 def _load(

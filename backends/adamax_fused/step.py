@@ -10,8 +10,8 @@ import optree
 
 import adamax_core
 from adamax_core import Hyperparameters, State
-from adamax_core.hyperparameters import require
-from adamax_core.transform import matched
+from adamax_core.hyperparameters import as_float
+from adamax_core.transform import matched, require_arguments
 from adamax_fused.availability import DTYPES, missing
 from adamax_fused.memory import is_dense
 from adamax_fused.threads import usable
@@ -31,7 +31,7 @@ def init(params: Tree, state_dtype: Any = None) -> State:
 
     Args:
         params: tree of floating-point or complex arrays.
-        state_dtype: dtype of the moments, those of each parameter when None.
+        state_dtype: dtype of the moments, or its name; that of each parameter when None.
 
     Raises:
         TypeError: as `adamax_core.init` does.
@@ -70,8 +70,10 @@ def step_(
 
     Raises:
         ValueError: a structure or a shape does not fit, or an array cannot be stepped where it is;
-            names the leaf. Nothing has been changed then.
-        TypeError: a dtype does not fit, or a leaf is no NumPy array; names the leaf.
+            names the leaf. Or a hyperparameter is outside its domain. Nothing has been changed
+            then.
+        TypeError: a dtype does not fit, or a leaf is not a NumPy array; names the leaf. Or an
+            argument is in another's place; shows the order.
         RuntimeError: Numba is missing, or cannot compile; says why.
 
     >>> params = {"w": np.array([1.0, -1.0])}
@@ -82,7 +84,10 @@ def step_(
     """
     if threads is not None and operator.index(threads) < 1:
         raise ValueError(f"threads = {threads} is outside its domain 1 <= threads")
-    leaves = _leaves(params, grads, state, hyperparameters)
+    call = "step_(params, grads, state, hyperparameters)"
+    require_arguments(call, params, grads, state, hyperparameters)
+    hp = hyperparameters.numbers()
+    leaves = _leaves(params, grads, state)
     rows = [_require_row(name, *row) for name, *row, _ in leaves]
     counts = [_require_count(name, count) for name, *_, count in leaves]
     if not rows:
@@ -109,17 +114,15 @@ def step_(
             f"{leaves[row][0](FIELDS[field])} shares memory with another array of the step, of "
             "which one is written: copy one"
         )
-    hp = hyperparameters
     hyper = Hyper(
-        float(hp.lr),
-        float(hp.betas[0]),
-        float(hp.betas[1]),
-        float(hp.eps),
-        float(hp.weight_decay),
+        as_float("lr", hp.lr),
+        as_float("beta1", hp.betas[0], below=1),
+        as_float("beta2", hp.betas[1], below=1),
+        as_float("eps", hp.eps),
+        as_float("weight_decay", hp.weight_decay),
         hp.maximize,
         hp.decoupled_weight_decay,
     )
-    require("beta1", hyper.beta1, below=1)  # a rational below it may be 1 as a float
     for count in counts:
         np.add(count, 1, out=count)
     for each in set(dtypes):
@@ -135,18 +138,15 @@ def step_(
     return state
 
 
-def _leaves(
-    params: Tree, grads: Tree, state: State, hyperparameters: Hyperparameters
-) -> list[tuple[Any, ...]]:
+def _leaves(params: Tree, grads: Tree, state: State) -> list[tuple[Any, ...]]:
     """`Name`, parameter, gradient, moments and count of each leaf that has a gradient."""
     flat, treedef = optree.tree_flatten(params)
     try:
-        hyperparameters.validate()
         trees = (grads, state.exp_avg, state.exp_inf, state.step)
         columns = [treedef.flatten_up_to(tree) for tree in trees]
-    except (ValueError, TypeError, AttributeError):
+    except (ValueError, TypeError):
         # What does not hold together is refused in the words of the specification.
-        matched(params, state, hyperparameters, {"grads": grads})
+        matched(params, state, {"grads": grads})
         raise
     names = [functools.partial(_name, treedef, index) for index in range(len(flat))]
     rows = zip(names, flat, *columns, strict=True)
@@ -158,6 +158,9 @@ def _name(treedef: optree.PyTreeSpec, index: int, tree: str) -> str:
     return optree.treespec_accessors(treedef)[index].codify(tree)
 
 
+_PLAIN = (np.ndarray, np.memmap)
+"""Exactly these: the kernel would not see the mask or the units of a subclass."""
+
 Name = Callable[[str], str]
 """What a leaf is called in the tree of this name."""
 
@@ -166,17 +169,18 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
     """The four arrays of a leaf, the gradient laid out as its parameter, once they can be stepped.
 
     Raises:
-        ValueError: an array cannot be stepped where it is; names the leaf and the remedy.
-        TypeError: it is no array, or its dtype does not fit; names the leaf.
+        ValueError: a shape does not fit, or an array cannot be stepped where it is; names the leaf
+            and the remedy.
+        TypeError: it is not a plain array, or its dtype does not fit; names the leaf.
     """
-    grad = np.asarray(grad)
-    if grad.shape == np.shape(param):
+    grad = np.asanyarray(grad)
+    if grad.shape == np.shape(param) and type(grad) in _PLAIN:
         grad = _laid_out(grad, param)
     for field, array in zip(FIELDS, (param, grad, *moments), strict=False):
-        # Exactly these: what masks or units a subclass has, the kernel would not see.
-        if type(array) not in (np.ndarray, np.memmap):
+        if type(array) not in _PLAIN:
             raise TypeError(
-                f"{name(field)} is of {type(array).__name__}; only NumPy arrays change in place"
+                f"{name(field)} is {type(array).__name__}; the fused kernel takes plain NumPy "
+                "arrays: use adamax_core.step for others"
             )
         part, parts = _kind(array.dtype)
         if part not in DTYPES:
@@ -184,10 +188,15 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
                 f"{name(field)} has dtype {part}; the fused kernel takes {', '.join(DTYPES)}, "
                 "complex64 and complex128"
             )
-        if array.shape != param.shape or parts != _kind(param.dtype)[1]:
+        if array.shape != param.shape:
             raise ValueError(
-                f"{name(field)} does not fit its parameter: {array.shape} of {array.dtype}, not "
-                f"{param.shape} of {param.dtype}"
+                f"{name(field)} has shape {array.shape}, but {name('params')} has shape "
+                f"{param.shape}"
+            )
+        if parts != _kind(param.dtype)[1]:
+            raise TypeError(
+                f"{name(field)} has dtype {array.dtype}, but {name('params')} has dtype "
+                f"{param.dtype}: both are real, or both complex"
             )
         if array is not grad and (reason := _not_in_place(array, param)):
             raise ValueError(f"{name(field)} {reason}")
@@ -220,14 +229,16 @@ def _require_count(name: Name, count: Any) -> Array:
     """The count of a leaf, once it can change in place.
 
     Raises:
-        TypeError: it is no int64 array of no dimension; names the leaf and the remedy.
-        ValueError: it is negative, or read-only; names the leaf.
+        TypeError: it is not an int64 array; names the leaf and the remedy.
+        ValueError: it has dimensions, is negative, or read-only; names the leaf.
     """
-    if type(count) is not np.ndarray or count.dtype != np.int64 or count.shape:
+    if type(count) is not np.ndarray or count.dtype != np.int64:
         raise TypeError(
-            f"{name('step')} = {count!r} is no int64 array of no dimension, which can change in "
-            "place: take the state from adamax_fused.init, or optree.tree_map(np.array, state.step)"
+            f"{name('step')} = {count!r} cannot change in place; only an int64 array can: take the "
+            "state from adamax_fused.init, or optree.tree_map(np.array, state.step)"
         )
+    if count.shape:
+        raise ValueError(f"{name('step')} has shape {count.shape}: a count has no dimension")
     if count < 0:
         where = name("step")
         raise ValueError(f"{where} = {count} is outside its domain 0 <= {where}")

@@ -63,7 +63,7 @@ def functional() -> FunctionalBackend:
 
 def _init(params: Any, hp: Hyperparameters, state_dtype: str | None = None) -> F.State:
     hp.validate()
-    return F.init(_tensors(params), None if state_dtype is None else getattr(torch, state_dtype))
+    return F.init(_tensors(params), state_dtype)
 
 
 def _step(params: Any, grads: Any, state: F.State, hp: Hyperparameters) -> tuple[Any, F.State]:

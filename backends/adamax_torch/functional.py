@@ -10,81 +10,49 @@ Trees are what optree understands: dicts, lists, tuples, named tuples, or a sing
 gradient of None is a missing one: that parameter and its state stay as they are (S-2).
 """
 
+import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
 
 import optree
 import torch
 from torch import Tensor
 
-import adamax_core
-from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, widened
-from adamax_torch.rule import Hyper, adamax, scalar
+from adamax_core import Hyperparameters, State
+from adamax_core.hyperparameters import as_float
+from adamax_core.transform import STEP, UPDATE, require_arguments
+from adamax_core.trees import Tree, flatten_like, leaf_names
+from adamax_torch.precision import STEP_DTYPE, moment_dtype, narrowed, real_dtype, widened
+from adamax_torch.rule import Hyper, Scalar, adamax, scalar
 from adamax_torch.validation import (
     require_count,
     require_fit,
     require_moment,
-    require_scalars,
-    require_state_dtype,
     require_steppable,
 )
 
-Tree = Any
+__all__ = ["Hyperparameters", "State", "init", "step", "update"]
 
 
-class State(NamedTuple):
-    """The optimizer's state: three trees of the structure of the parameters.
-
-    Attributes:
-        step: number of steps that each parameter has taken; float64 tensors of no dimension, exact
-            to 2^53, on the device of the parameter.
-        exp_avg: first moment ``m``, shape of the parameter.
-        exp_inf: infinity norm ``u``, shape of the parameter, never negative.
-    """
-
-    step: Tree
-    exp_avg: Tree
-    exp_inf: Tree
-
-
-@dataclass(frozen=True)
-class Hyperparameters(adamax_core.Hyperparameters):
-    """`adamax_core.Hyperparameters` that may be tensors of one element, to be differentiated.
-
-    A value that cannot be read, under ``vmap``, on a device or while a graph is captured, is taken
-    to be inside its domain.
-
-    Raises:
-        ValueError: a value outside its domain, or a tensor of several elements.
-        TypeError: a value that is not a number.
-
-    >>> Hyperparameters(lr=torch.tensor(2.0, requires_grad=True)).betas
-    (0.9, 0.999)
-    """
-
-    def validate(self) -> None:
-        """Raise unless every value that can be read is inside its domain."""
-        require_scalars(self.lr, self.betas, self.eps, self.weight_decay)
-
-
-def init(params: Tree, state_dtype: torch.dtype | None = None) -> State:
+def init(params: Tree, state_dtype: torch.dtype | str | None = None) -> State:
     """The state before the first step: all zero (S-1).
+
+    Its counts are float64 tensors of no dimension, exact to 2^53, where the parameters are.
 
     Args:
         params: tree of floating-point or complex tensors.
-        state_dtype: dtype of the moments (of their parts, for complex parameters); that of each
-            parameter when None.
+        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name;
+            that of each parameter when None.
 
     Raises:
-        RuntimeError: a parameter is neither floating point nor complex; names the leaf.
-        ValueError: `state_dtype` is not a real floating-point dtype.
+        TypeError: a parameter is neither floating point nor complex; names the leaf. Or
+            `state_dtype` is not a real floating-point dtype.
 
     >>> init({"w": torch.ones(2, dtype=torch.float16)}, state_dtype=torch.float32).exp_inf
     {'w': tensor([0., 0.])}
     """
-    require_state_dtype(state_dtype)
-    for name, param in zip(_names("params", params), optree.tree_leaves(params), strict=True):
+    if state_dtype is not None:
+        real_dtype(state_dtype)  # in a tree without leaves, too
+    for name, param in zip(leaf_names("params", params), optree.tree_leaves(params), strict=True):
         require_steppable(name, param)
 
     def zeros(param: Tensor) -> Tensor:
@@ -98,7 +66,7 @@ def init(params: Tree, state_dtype: torch.dtype | None = None) -> State:
 
 
 def update(
-    grads: Tree, state: State, params: Tree, hyperparameters: adamax_core.Hyperparameters
+    grads: Tree, state: State, params: Tree, hyperparameters: Hyperparameters
 ) -> tuple[Tree, State]:
     """The updates to add to the parameters, in their dtypes, and the new state.
 
@@ -111,10 +79,10 @@ def update(
         hyperparameters: those of this step; they may change from step to step (H-6).
 
     Raises:
-        ValueError: a structure does not fit, a moment does not fit its parameter (names the leaf),
-            or a hyperparameter is outside its domain.
-        RuntimeError: a gradient is sparse, or does not fit its parameter; names the leaf.
-        TypeError: `state` is no `State`, or `hyperparameters` are none.
+        ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
+            hyperparameter is outside its domain.
+        TypeError: a leaf is not a dense tensor, or its dtype kind does not fit; names the leaf. Or
+            an argument is in another's place; shows the order.
 
     >>> params = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor(0.5)}
     >>> grads = {"w": torch.tensor([3.0, -4.0]), "b": None}
@@ -126,11 +94,12 @@ def update(
     def finish(_param: Tensor, update: Tensor) -> Tensor:
         return update
 
+    require_arguments(UPDATE, params, grads, state, hyperparameters)
     return _transform(params, grads, state, hyperparameters, finish, torch.zeros_like)
 
 
 def step(
-    params: Tree, grads: Tree, state: State, hyperparameters: adamax_core.Hyperparameters
+    params: Tree, grads: Tree, state: State, hyperparameters: Hyperparameters
 ) -> tuple[Tree, State]:
     """The parameters after one step, rounded once to their dtypes, and the new state.
 
@@ -143,6 +112,7 @@ def step(
     >>> torch.func.grad(after_a_step)(torch.tensor(0.5))
     tensor(-2.)
     """
+    require_arguments(STEP, params, grads, state, hyperparameters)
     return _transform(params, grads, state, hyperparameters, torch.add, lambda param: param)
 
 
@@ -150,16 +120,14 @@ def _transform(
     params: Tree,
     grads: Tree,
     state: State,
-    hyperparameters: adamax_core.Hyperparameters,
+    hyperparameters: Hyperparameters,
     finish: Callable[[Tensor, Tensor], Tensor],
     untouched: Callable[[Tensor], Tensor],
 ) -> tuple[Tree, State]:
-    if not isinstance(state, State):
-        raise TypeError(f"state is {type(state).__name__}, not State: it comes from init or a step")
     hyper = _hyper(hyperparameters)
     leaves, treedef = optree.tree_flatten(params)
     trees = {"grads": grads, **state._asdict()}
-    columns = (_flatten_like(params, treedef, tree, what) for what, tree in trees.items())
+    columns = (flatten_like(params, treedef, tree, what) for what, tree in trees.items())
 
     def one(
         name: str,
@@ -182,42 +150,25 @@ def _transform(
         new = narrowed(finish(p, update), param)
         return new, step, narrowed(m, exp_avg), narrowed(u, exp_inf)
 
-    rows = zip(_names("params", params), leaves, *columns, strict=True)
+    rows = zip(leaf_names("params", params), leaves, *columns, strict=True)
     results = list(zip(*(one(*row) for row in rows), strict=True)) or [()] * 4
     stepped, *new = (optree.tree_unflatten(treedef, column) for column in results)
     return stepped, State(*new)
 
 
-def _hyper(hyperparameters: adamax_core.Hyperparameters) -> Hyper:
-    if not isinstance(hyperparameters, adamax_core.Hyperparameters):
-        raise TypeError(f"hyperparameters is {type(hyperparameters).__name__}, not Hyperparameters")
-    lr, betas, eps = hyperparameters.lr, hyperparameters.betas, hyperparameters.eps
-    require_scalars(lr, betas, eps, hyperparameters.weight_decay)
-    beta1, beta2 = betas
-
+def _hyper(hyperparameters: Hyperparameters) -> Hyper:
+    hyperparameters.validate()
+    beta1, beta2 = hyperparameters.betas
     return Hyper(
-        scalar(lr),
-        scalar(beta1),
-        scalar(beta2),
-        scalar(eps),
-        scalar(hyperparameters.weight_decay),
+        _scalar("lr", hyperparameters.lr),
+        _scalar("beta1", beta1, below=1),
+        _scalar("beta2", beta2, below=1),
+        _scalar("eps", hyperparameters.eps),
+        _scalar("weight_decay", hyperparameters.weight_decay),
         hyperparameters.maximize,
         hyperparameters.decoupled_weight_decay,
     )
 
 
-def _names(what: str, tree: Tree) -> list[str]:
-    """How a leaf is reached: ``params['w']``."""
-    return [accessor.codify(what) for accessor in optree.tree_accessors(tree)]
-
-
-def _flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: str) -> list[Any]:
-    """The leaves of `tree`, which has the structure of `params` but may have None for a leaf."""
-    try:
-        return treedef.flatten_up_to(tree)
-    except (ValueError, TypeError) as error:
-        raise ValueError(
-            f"{what} does not have the structure of params: {error}\n"
-            f"  params: {optree.tree_structure(params)}\n"
-            f"  {what}: {optree.tree_structure(tree, none_is_leaf=True)}"
-        ) from error
+def _scalar(name: str, value: Scalar, below: float = math.inf) -> Scalar:
+    return scalar(value) if isinstance(value, Tensor) else as_float(name, value, below=below)

@@ -53,7 +53,7 @@ def gather(
             continue
         slot = state.get(param)
         if not slot:
-            require_steppable(f"{name}, parameter {position}", param)
+            require_steppable(f"{name}, parameter {position}", param, RuntimeError)
             slot = new[param] = fresh(param, group)
         exp_avg: Any = slot.get("exp_avg")
         exp_inf: Any = slot.get("exp_inf")
@@ -77,9 +77,9 @@ def gather(
         if differentiable or not fits:
             # All is asked, to name what does not fit.
             where = f"{name}, parameter {position}"
-            require_steppable(where, param)
+            require_steppable(where, param, RuntimeError)
             require_in_place(where, param)
-            require_fit(param, grad, where)
+            require_fit(param, grad, where, RuntimeError)
             for field in MOMENTS:
                 require_own_moment(field, slot.get(field), param, where)
             if differentiable:

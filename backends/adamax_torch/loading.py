@@ -165,7 +165,7 @@ def _require_slot(slot: Any, param: Tensor, where: str, whose: str) -> None:
     # The shape of one that is not yet materialized nobody knows.
     if not is_lazy(param):
         for name in MOMENTS:
-            require_moment(name, slot[name], param, where)
+            require_moment(name, slot[name], param, where, ValueError)
 
 
 def _require_steps(step: Any, where: str) -> None:

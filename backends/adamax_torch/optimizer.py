@@ -66,11 +66,12 @@ class Adamax(Optimizer):
             processor. When None, wherever that can be had, and neither ``foreach`` nor another way
             was asked for; True demands it.
         decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
-        state_dtype: dtype of the moments (of their parts, for complex parameters); the
+        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name; the
             parameter's when None. float32 lets them decay where parameters are in half precision.
 
     Raises:
         ValueError: a hyperparameter outside its domain; shows value and domain.
+        TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
         RuntimeError: two ways of stepping that exclude each other, or ``fused=True`` where it
             cannot be had; says why.
 
@@ -96,7 +97,7 @@ class Adamax(Optimizer):
         capturable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-        state_dtype: torch.dtype | None = None,
+        state_dtype: torch.dtype | str | None = None,
     ) -> None:
         defaults = {
             "lr": lr,
@@ -323,8 +324,6 @@ def _hyper(group: Mapping[str, Any], *, keep: bool) -> Hyper:
 
 def _scalar(value: Scalar, keep: bool) -> Scalar:
     """A number wherever it may be read, else what `scalar` makes of a tensor."""
-    if not isinstance(value, Tensor):
-        return float(value)  # also of NumPy's, which would compute in their own precision
-    if keep or value.requires_grad or value.device.type != "cpu":
+    if not isinstance(value, Tensor) or keep or value.requires_grad or value.device.type != "cpu":
         return scalar(value)
     return value.item()

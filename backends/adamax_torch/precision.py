@@ -9,13 +9,30 @@ STEP_DTYPE = torch.float64
 """Of the count: exact to 2^53 (S-7), and what torch.optim.Adamax can add one to."""
 
 
-def moment_dtype(param: Tensor, state_dtype: torch.dtype | None) -> torch.dtype:
+def real_dtype(given: torch.dtype | str) -> torch.dtype:
+    """The dtype itself, or that of this name.
+
+    Raises:
+        TypeError: it is neither a real floating-point dtype nor the name of one.
+
+    >>> real_dtype("bfloat16")
+    torch.bfloat16
+    """
+    dtype = getattr(torch, given, None) if isinstance(given, str) else given
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise TypeError(
+            f"state_dtype = {given} is not a real floating-point torch.dtype, or the name of one"
+        )
+    return dtype
+
+
+def moment_dtype(param: Tensor, state_dtype: torch.dtype | str | None) -> torch.dtype:
     """What the moments of a parameter are kept in; `state_dtype` is that of the parts (S-6).
 
     >>> moment_dtype(torch.zeros(1, dtype=torch.complex128), torch.float32)
     torch.complex64
     """
-    dtype = state_dtype or param.dtype
+    dtype = param.dtype if state_dtype is None else real_dtype(state_dtype)
     return dtype.to_complex() if param.is_complex() else dtype
 
 

@@ -31,12 +31,14 @@ class Hyper(NamedTuple):
 
 
 def scalar(value: Scalar) -> Scalar:
-    """A number, or a tensor of no dimension in float64: no digit is lost, nothing is promoted.
+    """A float, or a tensor of no dimension in float64: no digit is lost, nothing is promoted.
 
     >>> scalar(0.5), scalar(torch.tensor([0.5]))
     (0.5, tensor(0.5000, dtype=torch.float64))
     """
-    return value.reshape(()).to(torch.float64) if isinstance(value, Tensor) else value
+    if isinstance(value, Tensor):
+        return value.reshape(()).to(torch.float64)
+    return float(value)  # also of NumPy's, which would compute in their own precision
 
 
 def bias_correction(beta1: Scalar, step: float | Tensor) -> Scalar:

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from adamax_core.hyperparameters import require
-from adamax_torch.precision import STEP_DTYPE
+from adamax_core.hyperparameters import known, require
+from adamax_torch.precision import STEP_DTYPE, real_dtype
 
 MOMENTS = ("exp_avg", "exp_inf")
 
@@ -30,6 +29,7 @@ def require_hyperparameters(group: Mapping[str, Any]) -> dict[str, Tensor]:
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
+        TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
         RuntimeError: two ways of stepping that exclude each other.
     """
     tensors = require_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"])
@@ -42,7 +42,8 @@ def require_hyperparameters(group: Mapping[str, Any]) -> dict[str, Tensor]:
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if fused and group["capturable"]:
             raise RuntimeError("`fused` does not support `capturable`: leave fused out")
-    require_state_dtype(group["state_dtype"])
+    if group["state_dtype"] is not None:
+        real_dtype(group["state_dtype"])
     return tensors
 
 
@@ -65,51 +66,24 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[st
         raise ValueError(f"betas = {betas!r} is not a pair (beta1, beta2)") from None
     tensors = {}
     scalars = {"lr": lr, "eps": eps, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay}
-    for name, given in scalars.items():
+    for name, value in scalars.items():
         below = _BELOW[name]
-        value = given if type(given) is float else _number(name, given)
-        # Asked here, where torch.compile can trace it for a number that changes.
-        if not 0 <= value < below:
-            try:
-                require(name, value, below=below)
-            except ValueError as error:
-                raise ValueError(f"{_STOCK[name]}: {value} ({error})") from None
-        if isinstance(given, Tensor):
-            tensors[name] = given
+        # The usual case, which torch.compile can trace for a number that changes.
+        if type(value) is float and 0 <= value < below:
+            continue
+        number = value
+        if isinstance(value, Tensor):
+            if value.numel() != 1:
+                raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
+            tensors[name], number = value, value.reshape(())
+        try:
+            require(name, number, below=below)
+        except ValueError as error:
+            raise ValueError(f"{_STOCK[name]}: {number} ({error})") from None
     return tensors
 
 
 _BELOW = {"lr": math.inf, "eps": math.inf, "beta1": 1, "beta2": 1, "weight_decay": math.inf}
-
-
-def _number(name: str, value: Any) -> Any:
-    """What can be compared; zero, which is inside every domain, where a tensor does not tell."""
-    if not isinstance(value, Tensor):
-        if isinstance(value, float | int | Real):  # the first two are told quickly
-            return value
-        if isinstance(value, np.ndarray) and not value.shape:
-            return value.item()  # as some schedules leave it
-        raise TypeError(f"{name} = {value!r} is not a number")
-    if value.numel() != 1:
-        raise ValueError(f"Tensor {name} must be 1-element, has shape {tuple(value.shape)}")
-    # Reading it would wait for the device, or break a graph that is being captured.
-    if value.device.type != "cpu" or torch.compiler.is_compiling():
-        return 0.0
-    try:
-        return value.item()
-    except RuntimeError:
-        # Under vmap it has many values, and a fake tensor has none.
-        return 0.0
-
-
-def require_state_dtype(dtype: Any) -> None:
-    """Raise unless it is None or a dtype that moments can have.
-
-    Raises:
-        ValueError: shows the value.
-    """
-    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
-        raise ValueError(f"state_dtype = {dtype!r} is not a real floating-point torch.dtype")
 
 
 def gradient(param: Tensor) -> Tensor | None:
@@ -132,22 +106,27 @@ def require_near(param: Tensor, tensors: Mapping[str, Tensor], where: str) -> No
             raise ValueError(f"{where} is on {param.device}, and {name} on {tensor.device}")
 
 
-def require_steppable(where: str, param: Any) -> None:
+def require_steppable(where: str, param: Any, instead: type[Exception] | None = None) -> None:
     """Raise unless this is a tensor of a kind that can take steps.
 
+    Args:
+        where: names the parameter in the error.
+        param: what to look at.
+        instead: the class of error that torch.optim raises; as below when None.
+
     Raises:
-        TypeError: it is no tensor; names it.
-        RuntimeError: names the parameter and its dtype, or how it lies in memory.
+        TypeError: it is not a dense tensor of a floating-point or complex dtype; names it.
     """
+    error = instead or TypeError
     if not isinstance(param, Tensor):
-        raise TypeError(f"{where}: only tensors can take steps, not {type(param).__name__}")
+        raise error(f"{where}: only tensors can take steps, not {type(param).__name__}")
     if not (param.is_floating_point() or param.is_complex()):
-        raise RuntimeError(
+        raise error(
             f"{where}: only floating-point and complex tensors can take steps, not "
             f"the parameter {param.dtype}"
         )
     if param.layout != torch.strided:
-        raise RuntimeError(f"{where}: only dense tensors can take steps, not {param.layout}")
+        raise error(f"{where}: only dense tensors can take steps, not {param.layout}")
 
 
 def require_in_place(where: str, param: Tensor) -> None:
@@ -166,41 +145,64 @@ def require_in_place(where: str, param: Tensor) -> None:
         )
 
 
-def require_fit(param: Tensor, grad: Tensor, where: str) -> None:
+def require_fit(
+    param: Tensor, grad: Any, where: str, instead: type[Exception] | None = None
+) -> None:
     """Raise unless a gradient fits its parameter.
 
+    Args:
+        param: the parameter.
+        grad: its gradient.
+        where: names the parameter in the error.
+        instead: the class of error that torch.optim raises; as below when None.
+
     Raises:
-        RuntimeError: names the parameter and both shapes or dtypes.
+        ValueError: it has another shape; names the parameter and both.
+        TypeError: it is not a dense tensor, or of another dtype kind; names the parameter and both.
     """
+    wrong_kind = instead or TypeError
+    if not isinstance(grad, Tensor):
+        raise wrong_kind(f"{where}: the gradient is {type(grad).__name__}, not a tensor")
     if grad.layout != torch.strided:
-        raise RuntimeError(f"Adamax does not support sparse gradients ({where})")
+        raise wrong_kind(f"Adamax does not support sparse gradients ({where})")
     if grad.shape != param.shape:
-        raise RuntimeError(
+        raise (instead or ValueError)(
             f"{where}: the gradient has shape {tuple(grad.shape)}, "
             f"the parameter {tuple(param.shape)}"
         )
     if grad.is_complex() != param.is_complex() or not (
         grad.is_complex() or grad.is_floating_point()
     ):
-        raise RuntimeError(
+        raise wrong_kind(
             f"{where}: the gradient has dtype {grad.dtype}, the parameter {param.dtype}"
         )
 
 
-def require_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
+def require_moment(
+    name: str, moment: Any, param: Tensor, where: str, instead: type[Exception] | None = None
+) -> None:
     """Raise unless a moment fits its parameter.
 
+    Args:
+        name: which moment.
+        moment: what to look at.
+        param: its parameter.
+        where: names the parameter in the error.
+        instead: the class of error for a state that is loaded; as below when None.
+
     Raises:
-        ValueError: names the parameter, the moment and both shapes or dtypes.
+        ValueError: it has another shape; names the parameter, the moment and both.
+        TypeError: it is not a dense tensor, or of another dtype kind; names the same.
     """
+    wrong_kind = instead or TypeError
     if (
         not isinstance(moment, Tensor)
         or not (moment.is_floating_point() or moment.is_complex())
         or moment.layout != torch.strided
     ):
-        raise ValueError(f"the state of {where} has {name} = {moment!r}, which is no moment")
+        raise wrong_kind(f"the state of {where} has {name} = {moment!r}, which is no moment")
     if moment.is_complex() != param.is_complex():
-        raise ValueError(
+        raise wrong_kind(
             f"the state of {where} has {name} of {moment.dtype}, the parameter is {param.dtype}"
         )
     if moment.shape != param.shape:
@@ -217,7 +219,7 @@ def require_own_moment(name: str, moment: Any, param: Tensor, where: str) -> Non
         ValueError: names the parameter, the moment and what does not fit.
         RuntimeError: its elements share memory, or it is lazily conjugated; names both.
     """
-    require_moment(name, moment, param, where)
+    require_moment(name, moment, param, where, ValueError)
     if moment.device != param.device:
         raise ValueError(f"{where} is on {param.device}, and its {name} on {moment.device}")
     require_in_place(f"{name} of {where}", moment)
@@ -243,7 +245,7 @@ def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
     tensor(5., dtype=torch.float64)
     """
     if isinstance(step, Tensor) and step.numel() == 1 and not step.is_complex():
-        if not read or not step.is_cpu or _number("step", step) >= 0:
+        if not read or not step.is_cpu or known("step", step.reshape(())) >= 0:
             return step if is_count(step) else step.reshape(()).to(STEP_DTYPE)
     elif isinstance(step, Real) and 0 <= float(step) < math.inf:
         return torch.tensor(float(step), dtype=STEP_DTYPE, device="cpu")
@@ -257,12 +259,17 @@ def require_count(step: Any, where: str) -> None:
     """Raise unless this can count steps exactly.
 
     Raises:
-        ValueError: names the parameter, and shows what it has.
+        ValueError: it has dimensions; names the parameter.
+        TypeError: it is not a float64 tensor; names the parameter, and shows what it has.
     """
-    if not is_count(step):
+    remedy = "use the state that init or a step returned"
+    if not isinstance(step, Tensor) or step.dtype != STEP_DTYPE:
+        raise TypeError(
+            f"the state of {where} has step = {step!r}, not a {STEP_DTYPE} tensor: {remedy}"
+        )
+    if step.dim():
         raise ValueError(
-            f"the state of {where} has step = {step!r}, which is no {STEP_DTYPE} tensor of no "
-            "dimension"
+            f"the state of {where} has step of shape {tuple(step.shape)}, not (): {remedy}"
         )
 
 

@@ -1,5 +1,7 @@
 """The rule on every kind of array: half precision, complex numbers, rationals, the array API."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -155,6 +157,31 @@ def test_state_dtype_is_that_of_the_parts(params: Array, expected: Any) -> None:
     after, state = step(params, params, state, Hyperparameters())
     assert state.exp_avg.dtype == state.exp_inf.dtype == expected
     assert after.dtype == params.dtype
+
+
+@pytest.mark.parametrize("name", ["float32", "float64"])
+def test_the_name_of_a_state_dtype_is_that_of_the_array_s_library(name: str) -> None:
+    state = init(strict.asarray([1.0]), name)
+    assert state.exp_avg.dtype == state.exp_inf.dtype == getattr(strict, name)
+
+
+def test_the_name_of_a_dtype_that_numpy_does_not_know_comes_with_the_remedy() -> None:
+    source = """
+import numpy as np, adamax_core
+try:
+    adamax_core.init(np.ones(1), "bfloat16")
+except TypeError as error:
+    print(error)
+import ml_dtypes
+print(adamax_core.init(np.ones(1), "bfloat16").exp_avg.dtype)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "state_dtype = bfloat16 is not known to NumPy: `import ml_dtypes` first",
+        "bfloat16",
+    ]
 
 
 def test_a_float32_state_lets_the_norm_of_bfloat16_decay() -> None:

@@ -5,7 +5,12 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
+import array_api_strict as strict
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
+import torch
 
 from adamax_core import Hyperparameters
 
@@ -52,6 +57,78 @@ def test_the_largest_float_is_allowed_but_for_the_betas(field: str) -> None:
 def test_what_is_not_a_number_is_a_type_error(field: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^{field} = .* is not a number$"):
         Hyperparameters(**arguments(field, value))
+
+
+LIBRARIES: dict[str, Callable[[Any], Any]] = {
+    "numpy": np.array,
+    "numpy scalar": np.float32,
+    "array api": lambda value: strict.asarray(value, dtype=strict.float64),
+    "jax": jnp.asarray,
+    "torch": torch.tensor,
+    "torch, requires grad": lambda value: torch.tensor(value, requires_grad=True),
+}
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("field", FIELDS)
+def test_an_array_of_no_dimension_has_the_domain_of_a_number(field: str, library: str) -> None:
+    array = LIBRARIES[library]
+    for value in (0.0, 0.5):
+        hp = Hyperparameters(**arguments(field, array(value)))
+        assert hp.numbers() == Hyperparameters(**arguments(field, value))
+    end = "1" if field in BETAS else "inf"
+    for value in (-1.0, math.inf, math.nan):
+        message = rf"^{field} = {value} is outside its domain 0 <= {field} < {end}$"
+        with pytest.raises(ValueError, match=message):
+            Hyperparameters(**arguments(field, array(value)))
+
+
+@pytest.mark.parametrize("library", ["numpy", "array api", "jax", "torch"])
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("value", [[0.5], [0.5, 0.25], []])
+def test_an_array_with_dimensions_is_refused_with_its_shape(
+    field: str, library: str, value: list[float]
+) -> None:
+    message = rf"^{field} has shape \({len(value)},\): give a number, or an array of no dimension$"
+    with pytest.raises(ValueError, match=message):
+        Hyperparameters(**arguments(field, LIBRARIES[library](value)))
+
+
+@pytest.mark.parametrize("value", [np.array("0.1"), np.array(1j), torch.tensor(1j)], ids=str)
+def test_an_array_that_is_not_of_real_numbers_is_a_type_error(value: Any) -> None:
+    with pytest.raises(TypeError, match=r"^lr = .* is not a number$"):
+        Hyperparameters(lr=value)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize(
+    ("trace", "given"),
+    [
+        (jax.jit, jnp.asarray(-1.0)),
+        (jax.vmap, jnp.asarray([-1.0, 2.0])),
+        (torch.vmap, torch.tensor([-1.0, 2.0])),
+    ],
+    ids=["jit", "vmap", "torch.vmap"],
+)
+def test_what_cannot_be_read_is_taken_to_be_inside(
+    field: str, trace: Callable[[Any], Callable[[Any], Any]], given: Any
+) -> None:
+    seen = []
+
+    def validated(value: Any) -> Any:
+        seen.append(Hyperparameters(**arguments(field, value)))
+        return value
+
+    trace(validated)(given)
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_tensor_without_memory_is_taken_to_be_inside(field: str) -> None:
+    value = torch.tensor(-1.0, device="meta")
+    hp = Hyperparameters(**arguments(field, value))
+    with pytest.raises(RuntimeError, match="meta"):
+        hp.numbers()
 
 
 @pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), {0.9, 0.999}, "ab"])

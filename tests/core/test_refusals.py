@@ -99,19 +99,29 @@ def test_a_masked_array_is_refused_masked_or_not(what: str, mask: Any) -> None:
     refused_everywhere(what, leaf, TypeError, message)
 
 
-COUNTS = [
-    -1, -5, 3.7, -0.5, np.nan, np.inf, -np.inf, True, False, np.True_, "3", b"3", 1j, None,
-    2**64, 10**400, 1e20, np.int8(-1), np.float32(2.5), Fraction(7, 2), Decimal("2.5"),
-    np.array(-1), np.array(True), np.array([1]), np.ones(3), [1], Plain(),
+DOMAIN = r".*0 <= step < 2\*\*64; give the number that was saved, or a state from init$"
+OUTSIDE = [
+    -1, -5, 3.7, -0.5, np.nan, np.inf, -np.inf, 2**64, 10**400, 1e20, np.int8(-1), np.float32(2.5),
+    Fraction(7, 2), Decimal("2.5"), Decimal("NaN"), Decimal("Infinity"), np.array(-1),
 ]  # fmt: skip
+NOT_NUMBERS = [True, False, np.True_, "3", b"3", 1j, None, np.array(True), Plain()]
 
 
-@pytest.mark.parametrize("count", COUNTS, ids=repr)
+@pytest.mark.parametrize("count", OUTSIDE, ids=repr)
 def test_a_count_that_no_run_can_have_is_shown_with_its_domain(count: Any) -> None:
-    message = (
-        r"(?s)^step\['a'\]\[1\] = .* is outside its domain: .*0 <= step < 2\*\*64; give the number "
-        "that was saved, or a state from init$"
-    )
+    message = rf"(?s)^step\['a'\]\[1\] = .* is outside its domain: {DOMAIN}"
+    refused_everywhere("step", count, ValueError, message)
+
+
+@pytest.mark.parametrize("count", NOT_NUMBERS, ids=repr)
+def test_a_count_that_is_not_a_number_is_a_type_error(count: Any) -> None:
+    message = rf"^step\['a'\]\[1\] = .* is not a number: {DOMAIN}"
+    refused_everywhere("step", count, TypeError, message)
+
+
+@pytest.mark.parametrize("count", [np.array([1]), np.ones(3), [1]], ids=repr)
+def test_a_count_that_has_dimensions_is_shown_with_its_shape(count: Any) -> None:
+    message = rf"^step\['a'\]\[1\] has shape \(\d,\): {DOMAIN}"
     refused_everywhere("step", count, ValueError, message)
 
 

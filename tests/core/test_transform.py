@@ -168,12 +168,6 @@ def test_parameters_that_are_not_floating_are_named(dtype: str) -> None:
         init(params)
 
 
-@pytest.mark.parametrize("dtype", ["int64", "bool", "complex64"])
-def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: str) -> None:
-    with pytest.raises((TypeError, ValueError), match="state_dtype"):
-        init(np.ones(1), dtype)
-
-
 GOOD = {"a": [np.ones(2), np.ones(3)]}
 WRONG_LEAVES = [
     (np.ones(4), ValueError, r"{}\['a'\]\[1\] has shape \(4,\), but params.* has shape \(3,\)$"),
@@ -245,8 +239,11 @@ def test_arrays_of_two_libraries_are_refused() -> None:
         (init(np.zeros(1)), {"lr": 0.1}, "hyperparameters is dict, not Hyperparameters"),
     ],
 )
-def test_arguments_that_were_mixed_up_are_named(state: Any, hp: Any, message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+def test_an_argument_of_another_class_is_named_with_the_call(
+    state: Any, hp: Any, message: str
+) -> None:
+    call = r": call step\(params, grads, state, hyperparameters\)$"
+    with pytest.raises(TypeError, match=f"^{message}{call}"):
         step(np.zeros(1), np.zeros(1), state, hp)
 
 

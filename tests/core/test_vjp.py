@@ -29,7 +29,7 @@ from adamax_core import (
     step,
     step_vjp,
 )
-from adamax_core.transform import Tree
+from adamax_core.trees import Tree
 
 Q = Fraction  # the rationals
 

@@ -38,8 +38,10 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
     ("params", lambda: np.broadcast_to(np.float64(1), 5).copy()[::-1], ValueError, "has gaps in"),
     ("params", lambda: np.zeros(5, ">f8"), TypeError, r"^params\['b'\] has dtype >f8; the fused"),
     ("params", lambda: np.zeros(5, np.longdouble), TypeError, "has dtype (longdouble|float128);"),
-    ("params", lambda: np.ma.zeros(5), TypeError, r"^params\['b'\] is of MaskedArray; only NumPy"),
-    ("params", lambda: 1.0, TypeError, r"^params\['b'\] is of float; only NumPy arrays change"),
+    ("params", lambda: np.ma.zeros(5), TypeError, r"^params\['b'\] is MaskedArray; the fused kern"),
+    ("grads", lambda: np.ma.zeros(5), TypeError, r"^grads\['b'\] is MaskedArray; the fused kernel"),
+    ("exp_avg", lambda: np.ma.zeros(5), TypeError, r"^exp_avg\['b'\] is MaskedArray; the fused ke"),
+    ("params", lambda: 1.0, TypeError, r"^params\['b'\] is float; the fused kernel takes plain Nu"),
     ("exp_avg", read_only, ValueError, r"^exp_avg\['b'\] is read-only"),
     ("exp_inf", lambda: np.zeros(5, int), TypeError, r"^exp_inf\['b'\] has dtype int64"),
     ("grads", lambda: np.zeros(5, int), TypeError, r"^grads\['b'\] has dtype int64"),
@@ -47,9 +49,20 @@ REFUSED: list[tuple[str, Callable[[], Any], type[Exception], str]] = [
         "grads",
         lambda: np.zeros(4),
         ValueError,
-        r"^grads\['b'\] does not fit its parameter: \(4,\) of float64, not \(",
+        r"^grads\['b'\] has shape \(4,\), but params\['b'\] has shape \(5,\)$",
     ),
-    ("grads", lambda: np.zeros(5, complex), ValueError, r"^grads\['b'\] does not fit its param"),
+    (
+        "exp_inf",
+        lambda: np.zeros((5, 1)),
+        ValueError,
+        r"^exp_inf\['b'\] has shape \(5, 1\), but params\['b'\] has shape \(5,\)$",
+    ),
+    (
+        "grads",
+        lambda: np.zeros(5, complex),
+        TypeError,
+        r"^grads\['b'\] has dtype complex128, but params\['b'\] has dtype float64: both are real",
+    ),
 ]
 
 
@@ -99,8 +112,7 @@ def test_a_moment_in_another_order_is_refused() -> None:
     ("change", "message"),
     [
         ({"grads": {"a": np.ones(2)}}, "grads does not have the structure of params"),
-        ({"state": "none"}, "state is str, not State"),
-        ({"hyperparameters": 1}, "hyperparameters is int, not Hyperparameters"),
+        ({"grads": {"a": np.ones(2), "b": [np.ones(2)]}}, r"^grads\['b'\] has shape \(1, 2\), but"),
     ],
 )
 def test_what_does_not_hold_together_is_refused_as_by_the_reference(
@@ -113,7 +125,7 @@ def test_what_does_not_hold_together_is_refused_as_by_the_reference(
         "state": init(params),
         "hyperparameters": Hyperparameters(),
     }
-    with pytest.raises((ValueError, TypeError), match=message):
+    with pytest.raises(ValueError, match=message):
         step_(**arguments | change)
 
 
@@ -128,13 +140,13 @@ def test_a_gradient_that_comes_to_lie_on_what_is_written_is_refused_by_name() ->
 
 
 COUNTS = [
-    (0, TypeError, r"^step\['b'\] = 0 is no int64 array of no dimension, .*: take the state from "),
+    (0, TypeError, r"^step\['b'\] = 0 cannot change in place; .*: take the state from adamax_fuse"),
     (0, TypeError, r"adamax_fused\.init, or optree\.tree_map\(np\.array, state\.step\)$"),
-    (np.int64(3), TypeError, r"^step\['b'\] = np\.int64\(3\) is no int64 array"),
-    (np.array(3, np.int32), TypeError, r"^step\['b'\] = array\(3, dtype=int32\) is no int64 arr"),
-    (np.array(3, ">i8"), TypeError, r"^step\['b'\] = .* is no int64 array of no dimension"),
-    (np.array(3.0), TypeError, r"^step\['b'\] = array\(3\.\) is no int64 array"),
-    (np.array([3]), TypeError, r"^step\['b'\] = array\(\[3\]\) is no int64 array"),
+    (np.int64(3), TypeError, r"^step\['b'\] = np\.int64\(3\) cannot change in place"),
+    (np.array(3, np.int32), TypeError, r"^step\['b'\] = array\(3, dtype=int32\) cannot change"),
+    (np.array(3, ">i8"), TypeError, r"^step\['b'\] = .* cannot change in place; only an int64"),
+    (np.array(3.0), TypeError, r"^step\['b'\] = array\(3\.\) cannot change in place"),
+    (np.array([3]), ValueError, r"^step\['b'\] has shape \(1,\): a count has no dimension$"),
     (np.array(-1), ValueError, r"^step\['b'\] = -1 is outside its domain 0 <= step\['b'\]$"),
     (np.broadcast_to(3, ()), ValueError, r"^step\['b'\] is read-only, and a step in place would"),
 ]
@@ -170,7 +182,11 @@ OUTSIDE: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"threads": 0}, ValueError, r"^threads = 0 is outside its domain 1 <= threads$"),
     ({"threads": -1}, ValueError, r"^threads = -1 is outside its domain 1 <= threads$"),
     ({"threads": 1.5}, TypeError, "'float' object cannot be interpreted as an integer"),
-    ({"hyperparameters": Hyperparameters(10**400)}, OverflowError, "too large to convert to float"),
+    (
+        {"hyperparameters": Hyperparameters(10**400)},
+        ValueError,
+        r"^lr = inf is outside its domain 0 <= lr < inf$",
+    ),
     (
         {"hyperparameters": Hyperparameters(0.1, (1 - Fraction(1, 10**30), 0.5))},
         ValueError,

@@ -250,12 +250,14 @@ def test_a_zero_first_gradient_in_float16_moves_nothing(foreach: bool) -> None:
         (torch.float32, torch.float64, torch.float64),
         (torch.complex64, torch.float64, torch.complex128),
         (torch.float16, None, torch.float16),
+        (torch.bfloat16, "float32", torch.float32),
+        (torch.complex64, "float64", torch.complex128),
     ],
 )
 @pytest.mark.parametrize("via", ["state_dict", "pickle", "deepcopy"])
 def test_the_state_dtype_survives_saving(
     dtype: torch.dtype,
-    state_dtype: torch.dtype,
+    state_dtype: torch.dtype | str | None,
     expected: torch.dtype,
     via: str,
     snapshot: Snapshot,
