@@ -183,3 +183,20 @@ def test_get_and_set_reach_into_a_chain() -> None:
     _, stepped = optimizer.update(GRADS[0], changed, PARAMS)
     assert optax.tree.get(stepped, "count") == 8
     assert optax.tree.get(stepped, "steps") == (6, 8)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_injecting_the_learning_rate_needs_no_parameters(jit: bool) -> None:
+    """Nobody named weight_decay, so that it is no array whose value is unknown."""
+    injected = optax.inject_hyperparams(adamax_transform)(learning_rate=0.125)
+    state = injected.init(PARAMS)
+    assert "weight_decay" not in state.hyperparams
+    update = jax.jit(injected.update) if jit else injected.update
+    updates, _ = update(GRADS[0], state)
+    assert bits(updates["w"]) == bits(-0.125 * jnp.sign(GRADS[0]["w"]))
+
+
+def test_injecting_a_decay_needs_the_parameters_and_says_so() -> None:
+    injected = optax.inject_hyperparams(adamax_transform)(learning_rate=0.125, weight_decay=0.0)
+    with pytest.raises(ValueError, match="leave weight_decay out, or name it among static_args"):
+        jax.jit(injected.update)(GRADS[0], injected.init(PARAMS))

@@ -251,3 +251,38 @@ def test_jax_gradients_of_complex_parameters_descend_when_conjugated() -> None:
     assert jnp.sign(updates.imag).tolist() == [1, -1]
     wrong, _ = optimizer.update(grads, optimizer.init(params), params)
     assert jnp.sign(wrong.imag).tolist() == [-1, 1]
+
+
+def test_a_new_b1_compiles_nothing() -> None:
+    """Outside jit b1 is an argument, with what is computed from it in float64."""
+    params = {"of this test alone": jnp.ones(19)}
+    programs: Any = _compiled
+    before = programs._cache_size()
+    for trial in range(5):
+        optimizer = adamax_transform(0.1, b1=trial / 8)
+        optimizer.update(params, optimizer.init(params), params)
+    assert programs._cache_size() == before + 1
+
+
+def test_patterns_of_missing_gradients_share_a_program() -> None:
+    """One where none is missing, and one for all others, whose leaves keep every bit."""
+    nan = jnp.full(3, jnp.nan)
+    params = {f"expert {index}": jnp.arange(3.0) + index for index in range(4)} | {"nan": nan}
+    optimizer = adamax_transform(0.1, weight_decay=0.1)
+    _, state = optimizer.update(params, optimizer.init(params), params)
+    programs: Any = _compiled
+    before = programs._cache_size()
+    for pattern in range(31):
+        present = {name: pattern >> index & 1 for index, name in enumerate(params)}
+        grads = {name: params[name] if here else None for name, here in present.items()}
+        updates, after = optimizer.update(grads, state, params)
+        expected, wanted = jax.jit(optimizer.update)(grads, state, params)
+        assert bits((updates, after)) == bits((expected, wanted))
+        for index, (name, here) in enumerate(sorted(present.items())):
+            assert after.steps[index] == 1 + here
+            if not here:
+                assert bits([updates[name]]) == bits([jnp.zeros(3)])
+                assert bits([after.mu[name], after.nu[name]]) == bits(
+                    [state.mu[name], state.nu[name]]
+                )
+    assert programs._cache_size() == before + 1
