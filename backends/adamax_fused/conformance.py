@@ -10,7 +10,7 @@ from adamax_core import Hyperparameters, State
 from adamax_fused import init, step_
 
 
-class Training(NamedTuple):
+class FusedState(NamedTuple):
     """Arrays of its own, which change in place: parameters and state."""
 
     params: dict[str, Any]
@@ -30,27 +30,27 @@ def backend() -> FunctionalBackend:
     )
 
 
-def _init(params: Mapping[str, Any], hp: Hyperparameters, state_dtype: Any = None) -> Training:
+def _init(params: Mapping[str, Any], hp: Hyperparameters, state_dtype: Any = None) -> FusedState:
     hp.validate()
     return _own(params, init(dict(params), state_dtype))
 
 
 def _load(
     params: Mapping[str, Any], _hp: Hyperparameters, saved: Mapping[str, Mapping[str, Any]]
-) -> Training:
+) -> FusedState:
     fields = {field for slot in saved.values() for field in slot}
     return _own(
         params, State(**{field: {k: slot[field] for k, slot in saved.items()} for field in fields})
     )
 
 
-def _own(params: Mapping[str, Any], state: State) -> Training:
+def _own(params: Mapping[str, Any], state: State) -> FusedState:
     own, exp_avg, exp_inf = (
         {key: _unaligned(np.asarray(array)) for key, array in arrays.items()}
         for arrays in (params, state.exp_avg, state.exp_inf)
     )
     counts = {key: np.array(count) for key, count in state.step.items()}
-    return Training(own, State(counts, exp_avg, exp_inf))
+    return FusedState(own, State(counts, exp_avg, exp_inf))
 
 
 def _unaligned(array: Any) -> Any:
@@ -61,17 +61,17 @@ def _unaligned(array: Any) -> Any:
 
 
 def _step(
-    params: Mapping[str, Any], grads: Mapping[str, Any], training: Training, hp: Hyperparameters
-) -> tuple[dict[str, Any], Training]:
-    for key, array in training.params.items():
+    params: Mapping[str, Any], grads: Mapping[str, Any], held: FusedState, hp: Hyperparameters
+) -> tuple[dict[str, Any], FusedState]:
+    for key, array in held.params.items():
         array[...] = params[key]
-    present = {key: grads.get(key) for key in training.params}
-    step_(training.params, present, training.state, hp)
-    return {key: array.copy() for key, array in training.params.items()}, training
+    present = {key: grads.get(key) for key in held.params}
+    step_(held.params, present, held.state, hp)
+    return {key: array.copy() for key, array in held.params.items()}, held
 
 
-def _moments(training: Training) -> dict[str, Moments]:
-    state = training.state
+def _moments(held: FusedState) -> dict[str, Moments]:
+    state = held.state
     return {
         key: Moments(int(state.step[key]), state.exp_avg[key].copy(), state.exp_inf[key].copy())
         for key in state.step

@@ -13,7 +13,7 @@ from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data, compare
 from adamax_conformance.judging.finding import Finding
 from adamax_conformance.spec.formats import Format, format_of
-from adamax_conformance.subject.backend import Moments, Steps
+from adamax_conformance.subject.backend import Moments, Steps, unvalidated
 from adamax_conformance.subject.watched import Watched
 from adamax_core import CANONICAL, Hyperparameters
 
@@ -61,10 +61,7 @@ def tangents(
 
 
 def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
-    """The hyperparameters as rationals, the one that is differentiated as a dual number.
-
-    Not validated again: a dual number is not ordered.
-    """
+    """The hyperparameters as rationals, the one that is differentiated as a dual number."""
     numbers = with_numbers(hp, mpq)
     if wrt not in SCALARS:
         return numbers
@@ -73,9 +70,7 @@ def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
     fields["weight_decay"] = numbers.weight_decay
     fields[wrt] = Dual.of(fields[wrt], format_, seeded=True)
     betas = (fields.pop("beta1"), fields.pop("beta2"))
-    for name, value in (fields | {"betas": betas}).items():
-        object.__setattr__(numbers, name, value)
-    return numbers
+    return unvalidated(numbers, betas=betas, **fields)  # a dual number is not ordered
 
 
 def _total(each: Carried) -> Carried:

@@ -15,7 +15,7 @@ from adamax_conformance.cli.app import Exit, Name, app, found, progress, require
 from adamax_conformance.spec.formats import DTYPES
 
 if TYPE_CHECKING:
-    from adamax_conformance.fuzz import Outcome
+    from adamax_conformance.fuzz import Fuzzed
 
 
 @app.command()
@@ -73,12 +73,12 @@ def fuzz(
     if broken := check(backend, cases=["S-1/zero"]).broken:
         raise stop(f"{name}: {broken}", Exit.BROKEN)
     chosen = dtype or [each for each in DTYPES if each in backend.dtypes]
-    outcomes: list[Outcome] = []
+    fuzzed: list[Fuzzed] = []
     with progress() as task:
         for each in dict.fromkeys(chosen):
             advance = task(f"{name} {each}", examples)
             try:
-                outcomes += series(
+                fuzzed += series(
                     backend,
                     dtypes=[each],
                     examples=examples,
@@ -89,10 +89,10 @@ def fuzz(
                 )
             except ValueError as error:
                 raise stop(str(error), Exit.USAGE) from None
-            if outcomes[-1].failure is not None:
+            if fuzzed[-1].failure is not None:
                 break
-    Console().print(_table(name, seed, outcomes))
-    last = outcomes[-1]
+    Console().print(_table(name, seed, fuzzed))
+    last = fuzzed[-1]
     if last.failure is None:
         typer.echo(f"{name}: no failure (seed {seed})")
         return
@@ -126,11 +126,11 @@ def _advance(by_one: Callable[[], None], _elements: int) -> None:
     by_one()
 
 
-def _table(name: str, seed: int, outcomes: Sequence["Outcome"]) -> Table:
+def _table(name: str, seed: int, fuzzed: Sequence["Fuzzed"]) -> Table:
     table = Table(title=f"{name}, seed {seed}")
     table.add_column("dtype")
     for heading in ("examples", "elements", "seconds"):
         table.add_column(heading, justify="right")
-    for each in outcomes:
+    for each in fuzzed:
         table.add_row(each.dtype, f"{each.examples:,}", f"{each.elements:,}", f"{each.seconds:.1f}")
     return table

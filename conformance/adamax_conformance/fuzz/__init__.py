@@ -3,6 +3,6 @@
 ``fuzz`` draws and judges; what is drawn is in `arrays`, `runs` and `sessions`.
 """
 
-from adamax_conformance.fuzz.engine import Outcome, fuzz
+from adamax_conformance.fuzz.engine import Fuzzed, fuzz
 
-__all__ = ["Outcome", "fuzz"]
+__all__ = ["Fuzzed", "fuzz"]

@@ -43,7 +43,7 @@ LARGEST_HIDDEN = 1024
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Fuzzed:
     """What a series of examples in one dtype has shown.
 
     Attributes:
@@ -141,7 +141,7 @@ def fuzz(
     seed: int = 0,
     stateful: bool = False,
     advance: Callable[[int], None] = lambda _elements: None,
-) -> Iterator[Outcome]:
+) -> Iterator[Fuzzed]:
     """Judge a backend by drawn examples, a series in each dtype, until one fails.
 
     Args:
@@ -160,8 +160,8 @@ def fuzz(
         ValueError: an unknown dtype, or one that the backend does not take.
         LookupError: a name that is not a backend.
 
-    >>> [outcome] = fuzz("numpy", dtypes=["float32"], examples=5)
-    >>> outcome.examples, outcome.failure
+    >>> [found] = fuzz("numpy", dtypes=["float32"], examples=5)
+    >>> found.examples, found.failure
     (5, None)
     """
     subject = find(backend) if isinstance(backend, str) else require_backend(backend)
@@ -171,13 +171,13 @@ def fuzz(
             f"dtype {unknown[0]!r}: {subject.name} takes {', '.join(subject.dtypes) or 'none'}"
         )
     for dtype in chosen:
-        outcome = _outcome(subject, dtype, examples, elements, seed, stateful, advance)
-        yield outcome
-        if outcome.failure is not None:
+        found = _fuzzed(subject, dtype, examples, elements, seed, stateful, advance)
+        yield found
+        if found.failure is not None:
             return
 
 
-def _outcome(
+def _fuzzed(
     subject: Backend,
     dtype: str,
     examples: int,
@@ -185,7 +185,7 @@ def _outcome(
     seed: int,
     stateful: bool,
     advance: Callable[[int], None],
-) -> Outcome:
+) -> Fuzzed:
     begin = time.monotonic()
     backend = Watched(subject)
     shown = _shows_state(backend, dtype)
@@ -203,7 +203,7 @@ def _outcome(
         again = failure_of(backend, smaller)
         failure, trial = (again, smaller) if again else (failure, trial)
     seconds = time.monotonic() - begin
-    return Outcome(dtype, series.examples, series.elements, seconds, failure, trial)
+    return Fuzzed(dtype, series.examples, series.elements, seconds, failure, trial)
 
 
 def _shows_state(backend: Watched, dtype: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.bounds.oracle import QUANTITIES
+from adamax_conformance.spec.formats import dtype_of
 from adamax_conformance.subject.backend import Arrays, Moments, copied
 from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
@@ -76,9 +77,9 @@ class Trial:
 
 
 def initial(run: Run) -> dict[str, Moments]:
-    """The state that a backend which shows none is taken to begin with."""
+    """The moments before the first step: those that are loaded, or zeros (S-1)."""
     if run.saved is not None:
         return dict(run.saved)
-    dtype = None if run.state_dtype is None else np.dtype(run.state_dtype)
+    dtype = None if run.state_dtype is None else dtype_of(run.state_dtype)
     zeros = {name: np.zeros_like(param, dtype=dtype) for name, param in run.params.items()}
     return {name: Moments(0, zero, zero) for name, zero in zeros.items()}

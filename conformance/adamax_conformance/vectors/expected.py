@@ -17,8 +17,8 @@ from gmpy2 import mpq
 from adamax_conformance.bounds.carried import NOTHING_SAID
 from adamax_conformance.bounds.oracle import QUANTITIES, Allowed, allowed, pairs
 from adamax_conformance.exchange.wire import decode_number, encode_number
-from adamax_conformance.judging.run import Run, Trial
-from adamax_conformance.spec.formats import Format, computed_in, dtype_of, format_of
+from adamax_conformance.judging.run import Run, Trial, initial
+from adamax_conformance.spec.formats import Format, computed_in, format_of
 from adamax_conformance.subject.backend import Moments
 
 LONGEST = 600
@@ -126,7 +126,7 @@ def expected(trial: Trial) -> list[dict[str, Expected]]:
     run = trial.run
     wanted = [each for each in QUANTITIES if each == "param" or each in trial.judged]
     params: dict[str, Any] = dict(run.params)
-    moments = {name: _initial(run, name) for name in params}
+    moments = initial(run)
     steps = []
     for index, grads in enumerate(run.grads):
         hp = run.at(index)
@@ -163,14 +163,6 @@ def _moves_nothing(run: Run, name: str, index: int) -> bool:
         and all(hp.eps >= normal and hp.weight_decay == 0 for hp in hps)
         and not any(np.any(grads[name]) for grads in run.grads[: index + 1] if name in grads)
     )
-
-
-def _initial(run: Run, name: str) -> Moments:
-    if run.saved is not None:
-        return run.saved[name]
-    dtype = None if run.state_dtype is None else dtype_of(run.state_dtype)
-    zero = np.zeros_like(run.params[name], dtype=dtype)
-    return Moments(0, zero, zero)
 
 
 def _shown(param: Any, moments: Moments, wanted: Collection[str]) -> dict[str, Elements]:

@@ -17,7 +17,7 @@ from adamax_conformance import DTYPES, FunctionalBackend
 from adamax_conformance.bounds.oracle import pairs
 from adamax_conformance.cli import app
 from adamax_conformance.exchange.wire import encode_run
-from adamax_conformance.fuzz import Outcome, fuzz, repro
+from adamax_conformance.fuzz import Fuzzed, fuzz, repro
 from adamax_conformance.fuzz.arrays import KINDS, arrays, shapes
 from adamax_conformance.fuzz.runs import Offers, gradients, hyperparameters, moments, runs
 from adamax_conformance.fuzz.sessions import Change, Load, Save, Session, Step, runs_of, sessions
@@ -55,7 +55,7 @@ def does(kind: type, session: Session) -> bool:
     return any(isinstance(operation, kind) for operation in session.operations)
 
 
-def only(backend: FunctionalBackend, dtype: str = "float32", **options: Any) -> Outcome:
+def only(backend: FunctionalBackend, dtype: str = "float32", **options: Any) -> Fuzzed:
     (outcome,) = fuzz(backend, dtypes=[dtype], **options)
     return outcome
 

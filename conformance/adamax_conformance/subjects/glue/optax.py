@@ -24,7 +24,7 @@ MakeTransform = Callable[..., optax.GradientTransformation]
 
 
 @dataclass(frozen=True)
-class Training:
+class OptaxState:
     """A transformation's state, and the options that it was made with."""
 
     state: Any
@@ -67,27 +67,27 @@ class OptaxBackend:
         )
         return context
 
-    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Training:
+    def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> OptaxState:
         """The state of the transformation that these hyperparameters make."""
         with self._precision(params):
             state = self.make(hp, **options).init(_to_jax(params))
-            return Training(state, tuple(options.items()))
+            return OptaxState(state, tuple(options.items()))
 
     def step(
-        self, params: Arrays, grads: Arrays, training: Training, hp: Hyperparameters
-    ) -> tuple[Arrays, Training]:
+        self, params: Arrays, grads: Arrays, held: OptaxState, hp: Hyperparameters
+    ) -> tuple[Arrays, OptaxState]:
         """`update` and `apply_updates`; a missing gradient is a leaf of None."""
         with self._precision(params):
             given = {key: jnp.asarray(grads[key]) if key in grads else None for key in params}
-            one = _stepper(self.make, self.jit, hp, training.options)
-            stepped, state = one(_to_jax(params), given, training.state)
-            return {k: np.asarray(p) for k, p in stepped.items()}, replace(training, state=state)
+            one = _stepper(self.make, self.jit, hp, held.options)
+            stepped, state = one(_to_jax(params), given, held.state)
+            return {k: np.asarray(p) for k, p in stepped.items()}, replace(held, state=state)
 
-    def moments(self, training: Training) -> Mapping[str, Moments]:
+    def moments(self, held: OptaxState) -> Mapping[str, Moments]:
         """What the state holds."""
-        return self.read(training.state)
+        return self.read(held.state)
 
-    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> OptaxState:
         """A fresh state with these moments; it is tried, since optax checks a state at its use."""
         with self._precision(params):
             fresh = self.init(params, hp)
@@ -123,7 +123,7 @@ class OptaxBackend:
     def _last_params(
         self, values: Mapping[str, Any], counts: Mapping[str, int], hp: Hyperparameters
     ) -> Any:
-        traced = _unchecked(
+        traced = replace(
             hp,
             betas=(values["beta1"], values["beta2"]),
             **{key: values[key] for key in ("lr", "eps", "weight_decay")},
@@ -190,14 +190,6 @@ spans = [sorted(d.id for d in each.sharding.device_set) for each in (params["w"]
 whole = [each.sharding.shard_shape((4,)) for each in (params["w"], *like)]
 print(json.dumps([[spans[0], whole[0]], [max(spans[1:]), max(whole[1:])]]))
 """
-
-
-def _unchecked(hp: Hyperparameters, **fields: Any) -> Hyperparameters:
-    """The same with other values, tracers among them, which have no domain to be in."""
-    changed = object.__new__(Hyperparameters)
-    for name, value in (vars(hp) | fields).items():
-        object.__setattr__(changed, name, value)
-    return changed
 
 
 def _to_jax(arrays: Arrays) -> dict[str, jax.Array]:

@@ -21,8 +21,8 @@ MakeOptimizer = Callable[..., Optimizer]
 
 
 @dataclass
-class Training:
-    """An optimizer and the parameters that it has: in PyTorch, the state of a training."""
+class TorchState:
+    """An optimizer and the parameters that it steps."""
 
     optimizer: Optimizer
     params: dict[str, Tensor]
@@ -99,7 +99,7 @@ class TorchBackend:
         hp: Hyperparameters,
         undecayed: Sequence[str] = (),
         state_dtype: str | None = None,
-    ) -> Training:
+    ) -> TorchState:
         """An optimizer of its own tensors; exempt parameters are a group of their own."""
         tensors = {key: to_torch(array) for key, array in params.items()}
         options = self._options(hp) | dict(self.variant)
@@ -110,11 +110,11 @@ class TorchBackend:
             {"params": [tensor for key, tensor in tensors.items() if key not in undecayed]},
             *([exempt] if undecayed else []),
         ]
-        return Training(self.make(groups, **options), tensors)
+        return TorchState(self.make(groups, **options), tensors)
 
     def step(
-        self, params: Arrays, grads: Arrays, state: Training, hp: Hyperparameters
-    ) -> tuple[Arrays, Training]:
+        self, params: Arrays, grads: Arrays, state: TorchState, hp: Hyperparameters
+    ) -> tuple[Arrays, TorchState]:
         """Set hyperparameters, parameters and gradients, and step."""
         for index, group in enumerate(state.optimizer.param_groups):
             group.update(self._options(hp) | ({"weight_decay": 0.0} if index else {}))
@@ -126,13 +126,13 @@ class TorchBackend:
         state.optimizer.step()
         return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
 
-    def moments(self, state: Training) -> dict[str, Moments]:
+    def moments(self, state: TorchState) -> dict[str, Moments]:
         """What the optimizer's state holds."""
         return {key: _moments(state, tensor) for key, tensor in state.params.items()}
 
-    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Training:
+    def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> TorchState:
         """A fresh optimizer that has loaded a state dict with these slots."""
-        training = self.init(params, hp)
+        fresh = self.init(params, hp)
         # The step is saved as a number, which every version of torch can load.
         slots = {
             index: {
@@ -141,9 +141,9 @@ class TorchBackend:
             }
             for index, key in enumerate(params)
         }
-        groups = training.optimizer.state_dict()["param_groups"]
-        training.optimizer.load_state_dict({"state": slots, "param_groups": groups})
-        return training
+        groups = fresh.optimizer.state_dict()["param_groups"]
+        fresh.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        return fresh
 
     def placement(self) -> tuple[Any, Any]:
         """The devices of a parameter on another device than the default, and of its state."""
@@ -214,7 +214,7 @@ def _set_grad(tensor: Tensor, grad: Tensor) -> None:
     tensor.grad = grad
 
 
-def _moments(state: Training, tensor: Tensor) -> Moments:
+def _moments(state: TorchState, tensor: Tensor) -> Moments:
     slot = state.optimizer.state.get(tensor)
     if not slot:
         # PyTorch makes the state of a parameter at its first step.
