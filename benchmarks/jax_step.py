@@ -1,4 +1,4 @@
-"""A step of `adamax_transform` against one of `optax.adamax`: compiled, donated, and outside jit.
+"""A step of `adamax_transform` against one of `optax.adamax`, and the time that compiling it takes.
 
 python benchmarks/jax_step.py --json out.json --plot out.png
 """
@@ -24,6 +24,7 @@ from turns import Step, Timing, timed
 from adamax_jax import adamax_transform
 
 OPTIMIZERS: dict[str, Any] = {"ours": adamax_transform(2e-3), "theirs": optax.adamax(2e-3)}
+COMPILED = ["10 of 256", "50 of 256", "GPT-2 small", "200 of 256"]
 CASES = [
     ("one of 20 million", "jitted", 4, 20),
     ("one of 20 million", "donated", 4, 40),
@@ -33,6 +34,7 @@ CASES = [
     ("500 of 256", "donated", 8, 100),
     ("150 of 256", "outside jit", 2, 50),
     ("GPT-2 small", "outside jit", 2, 3),
+    *((shapes, "compiling", 2, 6) for shapes in COMPILED),
 ]
 """Shapes, how, how often both are built, and rounds after each."""
 
@@ -40,17 +42,15 @@ CASES = [
 def stepper(name: str, shapes: Shapes, how: str) -> Step:
     """Steps of one optimizer, on parameters of its own."""
     optimizer = OPTIMIZERS[name]
+    if how == "compiling":
+        return compiler(optimizer, shapes)
     rng = np.random.default_rng(0)
     params, grads = (
         [jnp.asarray(rng.standard_normal(shape, np.float32)) for shape in shapes] for _ in range(2)
     )
     state = jax.jit(optimizer.init)(params)
 
-    def whole(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
-        updates, state = optimizer.update(grads, state, params)
-        return optax.apply_updates(params, updates), state
-
-    advance: Any = jax.jit(whole, donate_argnums=(0, 1) if how == "donated" else ())
+    advance: Any = jax.jit(whole(optimizer), donate_argnums=(0, 1) if how == "donated" else ())
     ready: Any = jax.block_until_ready  # not typed
     held = [(params, state)]
     del params, state
@@ -64,6 +64,28 @@ def stepper(name: str, shapes: Shapes, how: str) -> Step:
         ready(optimizer.update(grads, state, params))
 
     return eager if how == "outside jit" else step
+
+
+def compiler(optimizer: Any, shapes: Shapes) -> Step:
+    """Traces, lowers and compiles a step, with nothing kept from the time before."""
+    params = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+    state = jax.eval_shape(optimizer.init, params)
+
+    def step() -> None:
+        jax.clear_caches()  # type: ignore[no-untyped-call]  # not typed
+        jax.jit(whole(optimizer)).lower(params, state, params).compile()
+
+    return step
+
+
+def whole(optimizer: Any) -> Any:
+    """A step of a training, as a function of its own each time."""
+
+    def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
+        updates, state = optimizer.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    return advance
 
 
 def main(
