@@ -64,10 +64,9 @@ def backend(*, x64: bool | None = None, jit: bool = True) -> OptaxBackend:
         _make,
         _moments,
         _load,
-        transform="adamax_jax:adamax_transform",
         features=[
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
-            "load", "vjp", "placement",
+            "load", "vjp",
         ],
         dtypes=narrow if x64 is False else DTYPES,
         x64=x64,

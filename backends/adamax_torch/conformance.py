@@ -35,7 +35,7 @@ def backend(
         Adamax,
         offers=[
             "maximize", "weight_decay", "decoupled_weight_decay", "undecayed", "state_dtype",
-            "load", "sparse", *([] if fused else ["placement"]),  # the kernel has one device
+            "load", "sparse",
         ],
         variant=chosen(
             foreach=foreach, differentiable=differentiable, capturable=capturable, fused=fused
@@ -53,10 +53,9 @@ def functional() -> FunctionalBackend:
         dtypes=DTYPES,
         features=[
             "maximize", "weight_decay", "decoupled_weight_decay", "state_dtype", "load", "sparse",
-            "placement", "vjp",
+            "vjp",
         ],
         load=_load,
-        placement=_placement,
         vjp=_vjp,
     )  # fmt: skip
 
@@ -87,12 +86,6 @@ def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, A
         {key: to_torch(slot["exp_avg"]) for key, slot in saved.items()},
         {key: to_torch(slot["exp_inf"]) for key, slot in saved.items()},
     )
-
-
-def _placement() -> tuple[Any, Any]:
-    param = torch.zeros(3, device="meta")
-    state = F.init(param)
-    return {param.device}, {state.step.device, state.exp_avg.device, state.exp_inf.device}
 
 
 def _vjp(wrt: str, steps: Steps) -> Any:

@@ -1,4 +1,4 @@
-"""On JAX's own engine, with eight devices: the state follows its parameter, and a step is local."""
+"""With eight devices: the state follows its parameter (S-11), and a step is local."""
 
 import re
 import socket
@@ -80,6 +80,14 @@ def test_the_state_follows_its_parameter(
     for moments in (state.mu, state.nu, after.mu, after.nu):
         for name, leaf in moments.items():
             assert leaf.sharding.is_equivalent_to(shardings[name], leaf.ndim)
+
+
+def test_the_state_of_optax_is_whole_on_one_device_under_jit() -> None:
+    """What docs/spec.md says of it, and that the test above can fail."""
+    sharding = NamedSharding(mesh_of((8,), ("x",), AxisType.Auto), P("x"))
+    params = jax.device_put(jnp.ones(24), sharding)
+    state: Any = jax.jit(optax.adamax(0.1).init)(params)
+    assert [len(leaf.sharding.device_set) for leaf in (state[0].mu, state[0].nu)] == [1, 1]
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])

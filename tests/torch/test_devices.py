@@ -94,6 +94,7 @@ def test_meta_tensors_step(options: dict[str, Any], tensors: bool) -> None:
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("capturable", [False, True])
 def test_one_group_may_be_on_several_devices(foreach: bool, capturable: bool) -> None:
+    """The state of each parameter is where it is (S-11)."""
     here, there = parameters(), parameters("meta")
     optimizer = Adamax([*here, *there], foreach=foreach, capturable=capturable)
     alone = parameters()

@@ -1,4 +1,4 @@
-"""S-9 to S-11: arrays of every shape and layout, gradients that do not fit, and placement."""
+"""S-9 and S-10: arrays of every shape and layout, and gradients that do not fit."""
 
 from typing import Any
 
@@ -152,12 +152,3 @@ def _(backend: Watched, data: Data) -> Finding:
     """Frameworks disagree on which rows a sparse gradient moves; the specification moves none."""
     grad = SparseGradient(np.array([0, 2]), data.array([1.0, -1.0]), (4,))
     return _refused(backend, data, grad, "a sparse gradient")
-
-
-@CASES.case("S-11/state-follows", features=["placement"], dtypes=["float32"])
-def _(backend: Watched, _data: Data) -> Finding:
-    """A state on another device, or gathered on one, costs a transfer a step or does not fit."""
-    param, state = backend.placement()
-    if param != state:
-        raise Violation(f"the parameter is on {param}, its state on {state}")
-    return Finding(1)

@@ -184,10 +184,6 @@ class ProgramBackend:
         """Not in this version of the protocol."""
         raise NotImplementedError("the protocol has no derivatives")
 
-    def placement(self) -> tuple[Any, Any]:
-        """Not in this version of the protocol."""
-        raise NotImplementedError("the protocol has no devices")
-
     def close(self) -> None:
         """Stop the program; it is started again where something more is asked of it."""
         if self._process is not None:

@@ -16,7 +16,7 @@ class Clause:
         id: ``A-5``.
         title: the decision in a few words, as in the heading of the document.
         required: whether it binds every backend; the others bind those that offer the feature.
-        words: what the document says, in Markdown, without its list of cases.
+        words: what the document says, in Markdown, without its list of cases or tests.
     """
 
     id: str
@@ -33,7 +33,7 @@ def _clauses() -> tuple[Clause, ...]:
     for section in _SECTIONS:
         heading, _, text = section.partition("\n")
         if match := _HEADING.match(heading):
-            words = text.partition("\nCases:")[0].strip()
+            words = re.split(r"\n(?:Cases|Tests):", text)[0].strip()
             found.append(Clause(match["id"], match["title"], bool(match["required"]), words))
     return tuple(found)
 

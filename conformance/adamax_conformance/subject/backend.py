@@ -80,7 +80,6 @@ FEATURES: Mapping[str, str] = {
     "state_dtype": "`init` takes `state_dtype`, the name of a dtype (S-6)",
     "load": "`load` builds a state from saved moments, or refuses (S-7, S-8)",
     "sparse": "`step` turns a `SparseGradient` into the framework's own (S-10)",
-    "placement": "`placement` says where a parameter and its state live (S-11)",
     "vjp": "`vjp` differentiates the parameters after some steps (D-1 to D-4)",
 }
 """What a backend may offer beyond `init`, `step` and `moments`; the rest is unsupported."""
@@ -147,10 +146,6 @@ class Backend(Protocol):
         """
         ...
 
-    def placement(self) -> tuple[Any, Any]:
-        """Where a parameter lives that is not where new arrays go, and where its state does."""
-        ...
-
 
 def _absent(what: str) -> Callable[..., Any]:
     def call(*_args: Any, **_kwargs: Any) -> Any:
@@ -159,7 +154,7 @@ def _absent(what: str) -> Callable[..., Any]:
     return call
 
 
-_ABSENT = {name: _absent(name) for name in ("load", "vjp", "placement")}
+_ABSENT = {name: _absent(name) for name in ("load", "vjp")}
 
 
 @dataclass(frozen=True)
@@ -195,7 +190,6 @@ class FunctionalBackend:
     deviations: Mapping[str, str] = field(kw_only=True, default_factory=dict)
     load: Callable[..., Any] = field(kw_only=True, default=_ABSENT["load"])
     vjp: Callable[..., Any] = field(kw_only=True, default=_ABSENT["vjp"])
-    placement: Callable[[], tuple[Any, Any]] = field(kw_only=True, default=_ABSENT["placement"])
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.features) - set(FEATURES))

@@ -23,7 +23,7 @@ class BackendError(Exception):
     """A backend raised, or returned something that is not what its protocol says.
 
     Attributes:
-        operation: ``init``, ``step``, ``moments``, ``load``, ``vjp`` or ``placement``.
+        operation: ``init``, ``step``, ``moments``, ``load`` or ``vjp``.
         cause: what it raised.
     """
 
@@ -133,12 +133,6 @@ class Watched:
             return np.asarray(slopes, float)
         except Exception as error:
             raise MalformedError("vjp", error) from error
-
-    def placement(self) -> tuple[Any, Any]:  # noqa: D102
-        places = self._call("placement")
-        if not isinstance(places, tuple) or len(places) != 2:  # noqa: PLR2004 - a pair has two
-            raise MalformedError("placement", TypeError(f"{places!r} is not a pair"))
-        return places
 
     def _call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         try:

@@ -47,7 +47,7 @@ def backend(
     return TorchBackend(
         "torch.optim",
         Adamax,
-        offers=["maximize", "weight_decay", "undecayed", "load", "sparse", "placement"],
+        offers=["maximize", "weight_decay", "undecayed", "load", "sparse"],
         deviations=_DEVIATIONS
         | ({} if foreach else _LOOP_DEVIATIONS)
         | (_DIFFERENTIABLE_DEVIATIONS if differentiable else {}),

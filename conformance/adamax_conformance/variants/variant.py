@@ -26,8 +26,8 @@ BASE = reference()
 WIDE = ("float32", "float64")
 HALF = ("float16", "bfloat16")
 
-RULE = tuple(clause.id for clause in CLAUSES if clause.id[0] in "ASNH" and clause.id != "S-11")
-"""What a way of stepping can be wrong in: all but derivatives, and the device a state is on."""
+RULE = tuple(clause.id for clause in CLAUSES if clause.id[0] in "ASNH")
+"""What a way of stepping can be wrong in: all but derivatives."""
 
 Proofs = Mapping[tuple[str, ...], str]
 """Why nothing can tell a variant in some dtypes."""

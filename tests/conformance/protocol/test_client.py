@@ -97,8 +97,6 @@ def test_what_the_protocol_does_not_have_says_so(program: Callable[..., Any]) ->
     backend: ProgramBackend = program("right")
     with pytest.raises(NotImplementedError, match="no derivatives"):
         backend.vjp("lr", None)  # type: ignore[arg-type]  # nothing is looked at
-    with pytest.raises(NotImplementedError, match="no devices"):
-        backend.placement()
 
 
 @pytest.mark.slow

@@ -123,7 +123,7 @@ def test_faults_of_the_backend_are_answers() -> None:
 
 def test_schema_is_valid_and_its_features_are_those_of_the_judge() -> None:
     Draft202012Validator.check_schema(schema("protocol"))
-    assert set(FEATURES) - set(offered()) == {"sparse", "placement", "vjp"}
+    assert set(FEATURES) - set(offered()) == {"sparse", "vjp"}
 
 
 def test_what_a_backend_prints_is_no_answer(tmp_path: Path) -> None:

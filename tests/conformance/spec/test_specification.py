@@ -10,7 +10,8 @@ from adamax_conformance.spec.clauses import CLAUSES, Clause
 from adamax_conformance.spec.formats import DTYPES, FLOATS
 from adamax_conformance.subject.backend import FEATURES
 
-SPEC = (Path(__file__).parents[3] / "docs" / "spec.md").read_text()
+ROOT = Path(__file__).parents[3]
+SPEC = (ROOT / "docs" / "spec.md").read_text()
 _BETWEEN = re.split(r"^### .*$", SPEC, flags=re.MULTILINE)[1:]
 TEXTS = {clause.id: text for clause, text in zip(CLAUSES, _BETWEEN, strict=True)}
 
@@ -24,10 +25,12 @@ def test_every_heading_of_the_document_is_a_clause() -> None:
 
 
 @pytest.mark.parametrize("clause", CLAUSES, ids=lambda clause: clause.id)
-def test_clause_names_its_cases_and_no_others(clause: Clause) -> None:
+def test_clause_names_its_cases_and_no_others_or_the_tests_that_show_it(clause: Clause) -> None:
     named = re.findall(rf"`({re.escape(clause.id)}/[a-z0-9-]+)`", TEXTS[clause.id])
     assert named == [case.id for case in CASES if case.clause == clause.id]
-    assert named
+    tests = re.findall(r"`(tests/[a-z_/]+\.py)`", TEXTS[clause.id])
+    assert bool(named) is not bool(tests)
+    assert all(f"({clause.id})" in (ROOT / each).read_text() for each in tests)
 
 
 def test_every_case_cites_a_clause_and_says_why_it_exists() -> None:

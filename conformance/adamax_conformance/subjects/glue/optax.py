@@ -1,9 +1,5 @@
 """Any optax transformation as a backend."""
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -40,8 +36,6 @@ class OptaxBackend:
         make: the transformation for these hyperparameters.
         read: the moments in a state.
         write: the state with these moments in it, given a fresh one.
-        transform: ``module:function`` that makes the transformation of a learning rate, to see in
-            a process of its own, with two devices, where its state lives.
         features: see `adamax_conformance.subject.backend.FEATURES`.
         dtypes: of parameters.
         deviations: known deviations, with reasons.
@@ -53,7 +47,6 @@ class OptaxBackend:
     make: MakeTransform
     read: Callable[[Any], Mapping[str, Moments]]
     write: Callable[[Any, Mapping[str, Arrays]], Any]
-    transform: str
     features: Collection[str]
     dtypes: Collection[str] = DTYPES
     deviations: Mapping[str, str] = field(default_factory=dict)
@@ -143,24 +136,6 @@ class OptaxBackend:
             params = optax.apply_updates(params, updates)
         return params
 
-    def placement(self) -> tuple[Any, Any]:
-        """Devices and shard shape of a sharded parameter, and of its state from ``jax.jit(init)``.
-
-        Raises:
-            RuntimeError: the process that looks has failed.
-        """
-        # The number of devices is fixed when JAX starts, so this takes a process of its own.
-        flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-        done = subprocess.run(  # noqa: S603 - this interpreter, and the text below
-            [sys.executable, "-c", _PLACEMENT, self.transform],
-            env=os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"},
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        param, state = json.loads(done.stdout)
-        return param, state
-
 
 # Compiled once for all steps and cases that share hyperparameters and shapes. Not kept for ever: a
 # fuzzer draws new ones without end.
@@ -175,21 +150,6 @@ def _stepper(
         return optax.apply_updates(params, updates), state
 
     return jax.jit(one) if jit else one
-
-
-_PLACEMENT = """
-import importlib, json, sys
-import jax, jax.numpy as jnp, numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
-module, name = sys.argv[1].split(":")
-sharding = NamedSharding(Mesh(np.array(jax.devices()), "d"), PartitionSpec("d"))
-params = {"w": jax.device_put(jnp.zeros(4), sharding)}
-state = jax.jit(getattr(importlib.import_module(module), name)(1e-3).init)(params)
-like = [leaf for leaf in jax.tree.leaves(state) if leaf.shape == (4,)]
-spans = [sorted(d.id for d in each.sharding.device_set) for each in (params["w"], *like)]
-whole = [each.sharding.shard_shape((4,)) for each in (params["w"], *like)]
-print(json.dumps([[spans[0], whole[0]], [max(spans[1:]), max(whole[1:])]]))
-"""
 
 
 def _to_jax(arrays: Arrays) -> dict[str, jax.Array]:

@@ -145,15 +145,6 @@ class TorchBackend:
         fresh.optimizer.load_state_dict({"state": slots, "param_groups": groups})
         return fresh
 
-    def placement(self) -> tuple[Any, Any]:
-        """The devices of a parameter on another device than the default, and of its state."""
-        param = torch.zeros(3, device="meta")
-        param.grad = torch.zeros(3, device="meta")
-        optimizer = self.make([param], **self.variant)
-        optimizer.step()
-        devices = {optimizer.state[param][name].device for name in ("exp_avg", "exp_inf")}
-        return {param.device}, devices
-
     def vjp(self, wrt: str, steps: Steps) -> Any:
         """The derivative of the parameters after some steps, by autograd through the steps."""
         params, grads, saved, hp, cotangents = steps
