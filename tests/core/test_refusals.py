@@ -26,6 +26,9 @@ class Model:
 class Plain:
     """A class with nothing in it."""
 
+    def __repr__(self) -> str:
+        return "Plain()"  # without an address, which would differ between pytest's workers
+
 
 NO_NUMBERS = {
     "dataclass": Model(np.ones(3)),
