@@ -68,7 +68,7 @@ def stepper(name: str, shapes: Shapes, how: str) -> Step:
 
 def compiler(optimizer: Any, shapes: Shapes) -> Step:
     """Traces, lowers and compiles a step, with nothing kept from the time before."""
-    params = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]
+    params: list[Any] = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]  # type: ignore[no-untyped-call]  # not typed
     state = jax.eval_shape(optimizer.init, params)
 
     def step() -> None:
