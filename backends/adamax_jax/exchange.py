@@ -45,8 +45,10 @@ def from_optax_state(
         A tree like `fresh`, of arrays of its own.
 
     Raises:
-        ValueError: there is not one such state, it is Adam's, its moments are of another structure
-            or shape, or complex: optax takes the modulus, where the specification takes the parts.
+        ValueError: there is not one such state, it is Adam's, or its moments are of another
+            structure or shape.
+        TypeError: its moments are complex: optax takes the modulus, where the specification takes
+            the parts.
 
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> theirs = optax.adamax(1e-3)
@@ -84,8 +86,9 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
         A tree like `fresh`, of arrays of its own.
 
     Raises:
-        ValueError: there is not one such state, its moments are of another structure or shape or
-            complex, or parameters have taken different numbers of steps: optax has one count.
+        ValueError: there is not one such state, its moments are of another structure or shape, or
+            parameters have taken different numbers of steps: optax has one count.
+        TypeError: its moments are complex, as for `from_optax_state`.
 
     >>> from adamax_jax import adamax_transform
     >>> ours, params = adamax_transform(1e-3), {"w": jnp.array([1.0, 2.0])}
@@ -163,7 +166,7 @@ def _as_in(given: Any, wanted: Any, name: str) -> Any:
         if jnp.shape(leaf) != like.shape:
             raise ValueError(f"{where} has shape {jnp.shape(leaf)}, its parameter {like.shape}")
         if jnp.iscomplexobj(leaf) or jnp.iscomplexobj(like):
-            raise ValueError(
+            raise TypeError(
                 f"{where} is complex: optax's norm is of the modulus, the specification's of the "
                 "real and of the imaginary part, and neither can be had from the other"
             )

@@ -78,7 +78,7 @@ def adamax_transform(
             where False, weight decay is left out. The leaf takes its step all the same: this is not
             `optax.masked`, which lets the raw gradient of a masked leaf through.
         maximize: ascend.
-        state_dtype: dtype of the moments (of their parts, for complex parameters); the
+        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name; the
             parameter's when None.
 
     Returns:
@@ -87,6 +87,7 @@ def adamax_transform(
 
     Raises:
         ValueError: a hyperparameter outside its domain; shows value and domain.
+        TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
 
     >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamax_transform(0.5))
     >>> params = {"w": jnp.array([1.0, -1.0])}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from adamax_core.hyperparameters import require
+from adamax_core.hyperparameters import as_float, require
 from adamax_jax.leaf import Leaf
 from adamax_jax.rule import Scalar
 from adamax_jax.state import AdamaxState, is_trained
@@ -23,19 +23,18 @@ def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
     """The number that is given, as a float; a 0-d tracer may hold anything, and stays.
 
     Raises:
-        ValueError: it is not a number, or is outside ``0 <= value < below``.
+        ValueError: it has dimensions, or is outside ``0 <= value < below``, also once rounded.
         TypeError: it cannot be compared with a number.
     """
     if isinstance(require_scalar(name, value), jax.core.Tracer):
         return value  # type: ignore[no-any-return]  # a tracer is an array
-    number = np.asarray(value).item() if hasattr(value, "dtype") else value
     try:
-        require(name, number, below=below)
+        require(name, value, below=below)
     except ValueError as error:
-        if name == "learning_rate" and number < 0:
+        if name == "learning_rate" and value < 0:
             raise ValueError(f"{error}; to ascend, give maximize=True") from None
         raise
-    return float(number)
+    return as_float(name, value, below=below)
 
 
 def require_parameters(params: Any) -> None:
@@ -59,8 +58,9 @@ def require_state(state: Any) -> None:
     """
     if not isinstance(state, AdamaxState):
         raise TypeError(
-            f"the state is {type(state).__name__}, not AdamaxState: use the state that init of "
-            "this transformation gave; that of another optimizer, such as Adam, means other things"
+            f"state is {type(state).__name__}, not AdamaxState: call update(grads, state, params) "
+            "with the state that init of this transformation gave; that of another optimizer, such "
+            "as Adam, means other things"
         )
     if jnp.ndim(state.count):
         raise ValueError(

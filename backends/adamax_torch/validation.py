@@ -69,7 +69,7 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[st
     for name, value in scalars.items():
         below = _BELOW[name]
         # The usual case, which torch.compile can trace for a number that changes.
-        if type(value) is float and 0 <= value < below:
+        if type(value) in (float, int) and 0 <= value < below:
             continue
         number = value
         if isinstance(value, Tensor):

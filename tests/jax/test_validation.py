@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Callable
+from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import jax
@@ -110,8 +112,33 @@ def test_another_structure_is_shown_with_the_right_one(what: str, wrong: Any) ->
 def test_the_state_of_another_transformation_is_refused(other: Any) -> None:
     params = jnp.ones(1)
     state = other.init(params)
-    with pytest.raises(TypeError, match=f"^the state is {type(state).__name__}, not AdamaxState"):
+    with pytest.raises(TypeError, match=f"^state is {type(state).__name__}, not AdamaxState"):
         adamax_transform().update(params, state, params)
+
+
+@pytest.mark.parametrize("places", [p for p in permutations(range(3)) if p[1] != 1], ids=str)
+def test_arguments_in_another_order_are_refused_with_the_right_one(places: Any) -> None:
+    """Gradients and parameters, which look alike, cannot be told apart."""
+    params = {"w": jnp.ones(2)}
+    optimizer = adamax_transform()
+    right = (params, optimizer.init(params), params)
+    message = r"^state is dict, not AdamaxState: call update\(grads, state, params\) with"
+    with pytest.raises(TypeError, match=message):
+        optimizer.update(*(right[place] for place in places))
+
+
+@pytest.mark.parametrize("name", ["float32", "float16", "bfloat16"])
+def test_state_dtype_is_a_dtype_or_its_name(name: str) -> None:
+    for given in (name, getattr(jnp, name), jnp.dtype(name)):
+        state = adamax_transform(state_dtype=given).init(jnp.ones(1))
+        assert state.mu.dtype == state.nu.dtype == name
+
+
+@pytest.mark.parametrize("name", ["b1", "b2"])
+def test_a_rational_that_rounds_out_of_its_domain_is_refused(name: str) -> None:
+    almost: Any = 1 - Fraction(1, 10**30)
+    with pytest.raises(ValueError, match=rf"^{name} = 1\.0 is outside its domain 0 <= {name} < 1$"):
+        adamax_transform(**{name: almost})
 
 
 def test_a_mask_of_another_structure_is_refused() -> None:
@@ -123,8 +150,11 @@ def test_a_mask_of_another_structure_is_refused() -> None:
 
 @pytest.mark.parametrize("dtype", [int, bool, jnp.complex64])
 def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: Any) -> None:
-    with pytest.raises((TypeError, ValueError), match="state_dtype"):
-        adamax_transform(state_dtype=dtype).init(jnp.ones(1))
+    name = jnp.dtype(dtype).name
+    message = f"^state_dtype = {name} is not a real floating-point dtype, or the name of one$"
+    for given in (dtype, name):
+        with pytest.raises(TypeError, match=message):
+            adamax_transform(state_dtype=given)
 
 
 def test_the_state_of_parameters_of_another_shape_is_refused() -> None:
