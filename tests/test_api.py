@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from itertools import permutations
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 import adamax_core
 import adamax_fused
+from adamax_conformance.subject.backend import unvalidated
 from adamax_core import Cotangents, Hyperparameters, State
 from adamax_torch import functional
 
@@ -146,6 +148,8 @@ def test_the_name_of_no_dtype_is_a_type_error(package: Package, name: str) -> No
         package.init({"w": package.array([1.0])}, name)
 
 
+ALMOST_ONE = 1 - Fraction(1, 10**30)
+
 NUMBERS: list[Callable[[float], Any]] = [
     np.array,
     np.float64,
@@ -177,6 +181,26 @@ def test_hyperparameters_may_be_arrays_of_no_dimension(
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("package", [FUSED, TORCH], ids=["fused", "torch"])
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("lr", 10**400, "lr = inf is outside its domain 0 <= lr < inf"),
+        ("eps", Fraction(10**400), "eps = inf is outside its domain 0 <= eps < inf"),
+        ("betas", (ALMOST_ONE, 0.5), "beta1 = 1.0 is outside its domain 0 <= beta1 < 1"),
+        ("betas", (0.5, ALMOST_ONE), "beta2 = 1.0 is outside its domain 0 <= beta2 < 1"),
+    ],
+)
+def test_a_number_that_a_float_takes_out_of_its_domain_is_refused(
+    package: Package, name: str, given: Any, message: str
+) -> None:
+    """The core computes with the rational itself."""
+    params = package.array([1.0, 2.0])
+    hp = Hyperparameters(**{name: given})
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        package.step(params, package.array([1.0, 2.0]), package.init(params), hp)
+
+
 def test_there_is_one_class_of_hyperparameters_and_one_of_states() -> None:
     assert functional.Hyperparameters is adamax_core.Hyperparameters
     assert functional.State is adamax_core.State
@@ -186,8 +210,7 @@ def test_there_is_one_class_of_hyperparameters_and_one_of_states() -> None:
 @pytest.mark.parametrize("value", [-1.0, np.array(-1.0), torch.tensor(-1.0)])
 def test_a_number_out_of_its_domain_is_refused_before_a_step(package: Package, value: Any) -> None:
     """Also where the object was made without being validated, as by unpickling."""
-    hp = Hyperparameters()
-    object.__setattr__(hp, "eps", value)
+    hp = unvalidated(Hyperparameters(), eps=value)
     params = package.array([1.0, 2.0])
     with pytest.raises(ValueError, match=r"^eps = -1\.0 is outside its domain 0 <= eps < inf$"):
         package.step(params, params, package.init(params), hp)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adamax_core.hyperparameters import known, require
+from adamax_core.hyperparameters import as_float, known, require
 from adamax_torch.precision import STEP_DTYPE, real_dtype
 
 MOMENTS = ("exp_avg", "exp_inf")
@@ -78,6 +78,8 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[st
             tensors[name], number = value, value.reshape(())
         try:
             require(name, number, below=below)
+            if name not in tensors:
+                as_float(name, number, below=below)
         except ValueError as error:
             raise ValueError(f"{_STOCK[name]}: {number} ({error})") from None
     return tensors

@@ -65,6 +65,12 @@ def test_a_number_of_every_kind_gives_the_step_of_a_float(
     assert steps[0] == steps[1]
 
 
+@pytest.mark.parametrize("name", BETAS)
+def test_a_rational_that_rounds_out_of_its_domain_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} = 1\.0 is outside its domain 0 <= {name} < 1"):
+        Adamax(pair(), **option(name, 1 - Fraction(1, 10**30)))
+
+
 @pytest.mark.parametrize("as_tensor", [False, True])
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_hyperparameter_outside_its_domain_is_a_value_error(
