@@ -1,8 +1,8 @@
 """The Adamax optimizer as an executable specification: pure functions, NumPy arrays, no framework.
 
 The rule is in `adamax_core.rule`, one step on whole pytrees in `adamax_core.transform`, its
-derivative in `adamax_core.vjp`. The words that go with it are in ``docs/spec.md``; the clause
-numbers in this package (A-5, S-2, ...) are its.
+derivative in `adamax_core.vjp`. The clause numbers in this package (A-5, S-2, ...) refer to
+``docs/spec.md``.
 """
 
 from adamax_core.hyperparameters import Hyperparameters
@@ -11,7 +11,7 @@ from adamax_core.transform import State, init, step, update
 from adamax_core.vjp import Cotangents, Derivatives, step_vjp
 
 __version__ = "0.1.0"
-"""Of the distribution ``adamax-spec``: one for all packages."""
+"""Version of the distribution ``adamax-spec``, shared by all its packages."""
 
 __all__ = [
     "CANONICAL",

@@ -1,4 +1,4 @@
-"""How a parameter is brought into the form the rule wants, and back: precision, complex numbers.
+"""Conversion of arrays to the form that the rule computes in, and back.
 
 Half precision is computed in float32 and stored once (N-1); a complex array is an array of pairs of
 reals (A-9). Arrays are NumPy's, object arrays included, or real ones of the array API standard.
@@ -13,7 +13,7 @@ Array = Any
 
 
 def as_array(leaf: Any) -> Array:
-    """The leaf itself when it is an array of any library, else a NumPy array of it."""
+    """The leaf itself if it is an array of any library, else a NumPy array of it."""
     return leaf if hasattr(leaf, "__array_namespace__") else np.asarray(leaf)
 
 
@@ -28,7 +28,7 @@ def kind(array: Array) -> str:
             return "rational"
         if array.dtype.kind == "c":
             return "complex"
-        # ml_dtypes' floats are of NumPy's kind V, but are the ones that float32 can hold.
+        # The floats of ml_dtypes have NumPy's kind V; unlike other kind V they promote to float32.
         return "real" if array.dtype.kind in "fV" and _promotes_to_float(array.dtype) else "other"
     xp = array.__array_namespace__()
     if xp.isdtype(array.dtype, "complex floating"):
@@ -44,7 +44,7 @@ def _promotes_to_float(dtype: np.dtype[Any]) -> bool:
 
 
 def require_real_dtype(dtype: Any) -> None:
-    """Raise unless moments can be kept in this dtype of NumPy, or of the array API standard.
+    """Raise unless this dtype, of NumPy or of the array API standard, can store moments.
 
     Raises:
         TypeError: it is neither a real floating-point dtype nor the name of one.
@@ -72,7 +72,7 @@ def require_real_dtype(dtype: Any) -> None:
 def widen(*arrays: Array) -> tuple[Array, ...]:
     """Real arrays in one dtype of at least float32; complex ones as pairs on a new last axis."""
     xp = arrays[0].__array_namespace__()
-    # Two at a time, from float32: float16 and bfloat16 have no dtype in common by themselves.
+    # Promote pairwise, starting at float32: float16 and bfloat16 alone have no common dtype.
     dtype = reduce(xp.result_type, (array.dtype for array in arrays), xp.float32)
     widened = (xp.astype(xp.asarray(array), dtype, copy=False) for array in arrays)
     if kind(arrays[0]) != "complex":
@@ -80,13 +80,13 @@ def widen(*arrays: Array) -> tuple[Array, ...]:
     if xp is not np:
         raise TypeError(
             f"complex arrays of {xp.__name__} are not supported: pass NumPy arrays, or the real "
-            "and the imaginary part as two leaves"
+            "and imaginary parts as two leaves"
         )
     return tuple(np.stack([array.real, array.imag], axis=-1) for array in widened)
 
 
 def narrow(array: Array, like: Array) -> Array:
-    """The inverse of `widen`: rounded once to the dtype of `like`, pairs put together again."""
+    """The inverse of `widen`: round once to the dtype of `like`, and rejoin pairs."""
     xp = like.__array_namespace__()
     if kind(like) == "complex":
         # A view, since adding `imag * 1j` would turn infinities into NaN.
@@ -96,7 +96,7 @@ def narrow(array: Array, like: Array) -> Array:
 
 
 def zeros(like: Array, dtype: Any = None) -> Array:
-    """Zeros of the shape of `like`; a real `dtype` for a complex array means that of its parts."""
+    """Zeros in the shape of `like`; for a complex array `dtype` is the real dtype of the parts."""
     xp = like.__array_namespace__()
     if isinstance(dtype, str) and xp is not np:
         dtype = getattr(xp, dtype)

@@ -1,4 +1,4 @@
-"""The numbers that a user sets, and the one place where their domains are checked (H-1 to H-4)."""
+"""The hyperparameters, and the one place that checks their domains (H-1 to H-4)."""
 
 import math
 import sys
@@ -27,7 +27,7 @@ def require(name: str, value: Any, *, below: float = math.inf) -> None:
 
 
 def as_float(name: str, value: Any, *, below: float = math.inf) -> float:
-    """The value as a float; to round a rational may take it out of its domain.
+    """The value as a float, checked after rounding, which can leave the domain.
 
     Raises:
         ValueError: the float is outside ``0 <= value < below``, as for `require`.
@@ -45,9 +45,9 @@ def as_float(name: str, value: Any, *, below: float = math.inf) -> float:
 
 
 def known(name: str, value: Any) -> Any:
-    """The number to check: that of an array of no dimension, or zero where it cannot be read.
+    """The number to check: the value itself, or that of a zero-dimensional array.
 
-    Zero is inside every domain. What is not an array is returned as it is.
+    Returns zero, which is inside every domain, for an array whose value cannot be read.
 
     Raises:
         ValueError: an array has dimensions; names the hyperparameter and its shape.
@@ -57,7 +57,7 @@ def known(name: str, value: Any) -> Any:
         return value
     if value.ndim:
         raise ValueError(
-            f"{name} has shape {tuple(value.shape)}: give a number, or an array of no dimension"
+            f"{name} has shape {tuple(value.shape)}; pass a number or a zero-dimensional array"
         )
     if _captured() or getattr(getattr(value, "device", None), "type", "cpu") != "cpu":
         return 0.0  # reading it would break the graph, or wait for the device
@@ -74,7 +74,7 @@ def _captured() -> bool:
 
 
 def _number(value: Any) -> Any:
-    """The number of an array of no dimension; what is not an array is returned as it is."""
+    """The value of a zero-dimensional array; returns anything else unchanged."""
     if not hasattr(value, "ndim"):
         return value
     return value.item() if hasattr(value, "item") else float(value)
@@ -114,9 +114,9 @@ class Hyperparameters:
         maximize: ascend instead of descend (A-1).
         decoupled_weight_decay: shrink the parameter (A-8) instead of adding to the gradient (A-2).
 
-    Numbers may be floats, `fractions.Fraction` for exact arithmetic, or arrays and tensors of no
-    dimension of any framework, to be differentiated. A value that cannot be read, such as that of a
-    tracer, under ``vmap`` or on another device than the CPU, is taken to be inside its domain.
+    Numbers may be floats, `fractions.Fraction` for exact arithmetic, or zero-dimensional arrays and
+    tensors of any framework, to be differentiated. A value that cannot be read (a tracer, under
+    ``vmap``, or on a device other than the CPU) passes unchecked.
 
     Raises:
         ValueError: a value outside its domain, NaN and infinity included; or an array that has
@@ -146,9 +146,9 @@ class Hyperparameters:
         require_all(self.lr, self.betas, self.eps, self.weight_decay)
 
     def numbers(self) -> "Hyperparameters":
-        """The same hyperparameters, with Python's numbers instead of arrays of no dimension.
+        """The same hyperparameters with zero-dimensional arrays converted to Python numbers.
 
-        An array that cannot be read raises the error of its framework.
+        If an array cannot be read, its framework's error propagates.
         """
         lr, beta1, beta2, eps, decay = map(
             _number, (self.lr, *self.betas, self.eps, self.weight_decay)

@@ -1,8 +1,8 @@
-"""The rule on pytrees: `init`, `update`, `step`, pure functions that never change their arguments.
+"""The rule on pytrees: `init`, `update` and `step`, pure functions.
 
-Trees are whatever optree understands: dicts, lists, tuples, named tuples, or a single array. A
-gradient of None is a missing one: that parameter and its state stay as they are (S-2), and its
-steps are its own (S-3).
+Trees are optree's: dicts, lists, tuples, named tuples, or a single array. A gradient of None is
+missing: that parameter and its state stay unchanged (S-2). Each parameter counts its own steps
+(S-3).
 """
 
 from collections.abc import Callable, Mapping
@@ -19,15 +19,15 @@ from adamax_core.rule import CANONICAL, Rule, Step
 from adamax_core.trees import Tree, flatten_like, leaf_names
 
 _MOST_STEPS = 2**64
-"""No run takes as many; a much larger Python integer would be too large for a float."""
+"""More than any run takes. A much larger Python integer would overflow a float."""
 
 
 class State(NamedTuple):
-    """The optimizer's state: three trees of the structure of the parameters.
+    """The optimizer's state: three trees with the structure of the parameters.
 
     Attributes:
-        step: number of steps that each parameter has taken: exact Python integers, or arrays of no
-            dimension in a backend that changes or traces them.
+        step: number of steps that each parameter has taken: Python integers, or zero-dimensional
+            arrays in a backend that changes or traces them.
         exp_avg: first moment ``m``, shape of the parameter.
         exp_inf: infinity norm ``u``, shape of the parameter, never negative.
     """
@@ -42,12 +42,12 @@ def init(params: Tree, state_dtype: Any = None) -> State:
 
     Args:
         params: tree of floating-point, complex or object arrays.
-        state_dtype: dtype of the moments, or its name; that of each parameter when None.
-            ``float32`` for half precision parameters lets the infinity norm decay (S-6). For
-            complex parameters it is the dtype of the real and the imaginary part.
+        state_dtype: dtype of the moments, or its name; None means the dtype of each parameter.
+            ``float32`` lets the infinity norm of half precision parameters decay (S-6). For
+            complex parameters it is the dtype of the real and imaginary parts.
 
     Raises:
-        TypeError: a parameter is not of a floating-point kind, or is masked; the leaf is named. Or
+        TypeError: a parameter is not floating point or complex, or is masked; names the leaf. Or
             `state_dtype` is not a real floating-point dtype.
 
     >>> init({"w": np.ones(2, np.float16)}, state_dtype="float32").exp_inf
@@ -79,14 +79,14 @@ def update(
         grads: tree of arrays; None where a gradient is missing.
         state: from `init` or from the last step.
         params: tree of arrays.
-        hyperparameters: those of this step; they may change from step to step (H-6).
-        rule: the canonical `Rule`, or a dialect that is called as it is.
+        hyperparameters: for this step; they may change from step to step (H-6).
+        rule: the canonical `Rule`, or a dialect with the same signature.
 
     Raises:
-        ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
-            hyperparameter or a count of steps is outside its domain.
-        TypeError: a leaf is no array of numbers, is masked, or its dtype kind does not fit; names
-            the leaf. Or an argument is in another's place; shows the order.
+        ValueError: a structure or shape differs; names the leaf and both shapes. Or a
+            hyperparameter or step count is outside its domain.
+        TypeError: a leaf is not an array of numbers, is masked, or its dtype kind differs; names
+            the leaf. Or arguments are swapped; shows the order.
 
     >>> hp = Hyperparameters(lr=0.125)
     >>> params = {"w": np.array([1.0, 2.0]), "b": np.array(0.5)}
@@ -143,10 +143,10 @@ def _transform(
     def one(param: Array, step: int, exp_avg: Array, exp_inf: Array, grad: Array) -> Step:
         if grad is None:
             return Step(untouched(param), step, exp_avg, exp_inf)
-        # Infinities, NaN and 0 / 0 are results that the specification describes, not accidents.
+        # Infinities, NaN and 0 / 0 are specified results.
         with np.errstate(all="ignore"):
             p, g, m, u = widen(param, as_array(grad), exp_avg, exp_inf)
-            # An exact Python integer, also where the count was loaded as a NumPy one.
+            # A Python integer, exact even if the count was loaded as a NumPy integer.
             after = rule(p, g, m, u, int(step), hyperparameters)
             return Step(
                 finish(param, after),
@@ -165,21 +165,21 @@ def _transform(
 
 UPDATE = "update(grads, state, params, hyperparameters)"
 STEP = "step(params, grads, state, hyperparameters)"
-"""The order of arguments, for errors."""
+"""The order of arguments, for error messages."""
 
 
 def require_arguments(call: str, params: Any, grads: Any, state: Any, hyperparameters: Any) -> None:
-    """Raise unless each argument is of its class, and none is in another's place.
+    """Raise unless each argument has its class; catches swapped arguments.
 
     Args:
-        call: the call as it should be, for the error.
-        params: any tree but a `State` or `Hyperparameters`.
-        grads: the same.
+        call: the correct call, for the error message.
+        params: a tree, not a `State` or `Hyperparameters`.
+        grads: likewise.
         state: a `State`.
         hyperparameters: `Hyperparameters`.
 
     Raises:
-        TypeError: names the argument, what was given, and the right order.
+        TypeError: names the argument, its class and the correct order.
 
     >>> require_arguments("step(params, grads, state, hyperparameters)", 1.0, 1.0, {}, None)
     Traceback (most recent call last):
@@ -199,10 +199,10 @@ def require_arguments(call: str, params: Any, grads: Any, state: Any, hyperparam
 def matched(
     params: Tree, state: State, others: Mapping[str, Tree]
 ) -> tuple[optree.PyTreeSpec, list[tuple[Any, ...]]]:
-    """The structure of `params`, and what belongs to each of its leaves, checked.
+    """Validate the trees; return the structure of `params` and one row for each of its leaves.
 
-    That is the parameter, its step, its moments, then its leaf in each of the `others`, which may
-    be None. Raises as `update` does; in its messages the `others` go by their keys.
+    A row holds the parameter, its step, its moments, then its leaf in each of `others`, which may
+    be None. Raises as `update` does; messages call the `others` by their keys.
     """
     params = _parameters(params)
     leaves, treedef = optree.tree_flatten(params)
@@ -225,7 +225,7 @@ def _parameters(params: Tree) -> Tree:
         array = _numbers(name, leaf)
         if kind(array) == "other":
             raise TypeError(
-                f"{name} has dtype {array.dtype}; parameters are floating point or complex"
+                f"{name} has dtype {array.dtype}; parameters must be floating point or complex"
             )
         return array
 
@@ -233,18 +233,18 @@ def _parameters(params: Tree) -> Tree:
 
 
 def _numbers(name: str, leaf: Any) -> Array:
-    """The leaf as an array, which holds numbers where NumPy would let it hold anything."""
+    """The leaf as an array of numbers; raises a TypeError for other objects."""
     if isinstance(leaf, np.ma.MaskedArray):
         raise TypeError(
-            f"{name} is a masked array; an array without a mask is needed: fill the masked "
-            "elements with `.filled(0)`, or leave them out with `.compressed()`"
+            f"{name} is a masked array; masks are not supported: fill the masked elements with "
+            "`.filled(0)`, or drop them with `.compressed()`"
         )
     array = as_array(leaf)
     for element in array.flat if array.dtype == object else ():
         if not isinstance(element, Real | Decimal):
             raise TypeError(
                 f"{name} is or holds {type(element).__name__}, which is neither an array nor a "
-                "real number: put the arrays into a dict, list, tuple or named tuple"
+                "real number: pass arrays in a dict, list, tuple or named tuple"
             )
     return array
 
@@ -253,7 +253,7 @@ def _require_count(name: str, step: Any) -> None:
     array = np.asarray(step)
     if array.ndim:
         raise ValueError(f"{name} has shape {array.shape}: {_COUNT}")
-    # Big integers of Python are objects to NumPy; booleans and text are of other kinds.
+    # NumPy stores large Python integers as objects; booleans and text have other kinds.
     if array.dtype.kind not in "iufO" or not isinstance(array.item(), Real | Decimal):
         raise TypeError(f"{name} = {step!r} is not a number: {_COUNT}")
     try:
@@ -265,8 +265,8 @@ def _require_count(name: str, step: Any) -> None:
 
 
 _COUNT = (
-    "it is the number of steps taken, a whole number with 0 <= step < 2**64; give the number that "
-    "was saved, or a state from init"
+    "it is the number of steps taken, an integer with 0 <= step < 2**64; pass the saved count, or "
+    "a state from init"
 )
 
 

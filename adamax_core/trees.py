@@ -1,15 +1,15 @@
-"""Trees of one structure, and what their leaves are called in errors."""
+"""Flattening trees of one structure, and naming their leaves in errors."""
 
 from typing import Any
 
 import optree
 
 Tree = Any
-"""What optree understands: dicts, lists, tuples, named tuples, or a single array."""
+"""Any optree pytree: dicts, lists, tuples, named tuples, or a single array."""
 
 
 def leaf_names(what: str, tree: Tree) -> list[str]:
-    """How each leaf of the tree of this name is reached.
+    """The path of each leaf, as an expression that begins with `what`.
 
     >>> leaf_names("params", {"w": [1.0, 2.0]})
     ["params['w'][0]", "params['w'][1]"]
@@ -18,10 +18,10 @@ def leaf_names(what: str, tree: Tree) -> list[str]:
 
 
 def flatten_like(params: Tree, treedef: optree.PyTreeSpec, tree: Tree, what: str) -> list[Any]:
-    """The leaves of `tree`, which has the structure of `params` but may have None for a leaf.
+    """The leaves of `tree`, which must have the structure of `params`; a leaf may be None.
 
     Raises:
-        ValueError: the structure is another; shows both.
+        ValueError: the structures differ; shows both.
     """
     try:
         return treedef.flatten_up_to(tree)

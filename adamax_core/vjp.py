@@ -1,13 +1,13 @@
 """The reference derivative of one step in closed form: its vector-Jacobian product.
 
-A cotangent is the derivative of some scalar, a loss of a later step, with respect to a number.
-`step_vjp` takes those of what a step gives and returns those of what it was given; called once a
-step, last step first, it differentiates a whole run. `pull_back` has the formulas, to be read
-beside `adamax_core.rule` from the last line to the first; trees, dtypes, complex numbers and
-missing gradients are handled round it as `adamax_core.transform` does for the step.
+A cotangent is the derivative of a scalar, such as the loss of a later step, with respect to a
+number. `step_vjp` maps cotangents of a step's results to cotangents of its arguments; called for
+each step, last step first, it differentiates a whole run. `pull_back` has the formulas; read it
+beside `adamax_core.rule`, from the last line to the first. `step_vjp` handles trees, dtypes,
+complex numbers and missing gradients, as `adamax_core.transform` does for the step.
 
-At a kink one subgradient is taken (D-4): slope 0 for ``|g|`` at zero, and where ``beta2 u`` equals
-``|g| + eps`` the slope of the second. Where the step itself is 0 / 0 (N-6) there is none: NaN.
+At a kink the derivative is one subgradient (D-4): slope 0 for ``|g|`` at zero, and the slope of
+``|g| + eps`` where it equals ``beta2 u``. Where the step itself is 0 / 0 (N-6) it is NaN.
 """
 
 from typing import Any, NamedTuple
@@ -25,8 +25,8 @@ from adamax_core.trees import Tree
 class Cotangents(NamedTuple):
     """Cotangents of the parameters and moments at one point of a run.
 
-    Each is a tree of the structure of the parameters with arrays of their shapes and kinds. None,
-    for a leaf or for a whole tree, is zero.
+    Each is a tree with the structure of the parameters; its arrays have their shapes and kinds.
+    None, for a leaf or for a whole tree, means zero.
     """
 
     params: Tree
@@ -35,22 +35,22 @@ class Cotangents(NamedTuple):
 
 
 class Derivatives(NamedTuple):
-    """Cotangents of everything that one step is a function of.
+    """Cotangents of every input of one step.
 
-    The arrays are of the dtypes of their originals, but of at least float32 (complex64): half
-    precision holds neither the range of a slope nor the sum of many. The scalars are sums over all
-    elements, zero-dimensional and of the dtype that the leaves are computed in.
+    Arrays have the dtypes of their originals, but at least float32 (complex64): half precision
+    lacks the range for derivatives and the precision for their sums. The scalars are sums over all
+    elements: zero-dimensional, in the dtype that computed the leaves.
 
     Attributes:
         params: tree of the parameters before the step.
         grads: tree of the gradients; None where the gradient is missing.
         exp_avg: tree of the first moments before the step.
         exp_inf: tree of the infinity norms before the step.
-        lr: scalar, as are the ones below.
+        lr: scalar, as are those below.
         beta1: through the first moment and through the bias correction.
         beta2: through the infinity norm.
         eps: through the infinity norm.
-        weight_decay: of the kind that the hyperparameters ask for.
+        weight_decay: coupled or decoupled, as the hyperparameters say.
     """
 
     params: Tree
@@ -65,7 +65,7 @@ class Derivatives(NamedTuple):
 
     @property
     def before(self) -> Cotangents:
-        """What the `step_vjp` of the step before this one takes."""
+        """The cotangents to pass to `step_vjp` for the previous step."""
         return Cotangents(self.params, self.exp_avg, self.exp_inf)
 
 
@@ -78,7 +78,7 @@ def pull_back(
     hyperparameters: Hyperparameters,
     cotangents: Cotangents,
 ) -> Derivatives:
-    """The derivative for real arrays of one shape; nothing is rounded to a storage dtype here.
+    """The derivative for real arrays of one shape, without rounding to a storage dtype.
 
     `cotangents` are arrays of that shape. ``d_x`` is the cotangent of ``x``.
     """
@@ -99,7 +99,7 @@ def pull_back(
     d_u = d_u - d_size * (lr / c) * ratio / u
     d_lr = d_size * ratio / c
     d_beta1 = d_size * ratio * (lr / c * (t * beta1 ** (t - 1) / c))
-    # A-5: u <- max(beta2 u, |g| + eps), the second where they are equal
+    # A-5: u <- max(beta2 u, |g| + eps); ties go to the second
     decayed = u > abs(g) + hyperparameters.eps
     none = xp.zeros_like(param)
     d_past, d_eps = xp.where(decayed, d_u, none), xp.where(decayed, none, d_u)
@@ -114,7 +114,7 @@ def pull_back(
         d_param = d_param + d_size * lr * decay
     else:
         d_decay = d_g * param
-        d_param = rule.coupled_decay(d_param, d_g, decay)  # the sum again, the other way round
+        d_param = rule.coupled_decay(d_param, d_g, decay)  # the same sum, transposed
     return Derivatives(
         params=d_param,
         grads=rule.sign(d_g, hyperparameters.maximize),  # A-1: g <- -g
@@ -135,12 +135,12 @@ def step_vjp(
     hyperparameters: Hyperparameters,
     cotangents: Cotangents,
 ) -> Derivatives:
-    """The derivative of `adamax_core.step`: cotangents of its arguments, from those of its results.
+    """The derivative of `adamax_core.step`: cotangents of its arguments from those of its results.
 
-    Gradients are inputs like any other: how they depend on the parameters is not known here. A
+    Gradients are independent inputs; their dependence on the parameters is the caller's. A
     parameter without a gradient passes its cotangents on unchanged. A complex number is a pair of
-    reals, and so is its cotangent: the real part belongs to the real part, the imaginary part to
-    the imaginary part. (PyTorch's convention; JAX's is the conjugate.) Rationals give rationals.
+    reals, and its cotangent is the pair of their cotangents: PyTorch's convention; JAX's is the
+    conjugate. Rationals give rationals.
 
     Args:
         params: tree of arrays, before the step.
@@ -150,8 +150,8 @@ def step_vjp(
         cotangents: of the parameters and the moments after the step.
 
     Raises:
-        ValueError: a structure or a shape does not fit; names the leaf and both shapes.
-        TypeError: a dtype kind does not fit; names the leaf. Or an argument is not of its type.
+        ValueError: a structure or shape differs; names the leaf and both shapes.
+        TypeError: a dtype kind differs; names the leaf. Or an argument has the wrong type.
 
     >>> from fractions import Fraction
     >>> import numpy as np
@@ -182,7 +182,7 @@ def step_vjp(
             d_param, d_m, d_u = after
             return Derivatives(d_param, None, d_m, d_u, 0, 0, 0, 0, 0)
         originals = (param, as_array(grad), as_array(exp_avg), as_array(exp_inf))
-        # As for the step: what is not finite there is a result, not an accident.
+        # As for the step: infinity and NaN are specified results.
         with np.errstate(all="ignore"):
             p, g, m, u, *d_after = widen(*originals, *after)
             found = pull_back(p, g, m, u, int(step), hyperparameters, Cotangents(*d_after))

@@ -1,19 +1,19 @@
-"""Whether the kernel can be had in this process, and why not where it cannot.
+"""Is the fused kernel usable in this process? If not, why?
 
-Importing this imports neither Numba nor what needs it.
+Importing this module does not import Numba.
 """
 
 import functools
 import importlib.util
-import logging  # noqa: F401 - Numba takes its lock; a fork takes first what was registered last
+import logging  # noqa: F401 - registers its fork hook first; Numba takes its lock, and hooks run in reverse
 import os
 import threading
 
 DTYPES = ("float32", "float64", "bfloat16", "float16")
-"""What the kernel takes, of real numbers and of the parts of complex ones."""
+"""Supported dtypes of real numbers, and of the parts of complex numbers."""
 
 _COMPILING = threading.RLock()
-"""Held while Numba compiles. A fork waits for it: the child would wait for Numba's own lock."""
+"""Held while Numba compiles. A fork waits for it; else the child could deadlock on Numba's lock."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -25,13 +25,13 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def missing(dtypes: tuple[str, str, str, str]) -> str | None:
-    """Why there is no kernel for these dtypes; None where it is compiled and loaded.
+    """The reason why the kernel is not usable for these dtypes; None if it is.
 
-    The first call for some dtypes compiles, which takes seconds, or loads what an earlier process
-    kept on disk, which takes a fraction of one.
+    The first call for some dtypes compiles the kernel, which takes seconds, or loads it from the
+    cache on disk, which takes a fraction of a second.
 
     Args:
-        dtypes: of parameter, gradient, first moment and infinity norm, each one of `DTYPES`.
+        dtypes: of parameter, gradient, first moment and infinity norm, each in `DTYPES`.
     """
     if not has_numba():
         return "Numba is not installed: pip install 'adamax-spec[fused]'"
@@ -40,17 +40,17 @@ def missing(dtypes: tuple[str, str, str, str]) -> str | None:
             from adamax_fused.rows import prepare  # noqa: PLC0415 - imports Numba, which takes time
 
             prepare(dtypes)
-        except Exception as error:  # noqa: BLE001 - whatever Numba, LLVM or the disk have to say
+        except Exception as error:  # noqa: BLE001 - Numba, LLVM and the file system raise many kinds
             return (
-                f"it could not be compiled and kept: {type(error).__name__}: {error} "
-                "(NUMBA_CACHE_DIR names a folder of your own to keep it in)"
+                f"compiling or caching it failed: {type(error).__name__}: {error} "
+                "(set NUMBA_CACHE_DIR to a writable folder)"
             )
     return None
 
 
 def has_numba() -> bool:
-    """Whether Numba is installed; does not import it."""
+    """Return whether Numba is installed, without importing it."""
     try:
         return importlib.util.find_spec("numba") is not None
-    except ValueError:  # what is loaded under that name came from no file
+    except ValueError:  # a module of that name is loaded, without a spec
         return False

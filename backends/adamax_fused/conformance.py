@@ -1,4 +1,4 @@
-"""`step_` as a subject of the judge; loaded through the entry point ``fused`` alone."""
+"""`step_` as a subject of the judge; only the entry point ``fused`` loads it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,14 +11,14 @@ from adamax_fused import init, step_
 
 
 class FusedState(NamedTuple):
-    """Arrays of its own, which change in place: parameters and state."""
+    """Private copies of parameters and state, which steps change in place."""
 
     params: dict[str, Any]
     state: State
 
 
 def backend() -> FunctionalBackend:
-    """The kernel, on arrays that begin where no vector of a processor does."""
+    """The kernel, on arrays that are not aligned to SIMD vectors."""
     return FunctionalBackend(
         "fused",
         init=_init,
@@ -54,7 +54,7 @@ def _own(params: Mapping[str, Any], state: State) -> FusedState:
 
 
 def _unaligned(array: Any) -> Any:
-    """A copy that is one element further than where memory is given out."""
+    """A copy that starts one element after the start of its allocation."""
     copy = np.empty(array.size + 1, array.dtype)[1:].reshape(array.shape)
     copy[...] = array
     return copy

@@ -1,9 +1,9 @@
 """The rule in one pass over memory, for many arrays in one call: compiled by Numba, kept on disk.
 
-An array is an address, a length and a dtype; bfloat16 goes by its bits, as uint16, and float16 as
-int16. All that it calls is in this file, since Numba does not notice the change of another. The
-operations and their order are those of `adamax_torch.rule`, and nothing is contracted (there is no
-``fastmath``), so the bits are the same. The clauses are those of docs/spec.md.
+An array is an address, a length and a dtype; uint16 holds the bits of bfloat16, and int16 those of
+float16. All compiled code is in this file, since Numba's cache ignores changes to other files. The
+operations and their order are those of `adamax_torch.rule`, without contraction (``fastmath`` is
+off), so the bits are the same. The clauses are those of docs/spec.md.
 """
 
 import math
@@ -15,17 +15,17 @@ from numba import carray, njit, types
 from numba.extending import intrinsic, overload
 
 COUPLED, DECOUPLED = 1, 2
-"""What weight decay does; 0 where there is none, and the parameter adds nothing (A-2)."""
+"""Kinds of weight decay; 0 means none, and the gradient does not read the parameter (A-2)."""
 
 GRAD = 1
-"""The row of a table of addresses that a step does not write to."""
+"""The one row of the table of addresses that a step only reads."""
 
 COUNT = 4
-"""Where the addresses of counts stand after those of arrays."""
+"""The index of the counts, after the four arrays."""
 
 
 class Hyper(NamedTuple):
-    """The hyperparameters of a step, in the dtype that it is computed in."""
+    """The hyperparameters of a step, in the dtype of the computation."""
 
     sign: Any
     beta1: Any
@@ -35,7 +35,7 @@ class Hyper(NamedTuple):
     decay: Any
 
 
-# Dividing by zero gives infinity or NaN, as IEEE has it; a check would stop the vectorisation.
+# Division by zero gives infinity or NaN, as in IEEE 754; a check would prevent vectorization.
 @njit(error_model="numpy", nogil=True)
 def adamax(
     param: Any, grad: Any, exp_avg: Any, exp_inf: Any, step_size: Any, mode: int, hyper: Hyper
@@ -55,7 +55,7 @@ def adamax(
 
 @njit(error_model="numpy", nogil=True)
 def _step_piece(p: Any, g: Any, m: Any, u: Any, step_size: Any, mode: int, hyper: Hyper) -> None:
-    """A loop over views, in a function of its own: in that of the addresses LLVM sees no arrays."""
+    """Step one piece. A separate function: LLVM vectorizes views only as arguments."""
     for i in range(p.size):
         param, exp_avg, exp_inf = adamax(
             _wide(p[i], step_size),
@@ -70,20 +70,20 @@ def _step_piece(p: Any, g: Any, m: Any, u: Any, step_size: Any, mode: int, hyper
 
 
 PIECE = 2**16
-"""Elements that a thread takes at once: few enough to fit a cache and to be shared out evenly."""
+"""Elements that a thread takes at once: few enough for the cache, and to balance the threads."""
 
 
 @njit(cache=True, error_model="numpy", nogil=True)
 def step_pieces(
     table: Any, likes: Any, taken: Any, step_sizes: Any, mode: int, numbers: Any
 ) -> None:
-    """Step one piece after the other until all are taken; any number of threads may call this.
+    """Step piece after piece until all are taken; any number of threads may call this at once.
 
     Args:
         table: int64 ``(5, n)``: addresses of parameters, gradients, first moments and infinity
             norms, and the number of elements of each.
-        likes: five arrays: of the dtypes of these, and of the one to compute in.
-        taken: int64 ``(1,)``: how many pieces are taken; zero at first, shared by the threads.
+        likes: five empty arrays: four with the dtypes of these, one with that of the computation.
+        taken: int64 ``(1,)``: number of pieces taken, initially zero; shared by the threads.
         step_sizes: float64 ``(n,)``: ``lr / (1 - beta1^t)`` of each.
         mode: `COUPLED`, `DECOUPLED`, or 0.
         numbers: float64 ``(6,)``: `Hyper`.
@@ -120,18 +120,18 @@ def step_pieces(
 
 @njit(cache=True, nogil=True)
 def misplaced(table: Any, counts: Any, widths: Any) -> int:
-    """Which array the kernel cannot step where it is; -1 where it can step all.
+    """The index of an array that the kernel cannot step in place; -1 if there is none.
 
-    That is one without memory, one whose elements are not aligned, or one that overlaps another
-    where a step writes to one of both: it writes to all but the gradients.
+    Such an array has no memory, is not aligned, or overlaps another array of which one is written.
+    The kernel writes to all arrays except gradients.
 
     Args:
         table: as for `step_pieces`.
-        counts: int64 ``(n,)``: addresses of the counts, of 8 bytes each; or none.
+        counts: int64 ``(n,)`` or ``(0,)``: addresses of the counts, 8 bytes each.
         widths: int64 ``(4, n)``, or ``(4, 1)`` for all rows: the size of an element in bytes.
 
     Returns:
-        An index into the flat addresses, those of the counts after the others.
+        An index into the flat table of addresses, followed by the counts.
     """
     rows = table.shape[1]
     starts = np.concatenate((table[:4].copy().ravel(), counts))
@@ -143,7 +143,7 @@ def misplaced(table: Any, counts: Any, widths: Any) -> int:
             size, width = table[4, row], widths[array, row % widths.shape[1]]
         if not size:
             continue
-        # At no address is no memory: it was given back.
+        # A null pointer: the memory was freed.
         apart = first and first >= (written if array == GRAD else end)
         if not apart or first % width:
             return int(index)
@@ -156,7 +156,7 @@ def misplaced(table: Any, counts: Any, widths: Any) -> int:
 
 @njit(cache=True, nogil=True)
 def count(addresses: Any) -> Any:
-    """A-3: add one to the float64 at each of the addresses; returns what they are now."""
+    """A-3: add one to the float64 at each address; return the new values."""
     counts = np.empty(addresses.size, np.float64)
     for row in range(addresses.size):
         step = _view(addresses[row], counts, 0, 1)
@@ -177,7 +177,7 @@ def _cast(value: float, like: Any) -> Any:
 
 @intrinsic
 def _pointer(_: Any, address: Any, like: Any) -> Any:
-    """An address as a pointer to elements of the dtype of an array."""
+    """Cast an address to a pointer to elements of the dtype of `like`."""
     pointer = types.CPointer(like.dtype)
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
@@ -188,7 +188,7 @@ def _pointer(_: Any, address: Any, like: Any) -> Any:
 
 @intrinsic
 def _fetch_and_add(_: Any, counter: Any) -> Any:
-    """The first of an array of int64, to which one is added atomically."""
+    """Atomic fetch-and-add of one to the first element of an int64 array."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -199,7 +199,7 @@ def _fetch_and_add(_: Any, counter: Any) -> Any:
 
 @intrinsic
 def _recast(_: Any, value: Any) -> Any:
-    """The bits of a float32 as a uint32, and the other way."""
+    """Reinterpret the bits of a float32 as a uint32, or the reverse."""
     other = types.float32 if value == types.uint32 else types.uint32
 
     def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
@@ -218,7 +218,7 @@ def _from_half(_: Any, bits: Any) -> Any:
 
 @intrinsic
 def _to_half(_: Any, value: Any) -> Any:
-    """Rounded to nearest, to even in the middle."""
+    """Round to nearest, ties to even."""
 
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.bitcast(builder.fptrunc(arguments[0], ir.HalfType()), ir.IntType(16))
@@ -227,7 +227,7 @@ def _to_half(_: Any, value: Any) -> Any:
 
 
 def _wide(value: Any, like: Any) -> Any:
-    """An element in the dtype of `like`, which the step is computed in (N-1)."""
+    """Widen an element to the dtype of `like`, that of the computation (N-1)."""
     raise NotImplementedError  # compiled only
 
 
@@ -248,7 +248,7 @@ def _choose_wide(value: Any, like: Any) -> Any:
 
 
 def _stored(value: Any, old: Any) -> Any:
-    """A result in the dtype of what it replaces, rounded once."""
+    """Round a result once, to the dtype of the element that it replaces."""
     raise NotImplementedError  # compiled only
 
 
@@ -259,7 +259,7 @@ def _choose_stored(value: Any, old: Any) -> Any:
 
     def as_bfloat16(value: Any, old: Any) -> Any:
         bits = _recast(single(value))
-        # To nearest, to even in the middle; NaN stays one, where rounding could make it infinity.
+        # Round to nearest, ties to even; NaN separately, since rounding could make it infinity.
         rounded = np.uint32(bits + 0x7FFF + ((bits >> 16) & 1))
         return np.uint16((bits | 0x400000 if math.isnan(value) else rounded) >> 16)
 
@@ -274,9 +274,9 @@ def _choose_stored(value: Any, old: Any) -> Any:
 
 @njit(nogil=True)
 def _to_odd(value: Any) -> Any:
-    """A float64 as a float32 that is still to be rounded: what is lost is left in its last bit.
+    """Round a float64 to odd, in float32, so that rounding again to half precision is correct.
 
-    Rounded to nearest it could land in the middle between two halves, where it was not before.
+    Rounding to nearest twice could create a tie between two halves (double rounding).
     """
     near = np.float32(value)
     bits = _recast(near)

@@ -1,10 +1,10 @@
-"""Whether the elements of an array fill a block of memory."""
+"""Is an array dense in memory?"""
 
 from collections.abc import Sequence
 
 
 def is_dense(shape: Sequence[int], strides: Sequence[float]) -> bool:
-    """Whether elements with these strides, in elements, fill a block of memory, each once.
+    """Do these strides, in elements, fill a block of memory without gaps or overlap?
 
     >>> is_dense((2, 3), (1, 2)), is_dense((2, 3), (4, 1)), is_dense((2, 3), (0, 1))
     (True, False, False)

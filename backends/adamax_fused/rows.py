@@ -1,6 +1,6 @@
-"""A step of many arrays by the kernel: a row of addresses each, cut in pieces that threads take.
+"""A step of many arrays by the kernel, which threads share piece by piece.
 
-Addresses say nothing of the arrays: the caller checks them, and holds the arrays meanwhile.
+The kernel sees addresses only: the caller checks the arrays and keeps them alive.
 """
 
 import functools
@@ -15,10 +15,10 @@ from adamax_fused import kernel
 from adamax_fused.threads import together
 
 PER_THREAD = 500_000
-"""Elements that another thread is woken for: to wake it may take as long as fewer would."""
+"""Elements that justify another thread: waking it takes about as long as stepping fewer."""
 
 Dtypes = tuple[str, str, str, str]
-"""Of parameter, gradient, first moment and infinity norm."""
+"""The dtypes of parameter, gradient, first moment and infinity norm."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -43,12 +43,12 @@ class Hyper(NamedTuple):
 
 
 def bias_correction(beta1: float, count: float) -> float:
-    """A-6: ``1 - beta1^t``, to the last places for every beta1 (N-3).
+    """A-6: ``1 - beta1^t``, accurate to a few ulp for every beta1 (N-3).
 
     >>> bias_correction(0.75, 2)
     0.4375
     """
-    if beta1 < 0.5:  # noqa: PLR2004 - the subtraction loses nothing
+    if beta1 < 0.5:  # noqa: PLR2004 - the subtraction does not cancel
         return 1.0 - math.pow(beta1, count)
     return -math.expm1(count * math.log(beta1))
 
@@ -61,17 +61,17 @@ def step_rows(
     threads: int,
     held: object,
 ) -> None:
-    """One step in place of arrays of the same dtypes.
+    """Step arrays of the same dtypes in place.
 
     Args:
         table: int64 ``(5, n)``: addresses of parameters, gradients, first moments and infinity
-            norms, none of them `misplaced`; and the number of real elements of each. A complex
-            number has two.
-        dtypes: the names of real dtypes.
-        counts: which step each takes, the first being 1.
+            norms, none of them `misplaced`; and the number of real elements of each row. A complex
+            number counts as two.
+        dtypes: names of real dtypes.
+        counts: the number of this step for each row; the first step is 1.
         hyper: the hyperparameters.
-        threads: how many may take part, the caller's among them.
-        held: what owns the memory; a thread that is at work holds it too.
+        threads: the most threads to use, including the caller's.
+        held: the owner of the memory; working threads keep a reference to it.
 
     >>> arrays = np.zeros(2), np.ones(2), np.zeros(2), np.zeros(2)
     >>> table = np.array([*([a.__array_interface__["data"][0]] for a in arrays), [2]])
@@ -101,7 +101,7 @@ def _step_pieces(_held: object, *arguments: Any) -> None:
 
 
 def prepare(dtypes: Dtypes) -> None:
-    """Compile the kernel for these dtypes, or load what an earlier process has compiled."""
+    """Compile the kernel for these dtypes, or load it from the cache on disk."""
     nothing = np.zeros(0, np.int64)
     kernel.misplaced(np.zeros((5, 0), np.int64), nothing, np.zeros((4, 0), np.int64))
     kernel.count(nothing)
@@ -111,6 +111,6 @@ def prepare(dtypes: Dtypes) -> None:
 
 @functools.cache
 def _likes(dtypes: Dtypes) -> tuple[Any, ...]:
-    """Empty arrays by which the kernel knows the dtypes, and the one that it computes in."""
+    """Empty arrays that tell the kernel the four dtypes and the dtype of the computation."""
     wide = np.float64 if "float64" in dtypes else np.float32
     return (*(np.empty(0, _CARRIERS[each]) for each in dtypes), np.empty(0, wide))

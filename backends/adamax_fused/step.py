@@ -1,4 +1,4 @@
-"""`step_`: the rule in place, for trees of NumPy arrays; `init`: a state that it can change."""
+"""`step_`, the rule in place on trees of NumPy arrays, and `init`, a state that it can change."""
 
 import functools
 import operator
@@ -20,18 +20,18 @@ Tree = Any
 Array = np.ndarray[Any, Any]
 
 FIELDS = ("params", "grads", "exp_avg", "exp_inf", "step")
-"""What the addresses that `misplaced` looks at are of: four arrays a row, and then the count."""
+"""The order of the addresses that `misplaced` checks: four arrays for each row, then the count."""
 
 
 def init(params: Tree, state_dtype: Any = None) -> State:
-    """The state before the first step, which `step_` changes in place: `adamax_core.init`'s.
+    """The state of `adamax_core.init`, in a form that `step_` can change in place.
 
-    Its counts are int64 arrays of no dimension, since a Python integer cannot change in place. To
-    go on from another state, give ``optree.tree_map(np.array, state.step)`` for its counts.
+    Counts are zero-dimensional int64 arrays, since Python integers are immutable. To continue from
+    another state, replace its counts with ``optree.tree_map(np.array, state.step)``.
 
     Args:
         params: tree of floating-point or complex arrays.
-        state_dtype: dtype of the moments, or its name; that of each parameter when None.
+        state_dtype: dtype of the moments, or its name; None means the dtype of each parameter.
 
     Raises:
         TypeError: as `adamax_core.init` does.
@@ -55,26 +55,25 @@ def step_(
 
     Args:
         params: tree of arrays of float32, float64, float16, bfloat16 (of ml_dtypes), complex64
-            or complex128: writable, aligned, dense in any order (C, Fortran, ...), and sharing
-            memory with nothing else of the step. They are what changes.
-        grads: tree of arrays; None where a gradient is missing (S-2). They stay as they are. One
-            that lies in memory in another order than its parameter is copied.
+            or complex128: writable, aligned, dense in any order (C, Fortran, ...), and not
+            aliasing any other array of the step. Changed in place.
+        grads: tree of arrays; None where a gradient is missing (S-2). Not changed; copied if their
+            memory order differs from the parameter's.
         state: from `init`. Its moments and counts change in place.
-        hyperparameters: those of this step; they may change from step to step (H-6).
-        threads: how many may take part, at least 1, the caller's among them; a step of fewer than a
-            million real numbers uses the caller's alone. When None, as many as this process may use
-            processors, and at most ``OMP_NUM_THREADS``.
+        hyperparameters: for this step; they may change from step to step (H-6).
+        threads: the most threads to use, at least 1, including the caller's; a step of fewer than a
+            million real numbers uses only the caller's. None means one for each processor that this
+            process may use, at most ``OMP_NUM_THREADS``.
 
     Returns:
-        `state`, the one that was given.
+        The same `state` object.
 
     Raises:
-        ValueError: a structure or a shape does not fit, or an array cannot be stepped where it is;
-            names the leaf. Or a hyperparameter is outside its domain. Nothing has been changed
-            then.
-        TypeError: a dtype does not fit, or a leaf is not a NumPy array; names the leaf. Or an
-            argument is in another's place; shows the order.
-        RuntimeError: Numba is missing, or cannot compile; says why.
+        ValueError: a structure or shape differs, or an array cannot be stepped in place; names the
+            leaf. Or a hyperparameter is outside its domain. Nothing has changed then.
+        TypeError: a dtype is not supported, or a leaf is not a NumPy array; names the leaf. Or
+            arguments are swapped; shows the order.
+        RuntimeError: Numba is missing or cannot compile; gives the reason.
 
     >>> params = {"w": np.array([1.0, -1.0])}
     >>> state = init(params)
@@ -95,7 +94,9 @@ def step_(
     kinds: list[Any] = [tuple(_kind(array.dtype) for array in row) for row in rows]
     dtypes = [tuple(part for part, _ in kind) for kind in kinds]
     for reason in filter(None, map(missing, set(dtypes))):
-        raise RuntimeError(f"step_ needs the kernel, but {reason}; adamax_core.step needs none")
+        raise RuntimeError(
+            f"step_ needs the kernel, but {reason}; adamax_core.step does not need it"
+        )
     from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba, which takes time
     from adamax_fused.rows import Hyper, step_rows  # noqa: PLC0415 - as above
 
@@ -111,8 +112,8 @@ def step_(
     if wrong >= 0:
         field, row = divmod(wrong, len(rows))
         raise ValueError(
-            f"{leaves[row][0](FIELDS[field])} shares memory with another array of the step, of "
-            "which one is written: copy one"
+            f"{leaves[row][0](FIELDS[field])} overlaps another array of this step and would be "
+            "overwritten; pass a copy"
         )
     hyper = Hyper(
         as_float("lr", hp.lr),
@@ -139,13 +140,13 @@ def step_(
 
 
 def _leaves(params: Tree, grads: Tree, state: State) -> list[tuple[Any, ...]]:
-    """`Name`, parameter, gradient, moments and count of each leaf that has a gradient."""
+    """A row for each leaf with a gradient: `Name`, parameter, gradient, moments, count."""
     flat, treedef = optree.tree_flatten(params)
     try:
         trees = (grads, state.exp_avg, state.exp_inf, state.step)
         columns = [treedef.flatten_up_to(tree) for tree in trees]
     except (ValueError, TypeError):
-        # What does not hold together is refused in the words of the specification.
+        # Raises the core's error, which names the tree and the leaf.
         matched(params, state, {"grads": grads})
         raise
     names = [functools.partial(_name, treedef, index) for index in range(len(flat))]
@@ -154,24 +155,24 @@ def _leaves(params: Tree, grads: Tree, state: State) -> list[tuple[Any, ...]]:
 
 
 def _name(treedef: optree.PyTreeSpec, index: int, tree: str) -> str:
-    """How a leaf of a tree is reached: ``params['w']``. Only errors ask for it."""
+    """The path of a leaf, such as ``params['w']``, for error messages."""
     return optree.treespec_accessors(treedef)[index].codify(tree)
 
 
 _PLAIN = (np.ndarray, np.memmap)
-"""Exactly these: the kernel would not see the mask or the units of a subclass."""
+"""Exactly these classes: the kernel would ignore the mask or the units of a subclass."""
 
 Name = Callable[[str], str]
-"""What a leaf is called in the tree of this name."""
+"""Given the name of a tree, returns the path of one leaf in it."""
 
 
 def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Array, ...]:
-    """The four arrays of a leaf, the gradient laid out as its parameter, once they can be stepped.
+    """Validate the four arrays of a leaf; return them with the gradient in the parameter's layout.
 
     Raises:
-        ValueError: a shape does not fit, or an array cannot be stepped where it is; names the leaf
-            and the remedy.
-        TypeError: it is not a plain array, or its dtype does not fit; names the leaf.
+        ValueError: a shape differs, or an array cannot be stepped in place; names the leaf and the
+            remedy.
+        TypeError: a leaf is not a plain array, or its dtype is not supported; names the leaf.
     """
     grad = np.asanyarray(grad)
     if grad.shape == np.shape(param) and type(grad) in _PLAIN:
@@ -179,13 +180,13 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
     for field, array in zip(FIELDS, (param, grad, *moments), strict=False):
         if type(array) not in _PLAIN:
             raise TypeError(
-                f"{name(field)} is {type(array).__name__}; the fused kernel takes plain NumPy "
-                "arrays: use adamax_core.step for others"
+                f"{name(field)} is {type(array).__name__}; the fused kernel supports plain NumPy "
+                "arrays only: use adamax_core.step for others"
             )
         part, parts = _kind(array.dtype)
         if part not in DTYPES:
             raise TypeError(
-                f"{name(field)} has dtype {part}; the fused kernel takes {', '.join(DTYPES)}, "
+                f"{name(field)} has dtype {part}; the fused kernel supports {', '.join(DTYPES)}, "
                 "complex64 and complex128"
             )
         if array.shape != param.shape:
@@ -196,7 +197,7 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
         if parts != _kind(param.dtype)[1]:
             raise TypeError(
                 f"{name(field)} has dtype {array.dtype}, but {name('params')} has dtype "
-                f"{param.dtype}: both are real, or both complex"
+                f"{param.dtype}: both must be real, or both complex"
             )
         if array is not grad and (reason := _not_in_place(array, param)):
             raise ValueError(f"{name(field)} {reason}")
@@ -204,52 +205,54 @@ def _require_row(name: Name, param: Any, grad: Any, *moments: Any) -> tuple[Arra
 
 
 def _not_in_place(array: Array, param: Array) -> str | None:
-    """Why an array cannot be stepped where it is, and the remedy."""
+    """The reason why an array cannot be stepped in place, with the remedy; None if it can."""
     flags = array.flags
     if not flags.writeable:
-        return "is read-only, and a step in place would write to it: pass a copy"
+        return "is read-only, but a step in place writes to it: pass a copy"
     if not flags.aligned:
         return f"is not aligned for {array.dtype}: pass a copy"
     if flags.c_contiguous and param.flags.c_contiguous:
         return None
     if not is_dense(array.shape, _strides(array)):
         return (
-            f"has gaps in memory, or is expanded (shape {array.shape}, strides {array.strides}): "
+            f"is not dense in memory (shape {array.shape}, strides {array.strides}): "
             "pass numpy.ascontiguousarray of it, or use adamax_core.step"
         )
     if _strides(array) != _strides(param):
         return (
-            f"lies in another order than its parameter (strides {array.strides}, not "
-            f"{param.strides}): copy it into numpy.empty_like of the parameter"
+            f"has strides {array.strides}, but its parameter has {param.strides}: copy it into "
+            "numpy.empty_like of the parameter"
         )
     return None
 
 
 def _require_count(name: Name, count: Any) -> Array:
-    """The count of a leaf, once it can change in place.
+    """Validate the count of a leaf and return it.
 
     Raises:
         TypeError: it is not an int64 array; names the leaf and the remedy.
-        ValueError: it has dimensions, is negative, or read-only; names the leaf.
+        ValueError: it has dimensions, is negative, or is read-only; names the leaf.
     """
     if type(count) is not np.ndarray or count.dtype != np.int64:
         raise TypeError(
-            f"{name('step')} = {count!r} cannot change in place; only an int64 array can: take the "
-            "state from adamax_fused.init, or optree.tree_map(np.array, state.step)"
+            f"{name('step')} = {count!r} cannot change in place: it must be an int64 array; use "
+            "the state of adamax_fused.init, or optree.tree_map(np.array, state.step)"
         )
     if count.shape:
-        raise ValueError(f"{name('step')} has shape {count.shape}: a count has no dimension")
+        raise ValueError(f"{name('step')} has shape {count.shape}; a count must have shape ()")
     if count < 0:
         where = name("step")
         raise ValueError(f"{where} = {count} is outside its domain 0 <= {where}")
     if not count.flags.writeable:
-        raise ValueError(f"{name('step')} is read-only, and a step in place would write to it")
+        raise ValueError(
+            f"{name('step')} is read-only, but a step in place writes to it: pass a copy"
+        )
     array: Array = count
     return array
 
 
 def _laid_out(grad: Array, like: Any) -> Array:
-    """The gradient, or a copy that lies in memory as its parameter does.
+    """The gradient, or a copy of it with the strides of its parameter.
 
     >>> grad = np.arange(4.0).reshape(2, 2).T
     >>> _laid_out(grad, np.zeros((2, 2))).strides, _laid_out(grad, np.zeros((2, 2)).T) is grad
@@ -267,7 +270,7 @@ def _laid_out(grad: Array, like: Any) -> Array:
 
 
 def _strides(array: Array) -> list[float]:
-    """How many elements it is to the next along each dimension; 0 where there is no next."""
+    """Strides in elements; 0 for dimensions of size one, and for empty arrays."""
     pairs = zip(array.strides, array.shape, strict=True)
     return [stride / array.itemsize if size > 1 and array.size else 0 for stride, size in pairs]
 
@@ -279,7 +282,7 @@ def _address(array: Array) -> int:
 
 @functools.cache
 def _kind(dtype: np.dtype[Any]) -> tuple[str, int]:
-    """The dtype of a real number, or of the parts of a complex one; and how many parts."""
+    """The dtype of the real parts, and their number: 1 for real dtypes, 2 for complex."""
     name = dtype.name if dtype.isnative else str(dtype)
     part = {"complex64": "float32", "complex128": "float64"}.get(name, name)
     return part, 2 if dtype.kind == "c" else 1

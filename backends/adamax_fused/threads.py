@@ -1,7 +1,7 @@
-"""Plain threads that help with a call: started by the first call that is long enough for them.
+"""A pool of Python threads, started by the first call that is long enough to use them.
 
-A pool of Python threads, with no barrier: the caller works too, and waits for a helper only while
-that helper is at work. A forked process starts with no pool and makes its own.
+There is no barrier: the caller works too, and waits only for helpers that are still working. A
+forked process starts without a pool and makes its own.
 """
 
 import os
@@ -12,8 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 def usable() -> int:
     """The number of processors that this process may use, at most ``OMP_NUM_THREADS``.
 
-    That is the scheduler's affinity where the system has one. ``OMP_NUM_THREADS`` may be a list,
-    of which the first counts; what is no positive number is ignored, as OpenMP does.
+    Reads the scheduler's affinity where the system has one. Of a list in ``OMP_NUM_THREADS`` the
+    first number counts; other values are ignored, as OpenMP does.
     """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
     processors = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -22,32 +22,32 @@ def usable() -> int:
 
 
 def together(work: Callable[[], object], helpers: int) -> None:
-    """Call `work` in this thread, and in up to so many others at the same time.
+    """Call `work` in this thread and in up to `helpers` others at the same time.
 
-    Each call of `work` takes a share of what is to be done, until nothing is left; so it does not
-    matter how many of the others get a processor.
+    Each call of `work` takes pieces until none is left, so the result does not depend on how many
+    helpers run.
     """
     helping: list[Future[object]] = []
     try:
         helping.extend(_pool(helpers).submit(work) for _ in range(helpers))
     except RuntimeError:
-        # The interpreter is shutting down, or may not start another thread: the caller works alone.
-        _pools.clear()  # one would keep `work` for a thread that never comes
+        # The interpreter is shutting down, or cannot start a thread: the caller works alone.
+        _pools.clear()  # a pool would keep `work` queued for a thread that never starts
     try:
         work()
     finally:
         for future in helping:
-            # One that has not begun has nothing left to do.
+            # All pieces are taken, so a helper that has not begun can be cancelled.
             if not future.cancel():
                 future.result()
 
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-"""The one pool that there is, by its number of threads; or none."""
+"""The pool, by its number of threads; at most one."""
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:
-    """A pool of so many threads or more; it takes the place of one that has fewer."""
+    """A pool of at least `threads` threads; replaces a smaller one."""
     for size, pool in list(_pools.items()):
         if size >= threads:
             return pool
@@ -57,5 +57,5 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 if hasattr(os, "register_at_fork"):
-    # The child has none of the threads that the pool counts on.
+    # A fork copies the pool, but not its threads.
     os.register_at_fork(after_in_child=_pools.clear)

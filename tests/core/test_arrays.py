@@ -99,7 +99,7 @@ def test_complex_numbers_are_pairs_of_reals(hp: Hyperparameters, dtype: str, par
         assert bits((whole, state)) == bits((real, pairs))
 
 
-def test_an_infinite_part_of_a_complex_number_leaves_the_other_part_alone() -> None:
+def test_an_infinite_part_of_a_complex_number_does_not_change_the_other() -> None:
     param = np.array([1 + 2j])
     hp = Hyperparameters(0.25, (0.5, 0.5), 0.0)
     after, state = step(param, np.array([complex(np.inf, 1)]), init(param), hp)
@@ -136,9 +136,9 @@ def test_array_api_strict_gives_the_bits_of_numpy(hp: Hyperparameters, dtype: st
         assert bits((arrays[0], State(strict_state.step, *arrays[1:]))) == bits((params, state))
 
 
-def test_complex_arrays_of_another_library_are_refused_with_a_remedy() -> None:
+def test_complex_arrays_of_another_library_raise_with_a_remedy() -> None:
     params = strict.asarray([1 + 1j])
-    remedy = "array_api_strict are not supported: .* the real and the imaginary part as two leaves"
+    remedy = "array_api_strict are not supported: .* the real and imaginary parts as two leaves"
     with pytest.raises(TypeError, match=remedy):
         step(params, params, init(params), Hyperparameters())
 
@@ -160,12 +160,12 @@ def test_state_dtype_is_that_of_the_parts(params: Array, expected: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["float32", "float64"])
-def test_the_name_of_a_state_dtype_is_that_of_the_array_s_library(name: str) -> None:
+def test_the_name_of_a_state_dtype_is_resolved_in_the_library_of_the_array(name: str) -> None:
     state = init(strict.asarray([1.0]), name)
     assert state.exp_avg.dtype == state.exp_inf.dtype == getattr(strict, name)
 
 
-def test_the_name_of_a_dtype_that_numpy_does_not_know_comes_with_the_remedy() -> None:
+def test_a_dtype_name_unknown_to_numpy_raises_with_the_remedy() -> None:
     source = """
 import numpy as np, adamax_core
 try:

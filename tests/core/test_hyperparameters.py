@@ -1,4 +1,4 @@
-"""Every field has its domain, and what is outside is refused with value and domain."""
+"""Every field has a domain; a value outside it raises and shows value and domain."""
 
 import math
 from collections.abc import Callable
@@ -27,7 +27,7 @@ def arguments(field: str, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", [-1.0, -5e-324, math.inf, -math.inf, math.nan])
-def test_a_value_outside_its_domain_is_shown_with_the_domain(field: str, value: float) -> None:
+def test_a_value_outside_its_domain_raises_and_shows_the_domain(field: str, value: float) -> None:
     end = "1" if field in BETAS else "inf"
     message = rf"^{field} = {value} is outside its domain 0 <= {field} < {end}$"
     with pytest.raises(ValueError, match=message):
@@ -43,7 +43,7 @@ def test_a_beta_is_less_than_one(field: str, one: Any) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", [0, 0.0, -0.0, Fraction(1, 2), 5e-324, 1 - 2**-53])
-def test_the_ends_of_a_domain_that_belong_to_it_pass(field: str, value: Any) -> None:
+def test_closed_ends_of_a_domain_pass(field: str, value: Any) -> None:
     Hyperparameters(**arguments(field, value))
 
 
@@ -54,7 +54,7 @@ def test_the_largest_float_is_allowed_but_for_the_betas(field: str) -> None:
 
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", ["0.1", None, 1j, [0.1]])
-def test_what_is_not_a_number_is_a_type_error(field: str, value: Any) -> None:
+def test_a_value_that_is_not_a_number_is_a_type_error(field: str, value: Any) -> None:
     with pytest.raises(TypeError, match=rf"^{field} = .* is not a number$"):
         Hyperparameters(**arguments(field, value))
 
@@ -71,7 +71,7 @@ LIBRARIES: dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("library", LIBRARIES)
 @pytest.mark.parametrize("field", FIELDS)
-def test_an_array_of_no_dimension_has_the_domain_of_a_number(field: str, library: str) -> None:
+def test_a_zero_dimensional_array_has_the_domain_of_a_number(field: str, library: str) -> None:
     array = LIBRARIES[library]
     for value in (0.0, 0.5):
         hp = Hyperparameters(**arguments(field, array(value)))
@@ -86,10 +86,10 @@ def test_an_array_of_no_dimension_has_the_domain_of_a_number(field: str, library
 @pytest.mark.parametrize("library", ["numpy", "array api", "jax", "torch"])
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("value", [[0.5], [0.5, 0.25], []])
-def test_an_array_with_dimensions_is_refused_with_its_shape(
+def test_an_array_with_dimensions_raises_and_shows_its_shape(
     field: str, library: str, value: list[float]
 ) -> None:
-    message = rf"^{field} has shape \({len(value)},\): give a number, or an array of no dimension$"
+    message = rf"^{field} has shape \({len(value)},\); pass a number or a zero-dimensional array$"
     with pytest.raises(ValueError, match=message):
         Hyperparameters(**arguments(field, LIBRARIES[library](value)))
 
@@ -110,7 +110,7 @@ def test_an_array_that_is_not_of_real_numbers_is_a_type_error(value: Any) -> Non
     ],
     ids=["jit", "vmap", "torch.vmap"],
 )
-def test_what_cannot_be_read_is_taken_to_be_inside(
+def test_an_unreadable_value_passes_unchecked(
     field: str, trace: Callable[[Any], Callable[[Any], Any]], given: Any
 ) -> None:
     seen = []
@@ -124,7 +124,7 @@ def test_what_cannot_be_read_is_taken_to_be_inside(
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_tensor_without_memory_is_taken_to_be_inside(field: str) -> None:
+def test_a_tensor_without_memory_passes_unchecked(field: str) -> None:
     value = torch.tensor(-1.0, device="meta")
     hp = Hyperparameters(**arguments(field, value))
     with pytest.raises(RuntimeError, match="meta"):
@@ -132,7 +132,7 @@ def test_a_tensor_without_memory_is_taken_to_be_inside(field: str) -> None:
 
 
 @pytest.mark.parametrize("betas", [0.9, None, (0.9,), (0.9, 0.99, 0.999), {0.9, 0.999}, "ab"])
-def test_betas_that_are_not_a_pair_are_refused(betas: Any) -> None:
+def test_betas_that_are_not_a_pair_raise(betas: Any) -> None:
     with pytest.raises(ValueError, match=r"^betas = .* is not a pair \(beta1, beta2\)$"):
         Hyperparameters(betas=betas)
 
@@ -144,11 +144,11 @@ def test_the_defaults_are_those_of_the_paper_and_of_torch() -> None:
     assert not hp.decoupled_weight_decay
 
 
-def test_hyperparameters_cannot_be_changed() -> None:
+def test_hyperparameters_are_immutable() -> None:
     with pytest.raises(AttributeError, match="cannot assign to field 'lr'"):
         Hyperparameters().lr = 1.0  # type: ignore[misc]  # the point
 
 
-def test_flags_are_given_by_name_only() -> None:
+def test_flags_are_keyword_only() -> None:
     with pytest.raises(TypeError, match="positional"):
         Hyperparameters(1e-3, (0.9, 0.999), 1e-8, 0.0, True)  # type: ignore[call-arg]  # the point

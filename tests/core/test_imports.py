@@ -1,4 +1,4 @@
-"""`adamax_core` needs NumPy and optree alone, and the check of that is able to fail."""
+"""`adamax_core` imports only NumPy and optree; the check fails for other imports."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Each line of the rule on rationals worked out by hand, its algebra, and its bias correction."""
+"""Each line of the rule against rationals computed by hand; its algebra; its bias correction."""
 
 from collections.abc import Callable
 from fractions import Fraction
@@ -70,7 +70,7 @@ def assert_equal(one: Step, other: Step) -> None:
         ("decoupled_decay", (rationals(6, -2), Q(1, 8), Q(1, 3)), [Q(1, 4), Q(-1, 12)]),
     ],
 )
-def test_a_line_gives_the_rational_worked_out_by_hand(
+def test_each_line_gives_the_rational_computed_by_hand(
     line: str, arguments: tuple[Any, ...], expected: list[Q]
 ) -> None:
     result = getattr(rule, line)(*arguments)
@@ -83,7 +83,7 @@ def test_steps_are_counted_from_one_by_exact_integers() -> None:
     assert rule.count(2**62) == 2**62 + 1
 
 
-def test_without_decay_an_infinite_parameter_leaves_the_gradient_alone() -> None:
+def test_without_decay_an_infinite_parameter_does_not_change_the_gradient() -> None:
     grad = np.array([1.0])
     assert rule.coupled_decay(grad, np.array([np.inf]), 0.0)[0] == 1
 
@@ -111,10 +111,10 @@ def test_bias_correction_of_a_rational_is_exact(step: int, expected: Q) -> None:
         1 - 2**-53,
     ],
 )
-def test_bias_correction_is_right_to_the_last_places(
+def test_bias_correction_is_accurate_to_a_few_ulp(
     beta1: float, step: int, ulps: Callable[..., Q]
 ) -> None:
-    """With w = 2^-53 and one unit in the last place at most 2 w relative to the value.
+    """With w = 2^-53, one ulp is at most 2 w relative to the value.
 
     Below one half: the power is good to one unit, 2 w b1^t <= 2 w c as b1^t <= 1/2 <= c, and the
     subtraction rounds once: 3 w, so 3 units. From one half on: the logarithm is good to one unit
@@ -196,7 +196,7 @@ def test_five_dialects_give_five_answers_to_two_steps(
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_maximize_turns_the_gradient_and_not_the_decay(decoupled: bool) -> None:
+def test_maximize_negates_the_gradient_and_not_the_decay(decoupled: bool) -> None:
     """p = 2, g = 1: the gradient is -1, coupled decay makes it -1/2, decoupled takes lr wd p."""
     hp = Hyperparameters(
         lr=Q(1, 8),
@@ -225,7 +225,7 @@ def test_maximize_is_the_step_along_the_negated_gradient(
 
 @exactly
 @given(situations(), positive)
-def test_the_update_does_not_see_the_scale_of_gradient_and_eps(
+def test_scaling_gradient_and_eps_does_not_change_the_update(
     situation: tuple[list[Any], int, Hyperparameters], scale: Q
 ) -> None:
     (p, g, m, u), step, hp = situation
@@ -240,7 +240,7 @@ def test_the_update_does_not_see_the_scale_of_gradient_and_eps(
 
 @exactly
 @given(st.lists(st.floats(-8, 8, width=32), min_size=3, max_size=3), st.integers(-40, 40))
-def test_a_power_of_two_scales_floats_without_a_rounding(values: list[float], k: int) -> None:
+def test_scaling_by_a_power_of_two_is_exact_in_floats(values: list[float], k: int) -> None:
     scale, eps = 2.0**k, 2.0**-10
     p, m, u = np.ones(3), np.array([0.1, -0.2, 0.3]), np.array([0.1, 0.2, 3.0])
     g = np.array(values)
@@ -253,7 +253,7 @@ def test_a_power_of_two_scales_floats_without_a_rounding(values: list[float], k:
 
 @exactly
 @given(situations(), st.permutations(range(3)))
-def test_elements_do_not_see_each_other(
+def test_elements_are_independent(
     situation: tuple[list[Any], int, Hyperparameters], order: list[int]
 ) -> None:
     arrays, step, hp = situation
@@ -266,7 +266,7 @@ def test_elements_do_not_see_each_other(
 
 @exactly
 @given(situations())
-def test_the_norm_covers_the_gradient_and_what_is_left_of_the_old_norm(
+def test_the_norm_is_at_least_the_gradient_and_the_decayed_norm(
     situation: tuple[list[Any], int, Hyperparameters],
 ) -> None:
     (p, g, m, u), step, hp = situation
@@ -280,7 +280,7 @@ def test_the_norm_covers_the_gradient_and_what_is_left_of_the_old_norm(
 
 @exactly
 @given(st.lists(numbers, min_size=1, max_size=6), betas, betas, positive, positive)
-def test_an_update_is_no_longer_than_theory_says(
+def test_an_update_is_within_its_theoretical_bound(
     grads: list[Q], beta1: Q, beta2: Q, eps: Q, lr: Q
 ) -> None:
     """From zero state ``|m_t| <= (1 - b1) sum b1^(t-i) |g_i|`` and ``u_t >= b2^(t-i) |g_i|``.
@@ -301,7 +301,7 @@ def test_an_update_is_no_longer_than_theory_says(
 def test_a_constant_gradient_moves_by_lr_times_its_share_of_the_norm(
     grad: Q, beta1: Q, beta2: Q, lr: Q, steps: int
 ) -> None:
-    """``m_t = c g`` and ``u_t = g + eps`` for every t: what bias correction is for."""
+    """With bias correction, ``m_t = c g`` and ``u_t = g + eps`` for every t."""
     eps = Q(1, 8)
     hp = Hyperparameters(lr=lr, betas=(beta1, beta2), eps=eps)
     after = Step(rationals(0), 0, rationals(0), rationals(0))
@@ -315,11 +315,11 @@ def test_a_constant_gradient_moves_by_lr_times_its_share_of_the_norm(
 @pytest.mark.parametrize(
     ("exp_inf", "grad"), [(np.nan, 1.0), (1.0, np.nan)], ids=["old norm", "gradient"]
 )
-def test_nan_sticks_in_the_norm(exp_inf: float, grad: float) -> None:
+def test_nan_persists_in_the_norm(exp_inf: float, grad: float) -> None:
     norm = rule.infinity_norm(np.array([exp_inf]), np.array([grad]), 0.5, 0.0)
     assert np.isnan(norm[0])
 
 
-def test_a_small_learning_rate_times_a_huge_average_does_not_overflow_on_the_way() -> None:
+def test_a_small_learning_rate_times_a_huge_average_does_not_overflow() -> None:
     huge = np.array([1e300])
     assert rule.displacement(huge, huge, 1e10, 0.1)[0] == 1e10 / 0.1

@@ -25,7 +25,7 @@ def slopes(dtype: Any, size: float) -> Derivatives:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_slopes_are_those_of_gradients_about_one(dtype: Any) -> None:
-    """Eight powers of two inside the range, so that slopes by gradients are normal numbers too."""
+    """Eight powers of two within the range, so that derivatives are normal numbers too."""
     info, one = np.finfo(dtype), slopes(dtype, 1.0)
     assert all(np.any(slope) and np.all(np.isfinite(slope)) for slope in one)
     for exponent in range(info.minexp + 8, info.maxexp - 9):

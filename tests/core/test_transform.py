@@ -1,4 +1,4 @@
-"""Trees, missing gradients, counts of their own, purity, and what is refused."""
+"""Trees, missing gradients, counts for each parameter, purity, and errors."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ def filled(value: float) -> Any:
     [filled, np.array, lambda value: np.full((0, 2), value)],
     ids=["matrices", "0-d", "empty"],
 )
-def test_a_tree_steps_as_each_of_its_leaves_does(make: Callable[[float], Any]) -> None:
+def test_a_tree_steps_leaf_by_leaf(make: Callable[[float], Any]) -> None:
     params, grads = tree(make), tree(lambda value: make(-value / 8))
     after, state = step(params, grads, init(params), HP)
     assert optree.tree_structure(after) == optree.tree_structure(params)
@@ -58,7 +58,7 @@ def test_an_empty_tree_steps_to_an_empty_tree() -> None:
     assert step({}, {}, init({}), HP) == ({}, State({}, {}, {}))
 
 
-def test_a_missing_gradient_leaves_parameter_moments_and_count() -> None:
+def test_a_missing_gradient_leaves_parameter_moments_and_count_unchanged() -> None:
     params, grads = tree(filled), tree(filled)
     _, before = step(params, grads, init(params), HP)
     grads["head"]["out"] = None
@@ -112,7 +112,7 @@ def test_no_input_is_changed_or_shared_with_moments(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["F", "strided", "reversed"])
-def test_the_layout_of_memory_does_not_matter(layout: str) -> None:
+def test_memory_layout_does_not_change_the_result(layout: str) -> None:
     contiguous = np.arange(1.0, 7.0).reshape(2, 3)
     params = {
         "F": np.asfortranarray(contiguous),
@@ -161,9 +161,11 @@ def test_zero_by_zero_is_nan_without_a_warning() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["int64", "bool"])
-def test_parameters_that_are_not_floating_are_named(dtype: str) -> None:
+def test_parameters_that_are_not_floating_point_raise_and_are_named(dtype: str) -> None:
     params = {"a": [np.ones(1), np.ones(1, dtype)]}
-    message = rf"^params\['a'\]\[1\] has dtype {dtype}; parameters are floating point or complex$"
+    message = (
+        rf"^params\['a'\]\[1\] has dtype {dtype}; parameters must be floating point or complex$"
+    )
     with pytest.raises(TypeError, match=message):
         init(params)
 
@@ -184,7 +186,7 @@ WRONG_LEAVES = [
     WRONG_LEAVES,
     ids=["shape", "rank", "complex", "integer", "object"],
 )
-def test_a_leaf_that_does_not_fit_is_named_with_both_sides(
+def test_a_mismatched_leaf_raises_and_shows_both_sides(
     what: str, leaf: Any, error: type[Exception], message: str
 ) -> None:
     bad = {"a": [np.ones(2), leaf]}
@@ -201,7 +203,7 @@ def test_a_leaf_that_does_not_fit_is_named_with_both_sides(
 @pytest.mark.parametrize(
     "wrong", [{"b": [1.0, 1.0]}, {"a": [1.0]}, {"a": (1.0, 1.0)}, {}, [1.0, 1.0], None, 1.0]
 )
-def test_another_structure_is_shown_with_that_of_the_parameters(what: str, wrong: Any) -> None:
+def test_a_different_structure_raises_and_shows_both_structures(what: str, wrong: Any) -> None:
     state = init(GOOD)
     grads = wrong if what == "grads" else GOOD
     state = state if what == "grads" else state._replace(**{what: wrong})
@@ -217,7 +219,7 @@ def test_only_a_gradient_may_be_missing(moment: str) -> None:
         step(GOOD, GOOD, state, HP)
 
 
-def test_a_refused_step_has_changed_nothing() -> None:
+def test_a_step_that_raises_changes_nothing() -> None:
     state = init(GOOD)
     before = arrays_of(GOOD, state)
     with pytest.raises(ValueError, match="shape"):
@@ -225,7 +227,7 @@ def test_a_refused_step_has_changed_nothing() -> None:
     assert arrays_of(GOOD, state) == before
 
 
-def test_arrays_of_two_libraries_are_refused() -> None:
+def test_arrays_of_two_libraries_raise() -> None:
     params = {"w": strict.asarray([1.0])}
     with pytest.raises(TypeError):
         step(params, {"w": np.ones(1)}, init(params), HP)
@@ -239,15 +241,13 @@ def test_arrays_of_two_libraries_are_refused() -> None:
         (init(np.zeros(1)), {"lr": 0.1}, "hyperparameters is dict, not Hyperparameters"),
     ],
 )
-def test_an_argument_of_another_class_is_named_with_the_call(
-    state: Any, hp: Any, message: str
-) -> None:
+def test_a_swapped_argument_raises_and_shows_the_call(state: Any, hp: Any, message: str) -> None:
     call = r": call step\(params, grads, state, hyperparameters\)$"
     with pytest.raises(TypeError, match=f"^{message}{call}"):
         step(np.zeros(1), np.zeros(1), state, hp)
 
 
-def test_a_count_from_a_file_goes_on_exactly() -> None:
+def test_a_count_loaded_from_a_file_stays_exact() -> None:
     loaded = init(np.zeros(1))._replace(step=np.int32(2**31 - 1))
     _, state = step(np.zeros(1), np.ones(1), loaded, HP)
     assert state.step == 2**31

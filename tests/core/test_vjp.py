@@ -24,7 +24,7 @@ from vjp_inputs import MODES, Q, derived, hyperparameters, modes, rationals
 
 
 class Point(NamedTuple):
-    """Where a step is differentiated, all inputs by name, and the weights of what it gives."""
+    """A point at which to differentiate a step: all inputs by name, and weights of the results."""
 
     inputs: dict[str, Any]
     taken: int
@@ -45,7 +45,7 @@ class Point(NamedTuple):
         return at["params"], at["grads"], state, hp
 
     def weighed(self) -> Any:
-        """The scalar that is differentiated: each element's share of it."""
+        """Each element's share of the scalar to differentiate."""
         params, state = step(*self.step_arguments)
         results = (params, state.exp_avg, state.exp_inf)
         return sum(weight * result for weight, result in zip(self.weights, results, strict=True))
@@ -120,7 +120,7 @@ def assert_chain_is_exact(hp: Hyperparameters, exactly: Hyperparameters) -> None
     floats = [np.array(grads, float) for grads in SERIES]
 
     def slope(wrt: str, seeded_step: int = 0) -> Any:
-        """Of the last parameters, on dual numbers over rationals."""
+        """The derivative of the last parameters, by dual numbers over rationals."""
         at = params.astype(float)
         return tangents(wrt, at, floats, saved, hp, seeded_step).value * weights
 
@@ -161,7 +161,7 @@ def by_torch(final: Callable[[Any], Any], inputs: Any) -> Any:
 
 
 def autodiff(maximum: Callable[..., Any], slopes: Callable[..., Any]) -> Callable[..., Any]:
-    """A `vjp` for the judge: the rule as it is printed, differentiated by a framework."""
+    """A `vjp` for the judge: a framework's derivative of the rule."""
 
     def vjp(wrt: str, steps: Steps) -> Any:
         hp, start = steps.hp, steps.saved["w"]
@@ -201,7 +201,7 @@ VJPS = {
 @pytest.mark.parametrize("whose", VJPS)
 @modes
 def test_it_agrees_with_automatic_differentiation(mode: str, whose: str) -> None:
-    """Each is within the bound on the roundings of its own that the judge derives."""
+    """Each derivative is within the rounding bound that the judge derives for it."""
     rng = np.random.default_rng(1)
     arrays = rng.normal(size=(7, 40))
     steps = Steps(

@@ -1,4 +1,4 @@
-"""`step_vjp` at kinks, on trees, in every kind and dtype; what it refuses."""
+"""`step_vjp` at kinks, on trees, in every kind and dtype; and the errors it raises."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +44,7 @@ def test_a_slope_beyond_float16_is_finite_for_a_float16_gradient() -> None:
     assert -2.01e5 < found.grads[0] < -1.99e5  # -lr / eps
 
 
-def test_nothing_is_squared_on_the_way() -> None:
+def test_the_norm_is_never_squared() -> None:
     """The slope by exp_inf is m / u^2: here 2^80, while u^2 is 2^-160, zero in float32."""
     tiny = np.full(1, 2.0**-80, np.float32)
     hp = Hyperparameters(lr=0.5, betas=(0.5, 0.5), eps=0.0)
@@ -62,7 +62,7 @@ def test_after_a_very_long_run_the_slopes_are_finite(count: int) -> None:
     assert found.beta1 == 0
 
 
-def test_a_step_that_is_no_number_has_no_derivative() -> None:
+def test_the_derivative_of_a_nan_step_is_nan() -> None:
     zero = np.zeros(1)
     found = step_vjp(zero, zero, init(zero), Hyperparameters(eps=0.0), Cotangents(zero + 1))
     assert np.isnan(found.grads[0])
@@ -92,7 +92,7 @@ def situation(make: Callable[[], Any] | None = None) -> Any:
 HP = Hyperparameters(lr=0.25, betas=(0.5, 0.75), eps=0.125, weight_decay=0.5)
 
 
-def test_a_tree_is_differentiated_as_each_of_its_leaves_is() -> None:
+def test_a_tree_is_differentiated_leaf_by_leaf() -> None:
     params, grads, state, weights = situation()
     found = step_vjp(params, grads, state, HP, weights)
     leaves = zip(*map(optree.tree_leaves, (params, grads, *state, *weights)), strict=True)
@@ -166,7 +166,7 @@ def test_a_complex_array_is_an_array_of_pairs_of_reals(mode: str) -> None:
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @modes
 def test_half_precision_is_differentiated_in_float32(mode: str, dtype: Any) -> None:
-    """Nothing is rounded to half precision, neither on the way nor at the end."""
+    """Neither intermediate values nor results are rounded to half precision."""
     hp = hyperparameters(mode, float)
     rng = np.random.default_rng(4)
     half = situation(lambda: rng.normal(size=9).astype(dtype))
@@ -179,7 +179,7 @@ def test_half_precision_is_differentiated_in_float32(mode: str, dtype: Any) -> N
             assert mine.tobytes() == theirs.tobytes()
 
 
-def test_moments_kept_in_another_dtype_keep_it() -> None:
+def test_moments_of_another_dtype_keep_their_dtype() -> None:
     param = np.ones(2, np.float32)
     state = init(param, np.float64)
     found = step_vjp(param, param, state, HP, Cotangents(param))
@@ -228,7 +228,7 @@ ONE = {"w": np.ones(2)}
         ({"w": np.ones(2) * 1j}, TypeError, r"a real parameter needs a real array"),
     ],
 )
-def test_a_cotangent_that_does_not_fit_is_named(
+def test_a_mismatched_cotangent_raises_and_names_the_leaf(
     field: str, wrong: Any, error: type[Exception], message: str
 ) -> None:
     weights = Cotangents(ONE)._replace(**{field: wrong})
@@ -245,7 +245,7 @@ def test_a_cotangent_that_does_not_fit_is_named(
         (4, (ONE, ONE, ONE), TypeError, "^cotangents is tuple, not Cotangents"),
     ],
 )
-def test_an_argument_that_does_not_fit_is_named(
+def test_a_mismatched_argument_raises_and_names_the_leaf(
     index: int, wrong: Any, error: type[Exception], message: str
 ) -> None:
     arguments: list[Any] = [ONE, ONE, init(ONE), HP, Cotangents(ONE)]

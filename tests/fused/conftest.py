@@ -1,4 +1,4 @@
-"""What the fused tests share: a process of its own for what starts threads, forks or compiles."""
+"""Fixtures: run code that starts threads, forks or compiles in a separate process."""
 
 import os
 import subprocess
@@ -37,9 +37,9 @@ threading.excepthook = fail
 
 
 def _run(source: str, **environment: str) -> str:
-    """What a Python process prints that runs the prelude and this; it must end well."""
+    """The output of a Python process that runs the prelude and `source`, and must exit with 0."""
     inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
-    # Python 3.12 warns of every fork of a process with threads, which is what is tested.
+    # Python 3.12 warns about forking a process with threads, which these tests do on purpose.
     warnings = ["-W", "error", "-W", "ignore:This process:DeprecationWarning"]
     done = subprocess.run(
         [sys.executable, *warnings, "-c", PRELUDE + source],

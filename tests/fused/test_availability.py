@@ -1,4 +1,4 @@
-"""Where there is no kernel `step_` says why and changes nothing; a fork waits for the compiler."""
+"""Without a kernel `step_` gives the reason and changes nothing; a fork waits for the compiler."""
 
 import os
 import sys
@@ -24,7 +24,7 @@ forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[rows.Dtypes]]:
-    """A compiler that fails for float32, and what it was asked for."""
+    """Make compilation fail for float32; yields the dtypes requested so far."""
     asked = list[rows.Dtypes]()
 
     def fail(dtypes: rows.Dtypes) -> None:
@@ -41,16 +41,16 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[rows.Dtypes]]:
 def test_a_kernel_that_cannot_be_compiled_is_an_error_and_nothing_changes(
     failing: list[rows.Dtypes],
 ) -> None:
-    """The arrays that could be stepped are not stepped either."""
+    """Arrays of the dtypes that do compile are not stepped either."""
     params: dict[str, Any] = {"a": np.ones(3), "b": np.ones(2, np.float32), "c": np.ones(1)}
     state = init(params)
     for _ in range(2):
         with pytest.raises(RuntimeError) as raised:
             step_(params, {key: array.copy() for key, array in params.items()}, state, HP)
         assert str(raised.value) == (
-            "step_ needs the kernel, but it could not be compiled and kept: PermissionError: "
-            "[Errno 13] Permission denied: 'kernel.nbi' (NUMBA_CACHE_DIR names a folder of your "
-            "own to keep it in); adamax_core.step needs none"
+            "step_ needs the kernel, but compiling or caching it failed: PermissionError: "
+            "[Errno 13] Permission denied: 'kernel.nbi' (set NUMBA_CACHE_DIR to a writable folder)"
+            "; adamax_core.step does not need it"
         )
     assert all((array == 1).all() for array in params.values())
     assert all(count == 0 for count in state.step.values())
@@ -59,12 +59,12 @@ def test_a_kernel_that_cannot_be_compiled_is_an_error_and_nothing_changes(
 
 
 @pytest.mark.usefixtures("failing")
-def test_what_is_missing_is_said_for_the_dtypes_that_are_asked_for() -> None:
+def test_missing_gives_the_reason_for_the_requested_dtypes() -> None:
     assert missing(("float64",) * 4) is None
     assert "kernel.nbi" in str(missing(("float64", "float32", "float64", "float64")))
 
 
-def test_the_kernel_is_there_for_each_dtype() -> None:
+def test_the_kernel_compiles_for_each_dtype() -> None:
     assert [missing((dtype,) * 4) for dtype in DTYPES] == [None] * len(DTYPES)
 
 
@@ -86,12 +86,12 @@ def test_without_numba_the_error_says_what_to_install(run: Run) -> None:
     printed = run("sys.modules['numba'] = None" + REFUSED)
     assert printed == (
         "step_ needs the kernel, but Numba is not installed: pip install 'adamax-spec[fused]'; "
-        "adamax_core.step needs none\n"
+        "adamax_core.step does not need it\n"
     )
 
 
-def test_folders_that_cannot_be_written_are_an_error(run: Run) -> None:
-    """Numba looks for a folder where it can make a file, and finds none."""
+def test_unwritable_cache_folders_raise(run: Run) -> None:
+    """Numba finds no writable folder for its cache."""
     printed = run(
         """
 import tempfile
@@ -102,11 +102,11 @@ tempfile.TemporaryFile = refused
         + REFUSED
     )
     assert printed.startswith(
-        "step_ needs the kernel, but it could not be compiled and kept: RuntimeError: cannot cache "
+        "step_ needs the kernel, but compiling or caching it failed: RuntimeError: cannot cache "
     )
 
 
-def test_a_module_of_no_file_is_no_numba(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_without_a_file_is_not_numba(monkeypatch: pytest.MonkeyPatch) -> None:
     assert has_numba()
     monkeypatch.setitem(sys.modules, "numba", ModuleType("numba"))
     assert not has_numba()
@@ -119,7 +119,7 @@ class Finder:
             compiling.set()
 sys.meta_path.insert(0, Finder)
 """
-"""What needs Numba is about to be imported."""
+"""Stops just before the modules that need Numba are imported."""
 
 COMPILES = """
 from adamax_fused import rows
@@ -129,13 +129,13 @@ def begin(dtypes):
     prepare(dtypes)
 rows.prepare = begin
 """
-"""Numba is imported, and is about to compile."""
+"""Stops when Numba is imported, just before it compiles."""
 
 
 @forks
 @pytest.mark.parametrize("moment", [IMPORTS, COMPILES], ids=["imports", "compiles"])
 def test_a_fork_waits_for_a_thread_that_compiles(moment: str, run: Run, tmp_path: Path) -> None:
-    """The child could wait for a lock of Numba for ever, which no thread of it would release."""
+    """Else the child could wait forever for a lock of Numba that no thread in it releases."""
     run(
         "compiling = threading.Event()"
         + moment

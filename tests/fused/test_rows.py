@@ -1,4 +1,4 @@
-"""Each element is stepped once, whoever takes its piece; memory that cannot be stepped is found."""
+"""Each element is stepped once by any number of threads; `misplaced` finds invalid memory."""
 
 import threading
 from collections.abc import Callable
@@ -20,13 +20,13 @@ HP = Hyperparameters(0.1, weight_decay=0.1)
 HYPER = Hyper(0.1, 0.9, 0.999, 1e-8, 0.1, maximize=False, decoupled=False)
 COUNT = 3
 GAP = 3
-"""Elements between two arrays, which a step must leave."""
+"""Elements between two arrays, which a step must not change."""
 
 NONE = np.zeros(0, np.int64)
 
 
 def four(size: int, dtype: Any) -> list[Any]:
-    """Parameters, gradients and moments of a seed."""
+    """Parameters, gradients and moments drawn from a seed."""
     rng = np.random.default_rng(size)
     p, g, m, u = (rng.normal(size=size).astype(dtype) for _ in range(4))
     return [p, g, m, np.abs(u)]
@@ -39,7 +39,7 @@ def table_of(arrays: list[Any], firsts: list[int], sizes: list[int]) -> Any:
 
 
 def stepped(arrays: list[Any], inside: Any) -> list[bytes]:
-    """The bits after a step of the reference of what is inside; the rest as it is."""
+    """The bits after a step of the reference inside the rows; the rest unchanged."""
     p, g, m, u = arrays
     after, state = adamax_core.step(p, g, State(COUNT - 1, m, u), HP)
     new = (after, g, state.exp_avg, state.exp_inf)
@@ -71,8 +71,8 @@ def test_each_element_is_stepped_once_by_any_number_of_threads(
 
 
 @pytest.mark.parametrize("callers", [1, 2, 4])
-def test_no_piece_is_taken_twice_where_threads_take_them_at_once(callers: int) -> None:
-    """Each row is a piece of one element: so threads mostly take, and step little."""
+def test_no_piece_is_taken_twice_by_concurrent_threads(callers: int) -> None:
+    """Each row is a piece of one element, so threads mostly contend for pieces."""
     count = 1_000_000  # so many that their calls overlap
     arrays = four(count, "f4")
     expected = stepped(arrays, np.ones(count, bool))
@@ -110,7 +110,7 @@ def test_no_piece_is_taken_twice_where_threads_take_them_at_once(callers: int) -
         ([3_000_000], 64, [5]),
     ],
 )
-def test_a_helper_is_asked_for_each_half_million_elements_at_most(
+def test_at_most_one_helper_starts_for_each_half_million_elements(
     sizes: list[int], threads: int, helpers: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[int]()
@@ -137,7 +137,7 @@ def test_each_row_takes_a_step_of_its_own_count() -> None:
 
 
 class Layout:
-    """The arrays of some rows, each with an address and a width, and the bytes that they are."""
+    """Arrays as addresses, sizes and widths, with the bytes that they occupy."""
 
     def __init__(self, sizes: list[int], addresses: list[int], widths: list[int]) -> None:
         self.table = np.array([*np.reshape(addresses, (4, -1)), sizes], np.int64)
@@ -149,7 +149,7 @@ class Layout:
         self.grads = range(GRAD * len(sizes), (GRAD + 1) * len(sizes))
 
     def wrong(self) -> set[int]:
-        """The arrays that the kernel cannot step, found byte by byte."""
+        """The arrays that the kernel cannot step, found byte by byte: the oracle of `misplaced`."""
         there = [index for index, span in enumerate(self.spans) if span]
         found = {
             index
@@ -165,7 +165,7 @@ class Layout:
 
 @st.composite
 def layouts(draw: st.DrawFn, alike: bool = False) -> Layout:
-    """Arrays in any order, mostly one after the other; a few over another, or not aligned."""
+    """Arrays in any order, mostly adjacent; a few overlap or are not aligned."""
     sizes = draw(st.lists(st.integers(0, 4), min_size=1, max_size=4))
     count = 4 * len(sizes)
     chosen = 4 if alike else count
@@ -182,7 +182,7 @@ def layouts(draw: st.DrawFn, alike: bool = False) -> Layout:
 
 @settings(deadline=None, max_examples=400)  # the first may compile
 @given(layouts())
-def test_misplaced_finds_what_a_search_of_all_bytes_finds(layout: Layout) -> None:
+def test_misplaced_agrees_with_a_search_of_all_bytes(layout: Layout) -> None:
     wrong, found = layout.wrong(), misplaced(layout.table, NONE, layout.widths)
     assert found in wrong if wrong else found == -1
 
@@ -196,8 +196,8 @@ def test_misplaced_takes_one_width_for_all_rows(layout: Layout) -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=4), st.randoms(use_true_random=False))
-def test_nothing_is_misplaced_where_all_lies_apart(sizes: list[int], random: Any) -> None:
-    """Gradients may lie over each other, since nothing writes to them."""
+def test_disjoint_arrays_are_not_misplaced(sizes: list[int], random: Any) -> None:
+    """Gradients may overlap each other, since nothing writes to them."""
     count = 4 * len(sizes)
     places = random.sample(range(1, count + 1), count)
     addresses = [place * 64 for place in places]
@@ -210,7 +210,7 @@ def test_nothing_is_misplaced_where_all_lies_apart(sizes: list[int], random: Any
 @pytest.mark.parametrize(("place", "apart"), [(1000, True), (1008, False), (1016, True)])
 @pytest.mark.parametrize("array", range(4))
 def test_a_count_is_written_too(place: int, apart: bool, array: int) -> None:
-    """It takes 8 bytes, beside or in an array of one double at 1008."""
+    """A count occupies 8 bytes, beside or inside an array of one double at address 1008."""
     table = np.array([[2000], [3000], [4000], [5000], [1]])
     table[array] = 1008
     wrong = misplaced(table, np.array([place]), np.full((4, 1), 8))
@@ -222,5 +222,5 @@ def test_a_count_is_written_too(place: int, apart: bool, array: int) -> None:
     "beta1", [0.0, 1e-300, 0.25, 0.49999999999999994, 0.5, 0.9, 0.999, 1 - 2**-30, 1 - 2**-53]
 )
 def test_bias_correction_is_that_of_the_reference(beta1: float, count: int) -> None:
-    """Which tests/core holds against exact numbers."""
+    """tests/core compares the reference with exact numbers."""
     assert bias_correction(beta1, count) == adamax_core.CANONICAL.bias_correction(beta1, count)

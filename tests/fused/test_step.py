@@ -1,4 +1,4 @@
-"""`step_` gives the bits of the reference, in place, or refuses and changes nothing."""
+"""`step_` gives the bits of the reference, in place."""
 
 import weakref
 from copy import deepcopy
@@ -37,7 +37,7 @@ def bits(tree: Any) -> list[bytes]:
 
 
 def same(array: Any, other: Any) -> bool:
-    """The same bits, but for NaN, of which there are many."""
+    """Equal bits, except that any NaN equals any NaN."""
     nan = np.isnan(array)
     values = np.where(nan, 0, array).tobytes() == np.where(nan, 0, other).tobytes()
     return array.dtype == other.dtype and values and bool((nan == np.isnan(other)).all())
@@ -48,7 +48,7 @@ def same(array: Any, other: Any) -> bool:
 def test_it_has_the_bits_of_the_reference(
     dtype: str, maximize: bool, decoupled: bool, decay: float
 ) -> None:
-    """More than a piece, scalars, none at all, another order, and a gradient that is missing."""
+    """Arrays longer than a piece, scalar, empty, in another order, and with a missing gradient."""
     hp = Hyperparameters(
         0.1, weight_decay=decay, maximize=maximize, decoupled_weight_decay=decoupled
     )
@@ -91,10 +91,10 @@ def test_dtypes_mix_as_in_the_reference(param: str, grad: str, state: str | None
     st.lists(st.tuples(st.floats(2**-8, 2**8), st.floats(-1, 1)), min_size=1, max_size=20),
     st.sampled_from(["float16", "bfloat16"]),
 )
-def test_a_double_next_to_the_middle_of_two_halves_is_rounded_once(
+def test_a_double_near_a_tie_of_two_halves_is_rounded_once(
     values: list[tuple[float, float]], dtype: str
 ) -> None:
-    """Rounded to a single first, it could land in the middle, and go the other way from there."""
+    """Rounding to float32 first could create a tie, and then round the wrong way."""
     halves, beyond = np.array(values).T
     halves = halves.astype(dtype).astype(np.float64)
     following = np.nextafter(halves.astype(dtype), np.array(np.inf, dtype)).astype(np.float64)
@@ -121,10 +121,10 @@ def test_a_double_next_to_the_middle_of_two_halves_is_rounded_once(
     st.sampled_from(["float32", "bfloat16", "float16"]),
     st.integers(0, 3),
 )
-def test_any_numbers_give_those_of_the_reference(
+def test_any_numbers_give_the_bits_of_the_reference(
     values: list[tuple[float, ...]], dtype: str, offset: int
 ) -> None:
-    """Infinities, NaN, subnormal numbers, at the largest and at any place of a vector."""
+    """Infinities, NaN, subnormal and large numbers, in any lane of a vector."""
     with np.errstate(all="ignore"):
         p, g, m, u = (
             np.array(column, np.float32).astype(dtype) for column in zip(*values, strict=True)
@@ -141,7 +141,7 @@ def test_any_numbers_give_those_of_the_reference(
     assert all(map(same, room, (expected, state.exp_avg, state.exp_inf)))
 
 
-def test_the_same_state_goes_on_with_new_hyperparameters() -> None:
+def test_the_same_state_continues_with_new_hyperparameters() -> None:
     params = np.ones(5)
     ours, state = params.copy(), adamax_core.init(params)
     own = init(ours)
@@ -155,7 +155,7 @@ def test_the_same_state_goes_on_with_new_hyperparameters() -> None:
     assert own.step == 3
 
 
-def test_a_state_of_the_reference_goes_on_once_its_counts_are_arrays() -> None:
+def test_a_state_of_the_reference_continues_once_its_counts_are_arrays() -> None:
     params = {"a": np.ones(3), "b": np.full(2, 0.5)}
     grads = {"a": np.ones(3), "b": None}
     params, state = adamax_core.step(params, grads, adamax_core.init(params), HP)
@@ -168,7 +168,7 @@ def test_a_state_of_the_reference_goes_on_once_its_counts_are_arrays() -> None:
     assert own.step == state.step == {"a": 2, "b": 1}
 
 
-def test_gradients_in_another_order_or_byte_order_are_taken() -> None:
+def test_gradients_in_another_memory_or_byte_order_are_copied() -> None:
     rng = np.random.default_rng(2)
     params, grads = rng.normal(size=(4, 6)), rng.normal(size=(4, 6))
     expected, _ = adamax_core.step(params, grads, adamax_core.init(params), Hyperparameters(0.1))
@@ -188,7 +188,7 @@ def test_gradients_in_another_order_or_byte_order_are_taken() -> None:
         assert given_.tobytes() == before
 
 
-def test_an_array_of_a_file_is_stepped_in_the_file(tmp_path: Path) -> None:
+def test_a_memory_mapped_array_is_stepped_in_its_file(tmp_path: Path) -> None:
     rng = np.random.default_rng(4)
     params = numbers(rng, 1000, "float32")
     params.tofile(tmp_path / "params")
@@ -199,15 +199,15 @@ def test_an_array_of_a_file_is_stepped_in_the_file(tmp_path: Path) -> None:
     assert (tmp_path / "params").read_bytes() == expected.tobytes()
 
 
-def test_one_gradient_may_serve_two_parameters() -> None:
+def test_two_parameters_may_share_a_gradient() -> None:
     params, grad = [np.zeros(3), np.zeros(3)], np.ones(3)
     step_(params, [grad, grad], init(params), HP)
     assert (params[0] == params[1]).all()
     assert (params[0] != 0).all()
 
 
-def test_memory_that_comes_to_hold_other_arrays_is_stepped_as_those() -> None:
-    """What lies at the same address later may be of another dtype and shape."""
+def test_reused_memory_is_stepped_as_the_new_arrays() -> None:
+    """Memory reused at the same address may hold another dtype and shape."""
     memory = np.zeros(4 * 8, np.float64)
     for dtype, size in (("float64", 8), ("float32", 8), ("float32", 6), ("float64", 6)):
         p, g, m, u = (part.view(dtype)[:size] for part in memory.reshape(4, 8))
@@ -219,7 +219,7 @@ def test_memory_that_comes_to_hold_other_arrays_is_stepped_as_those() -> None:
         assert p.tobytes() == expected.tobytes()
 
 
-def test_nothing_is_held_after_a_step() -> None:
+def test_a_step_keeps_no_reference() -> None:
     params, grads = np.ones(1_000_000), np.ones(1_000_000)
     state = init(params)
     references = [weakref.ref(array) for array in (params, grads, *state)]
@@ -229,7 +229,7 @@ def test_nothing_is_held_after_a_step() -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, np.int64(2), None])
-def test_the_bits_are_the_same_whatever_the_number_of_threads(threads: Any) -> None:
+def test_any_number_of_threads_gives_the_same_bits(threads: Any) -> None:
     """Several dtypes, each large enough for a helper."""
     rng = np.random.default_rng(3)
     dtypes = {"f": "float32", "d": "float64", "h": "float16", "c": "complex64"}

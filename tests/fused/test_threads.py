@@ -1,4 +1,4 @@
-"""Helpers start for a large step alone, and neither a fork nor the end of a process loses one."""
+"""Helper threads start only for large steps, and survive forks and interpreter shutdown."""
 
 import gc
 import os
@@ -48,7 +48,7 @@ def test_the_affinity_and_openmps_variable_limit_what_is_usable(
 
 
 @pytest.mark.parametrize(("processors", "expected"), [(6, 6), (None, 1)])
-def test_a_system_without_affinity_says_how_many_processors_it_has(
+def test_without_affinity_usable_is_the_processor_count(
     processors: int | None, expected: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
@@ -72,7 +72,7 @@ def test_the_caller_and_a_helper_work_at_the_same_time() -> None:
     assert not barrier.broken
 
 
-def test_an_error_of_the_caller_comes_after_its_helper_has_finished() -> None:
+def test_an_error_of_the_caller_is_raised_after_its_helper_has_finished() -> None:
     caller, begun, failing, finished = threading.current_thread(), Event(), Event(), Event()
 
     def work() -> None:
@@ -90,7 +90,7 @@ def test_an_error_of_the_caller_comes_after_its_helper_has_finished() -> None:
     assert finished.is_set()
 
 
-def test_an_error_of_a_helper_is_the_callers() -> None:
+def test_an_error_of_a_helper_is_raised_in_the_caller() -> None:
     caller, begun = threading.current_thread(), Event()
 
     def work() -> None:
@@ -117,7 +117,7 @@ def test_a_helper_that_has_not_begun_is_not_waited_for(monkeypatch: pytest.Monke
     assert calls == [threading.current_thread()]
 
 
-def test_where_no_thread_can_start_the_caller_works_alone_and_nothing_is_kept(
+def test_if_no_thread_can_start_the_caller_works_alone_and_keeps_no_pool(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(_: threading.Thread) -> NoReturn:
@@ -150,7 +150,7 @@ train(LARGE, threads=1)
 @pytest.mark.parametrize(
     ("steps", "environment"), [(SMALL, {}), ("train(LARGE)", {"OMP_NUM_THREADS": "1"})]
 )
-def test_a_small_step_or_one_of_one_thread_starts_none(
+def test_a_small_or_single_threaded_step_starts_no_thread(
     steps: str, environment: dict[str, str], run: Run
 ) -> None:
     run(
@@ -190,8 +190,8 @@ assert "numba" not in sys.modules
 """)
 
 
-def test_helpers_are_as_many_as_the_largest_step_asks_for(run: Run) -> None:
-    """Not one pool for each number: those of smaller steps are ended."""
+def test_the_pool_has_as_many_helpers_as_the_largest_step_needs(run: Run) -> None:
+    """A larger pool replaces a smaller one, whose threads end."""
     run(
         """
 import time
@@ -199,7 +199,7 @@ for size in (1_000_000, 1_500_000, 2_000_000, 1_000_000, 3_000_000):
     train(size, threads=4)
 deadline = time.monotonic() + 60
 while threading.active_count() > 4 and time.monotonic() < deadline:
-    time.sleep(0.01)  # a helper that is told to end ends a little later
+    time.sleep(0.01)  # a helper ends shortly after shutdown
 assert threading.active_count() == 4, threading.enumerate()
 """
     )
@@ -221,7 +221,7 @@ assert helpers()
 
 @forks
 @pytest.mark.parametrize("leave", ["sys.exit()", "os._exit(0)"])
-def test_a_forked_process_makes_helpers_of_its_own_and_ends(leave: str, run: Run) -> None:
+def test_a_forked_process_starts_its_own_helpers_and_exits(leave: str, run: Run) -> None:
     run(f"""
 train(LARGE, 2)
 assert len(helpers()) == 1
@@ -239,7 +239,7 @@ train(LARGE, 2)
 
 @forks
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.slow)])
-def test_no_fork_in_the_middle_of_steps_hangs(times: int, run: Run) -> None:
+def test_forking_during_steps_does_not_hang(times: int, run: Run) -> None:
     run(
         """
 stop, begun = threading.Event(), threading.Event()
@@ -285,7 +285,7 @@ atexit.register(leave)
 
 
 @pytest.mark.parametrize("before", ["", "train(LARGE, 2)"])
-def test_a_thread_goes_on_after_the_main_thread_has_ended(before: str, run: Run) -> None:
+def test_a_thread_keeps_stepping_after_the_main_thread_has_ended(before: str, run: Run) -> None:
     printed = run(f"""
 import concurrent.futures.thread, time
 def go_on():
