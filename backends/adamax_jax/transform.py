@@ -122,34 +122,33 @@ def adamax_transform(
                 "it is given; leave weight_decay out, or name it among static_args.)"
             )
         require_state(state)
-        treedef, leaves = matched(updates, state, params)
+        treedef, slots = matched(updates, state, params)
+        leaves = [leaf for leaf in slots if leaf is not None]
         lr = learning_rate
         if callable(lr):
             lr = require_scalar("learning_rate", lr(state.count))
         count, stepped = _steppers(leaves)(
-            _without_none(leaves),
+            _columns(Leaf, _without_none(leaves)),
             state.count,
             Hyper(lr, rate, b2, eps, weight_decay),
-            treedef=treedef,
+            treedef=jax.tree.structure(state.mu),
             decays=decayed(mask, params) if decays else False,
             decoupled=decoupled_weight_decay,
             maximize=maximize,
         )
         # What is not trained gets its gradient back, None or float0.
-        deltas = [
-            grad if each is None else each.update
-            for grad, each in zip(treedef.flatten_up_to(updates), stepped, strict=True)
-        ]
-        mu, nu = ([each and getattr(each, name) for each in stepped] for name in ("mu", "nu"))
-        steps = tuple(each.steps for each in stepped if each is not None) or state.steps
-        state = AdamaxState(count, treedef.unflatten(mu), treedef.unflatten(nu), steps)
-        return treedef.unflatten(deltas), state
+        update, mu, nu = map(iter, stepped[:3])
+        given = zip(treedef.flatten_up_to(updates), slots, strict=True)
+        deltas = [grad if slot is None else next(update) for grad, slot in given]
+        mu, nu = (treedef.unflatten(slot and next(each) for slot in slots) for each in (mu, nu))
+        steps = tuple(stepped.steps) if leaves else state.steps
+        return treedef.unflatten(deltas), AdamaxState(count, mu, nu, steps)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
 def _advance(
-    leaves: list[Leaf | None],
+    columns: Any,
     count: jax.Array,
     hyper: Hyper,
     *,
@@ -157,16 +156,20 @@ def _advance(
     decays: bool | tuple[bool, ...],
     decoupled: bool,
     maximize: bool,
-) -> tuple[jax.Array, list[Stepped | None]]:
-    """A step of all leaves; `decays` says of each, or of all, whether weight decay reaches it."""
+) -> tuple[jax.Array, Stepped]:
+    """A step of all leaves, whose parts come and go as lists, which JAX passes fastest.
+
+    `decays` says of each leaf, or of all, whether weight decay reaches it.
+    """
+    leaves = [Leaf(*parts) for parts in zip(*columns, strict=True)]
     require_fit(treedef, leaves)
     hyper = jax.tree.map(lambda number: jnp.asarray(number, float), hyper)
-    each = iter(decays if isinstance(decays, tuple) else [decays] * len(leaves))
+    kept = decays if isinstance(decays, tuple) else [decays] * len(leaves)
     stepped = [
-        leaf and step_leaf(leaf, hyper, decays=next(each), decoupled=decoupled, maximize=maximize)
-        for leaf in leaves
+        step_leaf(leaf, hyper, decays=each, decoupled=decoupled, maximize=maximize)
+        for leaf, each in zip(leaves, kept, strict=True)
     ]
-    return increment(count), stepped
+    return increment(count), _columns(Stepped, stepped)
 
 
 # Outside jit one program for all leaves, where each operation would be one for each leaf; leaves
@@ -176,23 +179,26 @@ _compiled = jax.jit(
 )
 
 
-def _steppers(leaves: list[Leaf | None]) -> Callable[..., Any]:
+def _columns(kind: Any, rows: list[Any]) -> Any:
+    """A tuple of lists, of a list of tuples of that kind."""
+    return kind(*([row[part] for row in rows] for part in range(len(kind._fields))))
+
+
+def _steppers(leaves: list[Leaf]) -> Callable[..., Any]:
     """One program for all leaves, unless they live on several devices: then one for each."""
-    arrays = [leaf.param for leaf in leaves if leaf is not None]
+    arrays = [leaf.param for leaf in leaves]
     places = [each.sharding.device_set for each in arrays if not isinstance(each, jax.core.Tracer)]
     return _compiled if all(place == places[0] for place in places) else _advance
 
 
-def _without_none(leaves: list[Leaf | None]) -> list[Leaf | None]:
+def _without_none(leaves: list[Leaf]) -> list[Leaf]:
     """Outside jit, an array for each missing gradient, so that one program has all patterns."""
-    given = [leaf for leaf in leaves if leaf is not None]
-    if all(leaf.grad is not None for leaf in given) or any(
-        isinstance(each, jax.core.Tracer) for each in jax.tree.leaves(given)
+    if all(leaf.grad is not None for leaf in leaves) or any(
+        isinstance(each, jax.core.Tracer) for each in jax.tree.leaves(leaves)
     ):
         return leaves
     return [
-        leaf
-        and leaf._replace(
+        leaf._replace(
             grad=leaf.param if leaf.grad is None else leaf.grad,
             present=np.bool_(leaf.grad is not None),
         )

@@ -105,7 +105,7 @@ def matched(updates: Any, state: AdamaxState, params: Any) -> tuple[Any, list[Le
     return treedef, leaves
 
 
-def require_fit(treedef: Any, leaves: list[Leaf | None]) -> None:
+def require_fit(treedef: Any, leaves: list[Leaf]) -> None:
     """Raise unless the arrays of each leaf have one shape and are of one kind.
 
     Raises:
@@ -113,10 +113,11 @@ def require_fit(treedef: Any, leaves: list[Leaf | None]) -> None:
         ValueError: one has another shape.
     """
     for index, leaf in enumerate(leaves):
-        if leaf is not None:
-            named = {"grads": leaf.grad, "params": leaf.param, "state.mu": leaf.mu}
-            for what, to in (("params", "state.mu"), ("params", "state.nu"), ("grads", "params")):
-                _require_alike(treedef, index, what, to, named | {"state.nu": leaf.nu})
+        named = {
+            "grads": leaf.grad, "params": leaf.param, "state.mu": leaf.mu, "state.nu": leaf.nu,
+        }  # fmt: skip
+        for what, to in (("params", "state.mu"), ("params", "state.nu"), ("grads", "params")):
+            _require_alike(treedef, index, what, to, named)
 
 
 def decayed(mask: Any, params: Any) -> bool | tuple[bool, ...]:
