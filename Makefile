@@ -7,7 +7,7 @@ SUBJECTS := numpy fused jax torch 'torch?fused=true' 'torch?fused=false' 'torch?
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 .DEFAULT_GOAL := help
-.PHONY: help conformance results test slow coverage lint format bench docs clean
+.PHONY: help conformance results test slow lint format bench docs clean
 
 help:  ## what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,14 +25,12 @@ conformance: .venv/installed  ## judge the reference, the adapters, torch.optim 
 results: .venv/installed  ## write what the judge finds of each subject to docs/results.md
 	$(BIN)/adamax-conformance check $(SUBJECTS) --format markdown > docs/results.md
 
-test: lint  ## lint, type-check, run the tests that are not slow
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules
+test: lint  ## lint, type-check, run the tests that are not slow; COVERAGE=yes counts the lines they reach
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules \
+	  $(if $(COVERAGE),--cov --cov-report=term)
 
 slow: .venv/installed  ## run the slow tests: every variant, every subject, processes, compilers
 	$(BIN)/python -m pytest -n 2 --dist worksteal -m slow
-
-coverage: .venv/installed  ## run the tests that are not slow again, and count the lines they reach
-	$(BIN)/python -m pytest -n 2 --dist worksteal -m 'not slow' --doctest-modules --cov --cov-report=term
 
 lint: .venv/installed  ## ruff and mypy strict
 	$(BIN)/ruff check
