@@ -104,8 +104,8 @@ def test_an_array_that_is_not_of_real_numbers_is_a_type_error(value: Any) -> Non
 @pytest.mark.parametrize(
     ("trace", "given"),
     [
-        (jax.jit, jnp.asarray(-1.0)),
-        (jax.vmap, jnp.asarray([-1.0, 2.0])),
+        (jax.jit, np.float32(-1.0)),
+        (jax.vmap, np.array([-1.0, 2.0], np.float32)),
         (torch.vmap, torch.tensor([-1.0, 2.0])),
     ],
     ids=["jit", "vmap", "torch.vmap"],
