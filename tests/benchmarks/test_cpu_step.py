@@ -83,6 +83,7 @@ def measured(ours, threads):
 """
 
 
+@pytest.mark.slow
 def test_the_exit_status_says_whether_goals_are_met(called: Called) -> None:
     def statuses(ours: float, threads: int, *calls: list[str]) -> list[int]:
         before = f"{MEASURED}\ncpu_step.measured = measured({ours}, {threads})"

@@ -20,6 +20,7 @@ def ran(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["flax_linen.py", "flax_nnx.py", "equinox_mlp.py"])
 def test_it_learns_to_read(name: str) -> None:
     done = ran(name)
@@ -29,6 +30,7 @@ def test_it_learns_to_read(name: str) -> None:
     assert float(found[1]) > 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mesh", ["4x2", "2x4", "1x1"])
 def test_a_sharded_step_sends_nothing_and_learns(mesh: str) -> None:
     done = ran("sharded.py", "--devices", "8", "--mesh", mesh, "--steps", "210")

@@ -132,6 +132,7 @@ rows.prepare = begin
 """Stops when Numba is imported, just before it compiles."""
 
 
+@pytest.mark.slow
 @forks
 @pytest.mark.parametrize("moment", [IMPORTS, COMPILES], ids=["imports", "compiles"])
 def test_a_fork_waits_for_a_thread_that_compiles(moment: str, run: Run, tmp_path: Path) -> None:

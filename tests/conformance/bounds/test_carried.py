@@ -120,6 +120,7 @@ def test_around_moves_to_what_is_reported_where_it_is_finite() -> None:
     assert [*moved.error] == [*carried.error]
 
 
+@pytest.mark.slow
 def test_everything_in_a_judgement_is_a_rational(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rational that meets a float becomes a rounded number, without a word."""
     seen: set[type] = set()

@@ -19,10 +19,10 @@ from adamax_conformance.cli import app
 from adamax_conformance.exchange.wire import encode_run
 from adamax_conformance.fuzz import Fuzzed, fuzz, repro
 from adamax_conformance.fuzz.arrays import KINDS, arrays, shapes
-from adamax_conformance.fuzz.runs import Offers, gradients, hyperparameters, moments, runs
+from adamax_conformance.fuzz.runs import Offers, hyperparameters, moments, runs
 from adamax_conformance.fuzz.sessions import Change, Load, Save, Session, Step, runs_of, sessions
 from adamax_conformance.judging.run import Run
-from adamax_conformance.spec.formats import COMPLEX, FLOATS, dtype_of, format_of
+from adamax_conformance.spec.formats import FLOATS, dtype_of, format_of
 from adamax_conformance.subject.memory import layout_of
 from adamax_conformance.subject.watched import Watched
 from adamax_conformance.subjects.reference import backend as reference
@@ -138,22 +138,30 @@ def test_what_is_not_offered_is_not_drawn() -> None:
     plain()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-def test_runs_are_drawn(dtype: str) -> None:
-    drawn = runs(Offers(dtype, EVERY, 100))
-    for wanted in (
-        lambda run: any(set(grads) != set(run.params) for grads in run.grads),
-        lambda run: len(run.params) == 3,
-        lambda run: len(run.grads) == 5,
-        lambda run: run.at(0) != run.at(len(run.grads) - 1),
-        lambda run: run.saved is not None and run.saved["a"].step == 2**24 - 1,
-        lambda run: run.undecayed == ("a",),
-    ):
-        is_drawn(drawn, wanted)
-    if dtype not in COMPLEX:
-        is_drawn(drawn, lambda run: run.state_dtype is not None)
-        params = {"a": np.zeros(2, dtype_of(dtype))}
-        is_drawn(gradients(params, dtype), lambda g: bool(g) and g["a"].dtype != dtype_of(dtype))
+def test_runs_are_drawn() -> None:
+    wanted: dict[str, Callable[[Run], bool]] = {
+        "a gradient is missing": lambda run: any({*g} != {*run.params} for g in run.grads),
+        "three parameters": lambda run: len(run.params) == 3,
+        "five steps": lambda run: len(run.grads) == 5,
+        "hyperparameters change": lambda run: run.at(0) != run.at(len(run.grads) - 1),
+        "a large count": lambda run: run.saved is not None and run.saved["a"].step == 2**24 - 1,
+        "exempt from decay": lambda run: run.undecayed == ("a",),
+    }
+    wanted["state in another dtype"] = lambda run: run.state_dtype is not None
+    wanted["gradients in another dtype"] = lambda run: any(
+        "a" in grads and grads["a"].dtype != run.params["a"].dtype for grads in run.grads
+    )
+    seen: set[str] = set()
+
+    offers = st.sampled_from(DTYPES).map(lambda dtype: Offers(dtype, EVERY, 100))
+
+    @hypothesis.settings(derandomize=True, deadline=None, max_examples=400)
+    @hypothesis.given(offers.flatmap(runs))
+    def look(run: Run) -> None:
+        seen.update(name for name, holds in wanted.items() if holds(run))
+
+    look()
+    assert seen == set(wanted)
 
 
 @hypothesis.settings(derandomize=True, deadline=None, max_examples=60)
