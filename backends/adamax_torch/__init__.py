@@ -1,4 +1,4 @@
-"""The Adamax specification for PyTorch: `Adamax`, a drop-in, and `functional`, pure functions.
+"""The Adamax specification for PyTorch: `Adamax`, a drop-in optimizer, and pure `functional`.
 
 The rule is in `adamax_torch.rule` for one tensor and in `adamax_torch.foreach` for many.
 """

@@ -1,4 +1,4 @@
-"""`adamax_torch` as subjects of the judge; loaded through the entry points alone."""
+"""`adamax_torch` as subjects of the judge; only the entry points load it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +18,7 @@ from adamax_conformance.subjects.glue.torch import (
 )
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
-from adamax_torch import functional as F  # noqa: N812 - as PyTorch's own is called
+from adamax_torch import functional as F  # noqa: N812 - the usual name of torch.nn.functional
 from adamax_torch.precision import STEP_DTYPE
 
 
@@ -89,7 +89,7 @@ def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, A
 
 
 def _vjp(wrt: str, steps: Steps) -> Any:
-    """By `torch.func.vjp` through all the steps, with respect to the one input."""
+    """The `torch.func.vjp` of all the steps, with respect to one input."""
     saved = {key: slot._asdict() for key, slot in steps.saved.items()}
     params, state = _tensors(steps.params), _load(None, steps.hp, saved)
     series = [_tensors(grads) for grads in steps.grads]

@@ -1,8 +1,8 @@
-"""The rule for many tensors at once, in place; `adamax_torch.rule` in bulk.
+"""The rule on lists of tensors, in place: `adamax_torch.rule` with PyTorch's foreach operations.
 
-The same operations in the same order, so that both give the same bits. Beyond its arguments it
-holds one copy of the tensors, as torch.optim.Adamax does (two with decoupled decay); on a processor
-one copy of a batch of them.
+The operations and their order are the same, so both give the same bits. A step allocates one copy
+of the tensors, as torch.optim.Adamax does (two with decoupled decay); on a CPU, one copy of a
+batch.
 """
 
 import math
@@ -27,15 +27,15 @@ def step_many(
     together: bool = True,
     alike: bool = False,
 ) -> None:
-    """One step in place for tensors of any devices and dtypes.
+    """Step tensors of any devices and dtypes in place.
 
     Args:
         columns: the tensors.
-        counts: which step each row takes, the first being 1.
-        hyper: the hyperparameters of all.
-        together: as many at once as have one device and dtype. Else, on an accelerator, one after
-            the other, which takes less memory.
-        alike: whether all rows are known to be of one kind.
+        counts: the number of this step for each row; the first step is 1.
+        hyper: the hyperparameters.
+        together: step all tensors of one device and dtype at once. If False, an accelerator steps
+            them one by one, which takes less memory.
+        alike: whether the caller knows that all rows have one kind.
 
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
     >>> ones = [[torch.ones(1, dtype=d) for d in (torch.float64, torch.float16)] for _ in range(4)]
@@ -54,7 +54,7 @@ def step_many(
 def _step_alike(
     columns: Columns, counts: Sequence[float | Tensor], hyper: Hyper, *, together: bool
 ) -> None:
-    """One step of tensors of one kind."""
+    """Step tensors of one kind."""
     tensors = columns[:4]
     device, dtypes = tensors[0][0].device, {column[0].dtype for column in tensors}
     dtype = compute_dtype(*dtypes)
@@ -70,21 +70,21 @@ def _step_alike(
 def _step_widened(
     params: Any, grads: Any, exp_avgs: Any, exp_infs: Any, step_sizes: Any, by: "Operands"
 ) -> None:
-    """By itself, so that its wide copies are gone before those of the next are made."""
+    """Step wide copies. A separate function, so that they are freed before the next batch."""
     columns = params, grads, exp_avgs, exp_infs
     p, g, m, u = (list(column) for column in zip(*map(widened, *columns), strict=True))
     adamax_(p, g, m, u, step_sizes, by)
     dtype = compute_dtype(*(column[0].dtype for column in columns))
     for column, result in zip((columns[0], *columns[2:]), (p, m, u), strict=True):
         for old, new in zip(column, result, strict=True):
-            # What had not to be widened, nor conjugated, is a view and in place already.
+            # A column that needed no cast and no conjugation is a view, already updated in place.
             if old.dtype != dtype or old.is_conj():
                 store(new, old)
 
 
 def count_(steps: list[Tensor]) -> None:
-    """A-3: add one to each of the float64 tensors of no dimension."""
-    # On a processor a number would become a tensor for each.
+    """A-3: add one to each of the zero-dimensional float64 tensors."""
+    # On a CPU PyTorch would convert a number to a tensor for each list element.
     on_host = all(map(_IS_CPU, steps))
     torch._foreach_add_(steps, [steps[0].new_ones(())] * len(steps) if on_host else 1)
 
@@ -93,15 +93,15 @@ _IS_CPU = attrgetter("is_cpu")
 
 
 MANY = 8
-"""So many tensors of a processor make it worth to turn a number into a tensor.
+"""From this many CPU tensors on, converting hyperparameters to tensors pays off.
 
-Where a list of tensors meets a number PyTorch makes a tensor of it for each of them, which takes
-longer than to step a small one.
+PyTorch's foreach operations convert a number to a tensor for each list element, which takes longer
+than stepping a small tensor.
 """
 
 
 class Operands(NamedTuple):
-    """The hyperparameters as operations on many tensors of one device and dtype take them."""
+    """The hyperparameters as operands for foreach operations on one device and dtype."""
 
     beta1: Scalar
     new: Scalar
@@ -112,7 +112,7 @@ class Operands(NamedTuple):
     maximize: bool
     coupled: bool
     decoupled: bool
-    one: Tensor | None  # of a processor
+    one: Tensor | None  # on a CPU
 
     def add_product_(
         self,
@@ -122,9 +122,9 @@ class Operands(NamedTuple):
         *,
         own: bool = False,
     ) -> None:
-        """Add to each sum its term times its factor, each rounded; if `own`, terms may change."""
+        """Add term times factor to each sum, rounding both; if `own`, may overwrite the terms."""
         if self.one is not None:
-            # A processor does both in one pass over memory; a product with one is exact.
+            # On a CPU addcmul makes one pass over memory; its product with one is exact.
             torch._foreach_addcmul_(sums, terms, [self.one] * len(sums), factors)
         elif own:
             torch._foreach_mul_(terms, factors)
@@ -140,7 +140,7 @@ def operands(
     lr, beta1, beta2, eps, weight_decay, maximize, decoupled = hyper
     sizes: Any
     if isinstance(counts[0], Tensor):
-        # One launch an operation for all.
+        # One launch for each operation, instead of one for each count.
         sizes = (-lr / bias_correction(beta1, torch.stack(counts))).to(dtype).unbind()  # type: ignore[arg-type, union-attr]  # all are tensors
     else:
         known = {t: _ranged(-lr / bias_correction(beta1, t), dtype) for t in set(counts)}
@@ -164,7 +164,7 @@ def operands(
 
 
 def _ranged(value: Any, dtype: torch.dtype) -> Any:
-    """Infinity for a number beyond a dtype, as for the kernel: PyTorch refuses it in mid-step."""
+    """Replace a number that overflows `dtype` by infinity, as the kernel does; PyTorch raises."""
     if isinstance(value, Tensor) or abs(value) <= torch.finfo(dtype).max:
         return value
     return math.copysign(math.inf, value)
@@ -173,7 +173,7 @@ def _ranged(value: Any, dtype: torch.dtype) -> Any:
 def adamax_(
     params: Any, grads: Any, exp_avgs: Any, exp_infs: Any, step_sizes: Any, by: Operands
 ) -> None:
-    """One step for lists of real tensors, which all have one dtype; gradients are not changed.
+    """Step lists of real tensors of one dtype in place; does not change gradients.
 
     >>> hyper = Hyper(0.125, 0.75, 0.875, 0.0, 0.0, maximize=False, decoupled=False)
     >>> by = operands(hyper, [1], torch.device("cpu"), torch.float32)
@@ -184,7 +184,7 @@ def adamax_(
     """
     torch._foreach_mul_(exp_avgs, by.beta1)
     torch._foreach_mul_(exp_infs, by.beta2)
-    # One temporary for all: where large ones come and go, the system clears their pages each time.
+    # One reused temporary: the system zeroes the pages of each new large allocation.
     if by.coupled:
         scratch = _decayed(params, grads, by)
         by.add_product_(exp_avgs, scratch, by.new, own=True)
@@ -193,10 +193,10 @@ def adamax_(
             scratch = _decayed(params, grads, by)
         torch._foreach_abs_(scratch)
     else:
-        # x - g has the bits of x + (-g), and needs no -g.
+        # x - g has the bits of x + (-g), without allocating -g.
         by.add_product_(exp_avgs, grads, -by.new if by.maximize else by.new)
         scratch = torch._foreach_abs(grads)
-    # PyTorch reads a tensor that is to be added to a list on a processor, and a list of it not.
+    # On a CPU, _foreach_add_ reads the value of a tensor operand, but not of a list of tensors.
     eps: Any = by.eps
     listed = isinstance(eps, Tensor) and eps.is_cpu
     torch._foreach_add_(scratch, [eps] * len(scratch) if listed else eps)
@@ -217,7 +217,7 @@ def adamax_(
 
 
 def _decayed(params: Any, grads: Any, by: Operands) -> Any:
-    """A-1 and A-2: the gradients with their sign, and weight decay added."""
+    """A-1 and A-2: the signed gradients with coupled weight decay."""
     g = torch._foreach_mul(params, by.decay)
     (torch._foreach_sub_ if by.maximize else torch._foreach_add_)(g, grads)
     return g

@@ -1,13 +1,13 @@
-"""The specification as pure functions on pytrees, out of place: for ``torch.func`` and autograd.
+"""The specification as pure functions on pytrees, for ``torch.func`` and autograd.
 
-Nothing that is given is changed, so `torch.func.grad`, ``jvp``, ``vmap`` and `torch.compile` go
-through a step, and autograd through any number of them, with respect to everything: parameters,
-gradients, state, and each hyperparameter that is a tensor. With ``torch.func.functional_call`` this
-is how to differentiate through the training of a module, whose own parameters autograd does not
-let change in place.
+The functions do not change their arguments, so `torch.func.grad`, ``jvp``, ``vmap`` and
+`torch.compile` transform a step, and autograd differentiates any number of steps with respect to
+parameters, gradients, state, and each hyperparameter that is a tensor. Combine them with
+``torch.func.functional_call`` to differentiate through the training of a module: autograd does not
+allow its parameters, which are leaves, to change in place.
 
-Trees are what optree understands: dicts, lists, tuples, named tuples, or a single tensor. A
-gradient of None is a missing one: that parameter and its state stay as they are (S-2).
+Trees are optree's: dicts, lists, tuples, named tuples, or a single tensor. A gradient of None is
+missing: that parameter and its state stay unchanged (S-2).
 """
 
 import math
@@ -36,12 +36,12 @@ __all__ = ["Hyperparameters", "State", "init", "step", "update"]
 def init(params: Tree, state_dtype: torch.dtype | str | None = None) -> State:
     """The state before the first step: all zero (S-1).
 
-    Its counts are float64 tensors of no dimension, exact to 2^53, where the parameters are.
+    Counts are zero-dimensional float64 tensors, exact to 2^53, on the devices of the parameters.
 
     Args:
         params: tree of floating-point or complex tensors.
         state_dtype: dtype of the moments (of their parts, for complex parameters), or its name;
-            that of each parameter when None.
+            None means the dtype of each parameter.
 
     Raises:
         TypeError: a parameter is neither floating point nor complex; names the leaf. Or
@@ -51,7 +51,7 @@ def init(params: Tree, state_dtype: torch.dtype | str | None = None) -> State:
     {'w': tensor([0., 0.])}
     """
     if state_dtype is not None:
-        real_dtype(state_dtype)  # in a tree without leaves, too
+        real_dtype(state_dtype)  # raises also for a tree without leaves
     for name, param in zip(leaf_names("params", params), optree.tree_leaves(params), strict=True):
         require_steppable(name, param)
 
@@ -76,13 +76,13 @@ def update(
         grads: tree of tensors; None where a gradient is missing.
         state: from `init` or from the last step.
         params: tree of tensors.
-        hyperparameters: those of this step; they may change from step to step (H-6).
+        hyperparameters: for this step; they may change from step to step (H-6).
 
     Raises:
-        ValueError: a structure or a shape does not fit; names the leaf and both shapes. Or a
+        ValueError: a structure or shape differs; names the leaf and both shapes. Or a
             hyperparameter is outside its domain.
-        TypeError: a leaf is not a dense tensor, or its dtype kind does not fit; names the leaf. Or
-            an argument is in another's place; shows the order.
+        TypeError: a leaf is not a dense tensor, or its dtype kind differs; names the leaf. Or
+            arguments are swapped; shows the order.
 
     >>> params = {"w": torch.tensor([1.0, 2.0]), "b": torch.tensor(0.5)}
     >>> grads = {"w": torch.tensor([3.0, -4.0]), "b": None}

@@ -1,8 +1,8 @@
-"""A step in one pass over memory, as an operator of PyTorch: ``torch.ops.adamax_spec.step_``.
+"""The fused kernel as a PyTorch operator: ``torch.ops.adamax_spec.step_``.
 
-PyTorch's dispatcher decides who sees the call. The kernel of `adamax_fused` gets plain tensors of a
-processor and nothing else; a dispatch mode, a profiler or ``make_fx`` sees one operator; ``vmap``
-gets the rule for one tensor after the other instead. Nothing is kept from step to step.
+The dispatcher passes plain CPU tensors, and only those, to the kernel of `adamax_fused`. Dispatch
+modes, profilers and ``make_fx`` see one operator; under ``vmap`` the rule steps one tensor after
+the other. The operator keeps nothing between steps.
 """
 
 import functools
@@ -29,35 +29,35 @@ PARTS = {
     torch.complex64: "float32",
     torch.complex128: "float64",
 }
-"""What the kernel calls the dtypes; complex numbers are pairs."""
+"""The kernel's names of real dtypes; complex numbers are pairs of reals."""
 
 
 @functools.cache
 def obstacle(kind: Kind) -> str | None:
-    """Why the kernel cannot step tensors of this kind; None where it can.
+    """The reason why the kernel cannot step tensors of this kind; None if it can.
 
-    The first question for some dtypes compiles the kernel, or loads it.
+    The first call for some dtypes compiles the kernel, or loads it.
     """
     parts = []
     for cls, dtype, device, _ in kind:
         if not (is_memory(cls) or is_sharded(cls)):
-            return f"the kernel takes no {cls.__name__}, which is more than memory"
+            return f"the kernel supports plain tensors only, not {cls.__name__}"
         if device.type != "cpu":
-            return f"the kernel runs on processors, not on {device}"
+            return f"the kernel runs on CPUs only, not on {device}"
         if dtype not in PARTS:
-            return f"the kernel does not take {str(dtype).removeprefix('torch.')}"
+            return f"the kernel does not support {str(dtype).removeprefix('torch.')}"
         parts.append(PARTS[dtype])
     param, grad, exp_avg, exp_inf = parts
     return missing((param, grad, exp_avg, exp_inf))
 
 
 def step_(columns: Columns, hyper: Hyper) -> None:
-    """Count a step of each row, then take it, in place and in one pass over memory.
+    """Count and take a step of each row, in place and in one pass over memory.
 
     Args:
-        columns: tensors of a processor, of kinds without an `obstacle`. Their steps, float64
-            tensors of no dimension, are how many each has taken.
-        hyper: numbers, or tensors of the host, which are read.
+        columns: CPU tensors of kinds without an `obstacle`. The steps are zero-dimensional float64
+            tensors: the number of steps taken so far.
+        hyper: numbers, or CPU tensors, whose values are read.
 
     >>> steps = [torch.zeros((), dtype=torch.float64)]
     >>> columns = Columns(*([torch.ones(2)] for _ in range(4)), steps)
@@ -70,7 +70,7 @@ def step_(columns: Columns, hyper: Hyper) -> None:
 
 
 def _step(*arguments: Any) -> None:
-    """By the kernel, where the tensors lie as it can step them; else by the rule for many."""
+    """Step with the kernel if the memory layout allows it, else with foreach operations."""
     from adamax_fused import kernel  # noqa: PLC0415 - imports Numba
     from adamax_fused import rows as fused  # noqa: PLC0415 - as above
 
@@ -87,18 +87,18 @@ def _step(*arguments: Any) -> None:
     for table, dtypes, rows in tables:
         some = counts if rows is None else [counts[row] for row in rows]
         fused.step_rows(table, dtypes, some, hyper, threads, held=laid)
-    # So that autograd notices what it had saved before.
+    # Autograd detects changes of saved tensors by their versions.
     written = [*given.params, *given.exp_avgs, *given.exp_infs, *given.steps]
     torch.autograd.graph.increment_version(written)
 
 
 def _tables(columns: Columns, places: Any) -> list[tuple[Any, Any, list[int] | None]]:
-    """For each combination of dtypes the kernel's table, the dtypes, and the rows it is of.
+    """For each combination of dtypes: the kernel's table, the dtypes, and the row indices.
 
-    None of them where a tensor overlaps another, or a count, or is not aligned.
+    Empty if a tensor overlaps another tensor or a count, or is not aligned.
 
     Raises:
-        RuntimeError: a tensor has elements and no memory, which PyTorch itself would read.
+        RuntimeError: a tensor has elements but its memory was freed.
     """
     from adamax_fused.kernel import misplaced  # noqa: PLC0415 - imports Numba
 
@@ -110,7 +110,7 @@ def _tables(columns: Columns, places: Any) -> list[tuple[Any, Any, list[int] | N
     table[4] //= widths[0]
     if (wrong := misplaced(table, places, widths)) >= 0:
         if wrong < table[:4].size and not table.flat[wrong]:
-            raise RuntimeError("a tensor of the step has given its memory back")
+            raise RuntimeError("the memory of a tensor of this step was freed")
         return []
     if len(kinds) == 1:
         return [(table, _names(each[0]), None)]
@@ -123,7 +123,7 @@ _NBYTES, _DTYPE = attrgetter("nbytes"), attrgetter("dtype")
 
 @functools.cache
 def _widths(kind: tuple[torch.dtype, ...]) -> Any:
-    """Bytes of a real number, or of a part of a complex one: a column."""
+    """The sizes of the real parts in bytes, as a column."""
     return np.array([[dtype.to_real().itemsize] for dtype in kind])
 
 
@@ -133,9 +133,9 @@ def _names(kind: tuple[torch.dtype, ...]) -> Any:
 
 
 def _laid_out(columns: Columns) -> Columns | None:
-    """The columns, gradients copied that lie in memory in another order than their parameters.
+    """The columns, with gradients copied if their strides differ from the parameter's.
 
-    None where a parameter or a moment has gaps, or the moments lie in another order.
+    None if a parameter or moment is not dense, or the strides of a moment differ.
     """
     if all(map(Tensor.is_contiguous, chain(*columns[:4]))):
         return columns
@@ -156,14 +156,14 @@ def _laid_out(columns: Columns) -> Columns | None:
 
 
 def _strides(tensor: Tensor) -> list[int]:
-    """How many elements it is to the next along each dimension that has a next."""
+    """The strides of the dimensions longer than one; empty for an empty tensor."""
     if not tensor.numel():
         return []
     return [s for s, size in zip(tensor.stride(), tensor.shape, strict=True) if size > 1]
 
 
 def _step_batched(*arguments: Any) -> None:
-    """Under ``vmap``, whose tensors have no memory of their own: one operation after the other."""
+    """Step with PyTorch operations under ``vmap``, where tensors have no memory of their own."""
     step_each(Columns(*arguments[:5]), Hyper(*arguments[5:]), unread=True)
 
 

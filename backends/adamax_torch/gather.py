@@ -1,4 +1,4 @@
-"""The tensors of a group that take a step, looked at anew at every step."""
+"""Collect and validate the tensors of a group, at every step."""
 
 import functools
 from collections.abc import Mapping
@@ -23,27 +23,27 @@ from adamax_torch.validation import (
 )
 
 Slots = dict[Tensor, dict[str, Any]]
-"""State, by its parameter."""
+"""State by parameter."""
 
 
 def gather(
     name: str, group: Mapping[str, Any], state: Mapping[Tensor, Any]
 ) -> tuple[Columns, set[Kind], Slots]:
-    """The parameters of a group that have gradients, with their state; of what kinds; what is new.
+    """The parameters of a group that have gradients, with their state; their kinds; new state.
 
-    Nothing is changed. The state of a parameter that takes its first step is made here, and the
-    caller keeps it; so is a count that was given as another number than a float64 tensor.
+    Changes nothing. Creates the state of parameters that take their first step, and converts counts
+    to float64 tensors; the caller stores this new state.
 
     Raises:
-        RuntimeError: a parameter cannot change in place, or a gradient is sparse or does not fit;
+        RuntimeError: a parameter cannot change in place, or a gradient is sparse or does not match;
             names the parameter.
-        ValueError: the state does not fit, or a hyperparameter is outside its domain or on another
-            device; shows the value and the domain, or names both devices.
+        ValueError: the state does not match, or a hyperparameter is outside its domain or on
+            another device; shows the value and the domain, or names both devices.
     """
     columns = Columns([], [], [], [], [])
     found: set[Kind] = set()
     new: Slots = {}
-    last: Kind | None = None  # most often all are of one kind
+    last: Kind | None = None  # usually all rows have one kind
     params, grads, exp_avgs, exp_infs, steps = columns
     tensors, differentiable = require_hyperparameters(group), group["differentiable"]
     capturable = group["capturable"]
@@ -70,12 +70,12 @@ def gather(
                 and not step.dim()
                 and (capturable or (step.is_cpu and step.item() >= 0))
             )
-        except (AttributeError, RuntimeError):  # something is no tensor, or sparse
+        except (AttributeError, RuntimeError):  # an object is not a tensor, or is sparse
             alike = plain = False
             kind = None
         fits = alike and plain and (kind == last or (kind is not None and _fits(kind)))
         if differentiable or not fits:
-            # All is asked, to name what does not fit.
+            # The slow path: check everything, to name what does not match.
             where = f"{name}, parameter {position}"
             require_steppable(where, param, RuntimeError)
             require_in_place(where, param)
@@ -104,7 +104,7 @@ def gather(
 
 @functools.cache
 def _fits(kind: Kind) -> bool:
-    """Whether the tensors of a row of this kind can take a step, if their shapes are alike."""
+    """Can tensors of this kind and of equal shapes take a step together?"""
     _, dtype, device, _ = kind[0]
     return all(
         layout == torch.strided
@@ -122,7 +122,7 @@ def fresh(param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
     tensor([0., 0.], dtype=torch.float64)
     """
     device = param.device if group["capturable"] else "cpu"
-    # Not zeros, of which a fake tensor would not know the value.
+    # torch.tensor, not zeros: a fake tensor would not know the value of zeros.
     slot = {"step": torch.tensor(0.0, dtype=STEP_DTYPE, device=device)}
     dtype = moment_dtype(param, group["state_dtype"])
     return {**slot, **{name: _zeros(param, dtype) for name in MOMENTS}}
@@ -131,8 +131,8 @@ def fresh(param: Tensor, group: Mapping[str, Any]) -> dict[str, Tensor]:
 def _zeros(like: Tensor, dtype: torch.dtype) -> Tensor:
     if not is_memory(type(like)) or like.device.type != "cpu" or like.numel() <= GRAIN:
         return torch.zeros_like(like, dtype=dtype, memory_format=torch.preserve_format)
-    # In parts, so that PyTorch starts no OpenMP threads: a process that is forked from one that
-    # has them hangs at its first operation with threads.
+    # In parts, so that PyTorch does not start OpenMP threads: a child forked after they started
+    # hangs at its first parallel operation.
     zeros = torch.empty_like(like, dtype=dtype, memory_format=torch.preserve_format)
     for part in torch.split(zeros.as_strided((zeros.numel(),), (1,)), GRAIN):
         part.zero_()
@@ -140,4 +140,4 @@ def _zeros(like: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 GRAIN = 2**15
-"""PyTorch's own threads take part in operations on more elements than this."""
+"""PyTorch uses several threads for operations on more elements than this."""

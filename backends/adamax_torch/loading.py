@@ -1,4 +1,4 @@
-"""What `Adamax.load_state_dict` takes: the state of Adamax, ours or torch.optim's (S-8)."""
+"""Validate and convert what `Adamax.load_state_dict` loads, ours or torch.optim's (S-8)."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,30 +11,30 @@ from adamax_torch.precision import STEP_DTYPE, moment_dtype
 from adamax_torch.validation import MOMENTS, require_hyperparameters, require_moment
 
 OWN_OPTIONS = ("fused", "decoupled_weight_decay", "state_dtype")
-"""What the groups of torch.optim.Adamax do not have; those of the loading optimizer stay."""
+"""Options that torch.optim.Adamax does not save; the loading optimizer keeps its own."""
 
 
 def checked(state_dict: Any, param_groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """The same state dict, its groups completed by the options that torch.optim does not save.
+    """Validate a state dict; return it with the options that torch.optim does not save.
 
     Args:
-        state_dict: of Adamax, by whatever version of this class or of torch.optim's.
-        param_groups: those of the optimizer that is to load it.
+        state_dict: of Adamax, from any version of this class or of torch.optim's.
+        param_groups: the groups of the loading optimizer.
 
     Raises:
-        ValueError: it is another optimizer's, is incomplete, does not fit the parameters, or has a
-            hyperparameter outside its domain; names the parameter or the group.
+        ValueError: it is another optimizer's, is incomplete, does not match the parameters, or has
+            a hyperparameter outside its domain; names the parameter or the group.
     """
     saved = _require_form(state_dict)
     whose = _whose(saved)
     for index, param in _belongs(saved, param_groups).items():
         slot = state_dict["state"].get(index)
-        # An empty one is that of a parameter that has taken no step, and was asked for its state.
+        # Reading optimizer.state[param] before the first step creates an empty slot.
         if slot is not None and slot != {}:
             _require_slot(slot, param, f"parameter {index}", whose)
     for index, group in enumerate(saved):
         _require_group(group, f"group {index}", whose)
-    # Where the numbers of groups differ, the base class says so.
+    # The base class raises if the numbers of groups differ.
     pairs = zip(param_groups, saved, strict=False)
     groups = [{**{name: ours[name] for name in OWN_OPTIONS}, **theirs} for ours, theirs in pairs]
     for group in groups:
@@ -46,10 +46,10 @@ def checked(state_dict: Any, param_groups: list[dict[str, Any]]) -> dict[str, An
 def own_state(
     state_dict: Mapping[str, Any], param_groups: list[dict[str, Any]]
 ) -> Iterable[tuple[Tensor, str, Tensor]]:
-    """Parameter, name and value of its state, each a copy, in the dtype that its group keeps.
+    """Yield parameter, name and a copy of each state tensor, in the dtype of its group.
 
-    The base class casts all to the dtypes of the parameters, and copies what it need not cast as
-    little as the count: the steps of one optimizer would change the state of the other.
+    The base class casts state to the dtypes of the parameters, and does not copy tensors that need
+    no cast, nor counts: steps of one optimizer would change the state of the other.
     """
     dtypes = {
         param: moment_dtype(param, group["state_dtype"])
@@ -61,38 +61,38 @@ def own_state(
             for name in MOMENTS:
                 moment = slot[name].to(device=param.device, dtype=dtypes[param], copy=True)
                 yield param, name, moment
-            # Which the base class may have rounded to float32 on its way (S-7).
+            # The base class may round the count to float32 (S-7).
             yield param, "step", torch.as_tensor(slot["step"], dtype=STEP_DTYPE).clone()
 
 
 def _belongs(saved: list[Mapping[str, Any]], groups: list[dict[str, Any]]) -> dict[Any, Tensor]:
-    """The parameter of each saved index."""
+    """Map each saved index to its parameter."""
     indices = [index for group in saved for index in group["params"]]
     params = [param for group in groups for param in group["params"]]
     return dict(zip(indices, params, strict=False))
 
 
 def require_dict(state_dict: Any) -> None:
-    """Raise unless it is a dict, whatever is in it.
+    """Raise unless `state_dict` is a dict.
 
     Raises:
-        ValueError: says what it is.
+        ValueError: names its class.
     """
     if not isinstance(state_dict, Mapping):
-        raise ValueError(f"this is no optimizer's state_dict: it is {type(state_dict).__name__}")  # noqa: TRY004 - a ValueError, as whatever else is wrong with it
+        raise ValueError(  # noqa: TRY004 - every invalid state dict is a ValueError
+            f"not an optimizer's state_dict: it is {type(state_dict).__name__}, not a dict"
+        )
 
 
 def _require_form(state_dict: Any) -> list[Mapping[str, Any]]:
-    """The groups of what has the form of a state dict.
+    """Return the groups of a state dict.
 
     Raises:
-        ValueError: it has not.
+        ValueError: it does not have the form of a state dict.
     """
     require_dict(state_dict)
     if missing := {"state", "param_groups"} - state_dict.keys():
-        raise ValueError(
-            f"this is no optimizer's state_dict: it has no {', '.join(sorted(missing))}"
-        )
+        raise ValueError(f"not an optimizer's state_dict: it has no {', '.join(sorted(missing))}")
     state, groups = state_dict["state"], state_dict["param_groups"]
     well_formed = (
         isinstance(state, Mapping)
@@ -101,8 +101,8 @@ def _require_form(state_dict: Any) -> list[Mapping[str, Any]]:
     )
     if not well_formed:
         raise ValueError(
-            "this is no optimizer's state_dict: state is no dict, or param_groups no list of dicts "
-            "that have params"
+            "not an optimizer's state_dict: state must be a dict, and param_groups a list of dicts "
+            "with params"
         )
     return list(groups)
 
@@ -119,11 +119,11 @@ FOREIGN = {
     "etas": "Rprop",
     "nesterov": "SGD",
 }
-"""Options that no Adamax has, and who has them."""
+"""Options that Adamax does not have, and the optimizers that do."""
 
 
 def _whose(groups: list[Mapping[str, Any]]) -> str:
-    """Whose options these are, as the end of a sentence; empty where they may be Adamax's."""
+    """Guess the optimizer that saved these groups, as the end of a sentence; empty for Adamax."""
     options = {option for group in groups for option in group}
     for option, optimizer in FOREIGN.items():
         if option in options:
@@ -134,10 +134,10 @@ def _whose(groups: list[Mapping[str, Any]]) -> str:
 
 
 def _require_group(group: Mapping[str, Any], where: str, whose: str) -> None:
-    """Raise unless the saved options of a group are Adamax's; their domains are not looked at.
+    """Raise unless the saved options of a group are Adamax's; does not check their domains.
 
     Raises:
-        ValueError: names the group and what is missing, or whose it looks like.
+        ValueError: names the group and the missing options, or the optimizer it looks like.
     """
     names = ("lr", "betas", "eps", "weight_decay")
     missing = [name for name in names if name not in group]
@@ -147,22 +147,22 @@ def _require_group(group: Mapping[str, Any], where: str, whose: str) -> None:
 
 
 def _require_slot(slot: Any, param: Tensor, where: str, whose: str) -> None:
-    """Raise unless the saved state of a parameter is Adamax's and fits the parameter.
+    """Raise unless the saved state of a parameter is Adamax's and matches the parameter.
 
-    It may have more than Adamax's, which whoever has put it there is left with.
+    Additional entries are allowed and kept.
 
     Raises:
-        ValueError: names the parameter, what is saved, and what that looks like.
+        ValueError: names the parameter, what was saved, and the optimizer it looks like.
     """
     if not isinstance(slot, Mapping):
-        raise ValueError(f"the state of {where} is {type(slot).__name__}, which is no dict")  # noqa: TRY004 - as above
+        raise ValueError(f"the state of {where} is {type(slot).__name__}, not a dict")  # noqa: TRY004 - as above
     if not {"step", *MOMENTS} <= slot.keys():
         raise ValueError(
             f"the state of {where} has {', '.join(sorted(map(str, slot)))}; Adamax has step, "
             f"exp_avg and exp_inf{whose or _looks_like(set(slot))}"
         )
     _require_steps(slot["step"], where)
-    # The shape of one that is not yet materialized nobody knows.
+    # A lazy parameter has no shape yet.
     if not is_lazy(param):
         for name in MOMENTS:
             require_moment(name, slot[name], param, where, ValueError)
@@ -176,7 +176,7 @@ def _require_steps(step: Any, where: str) -> None:
     except (TypeError, ValueError, OverflowError, RuntimeError):
         count = -1.0
     if not 0 <= count < float("inf"):
-        raise ValueError(f"the state of {where} has step = {step!r}, which is not a count")
+        raise ValueError(f"the state of {where} has step = {step!r}, not a finite number >= 0")
 
 
 def _looks_like(keys: set[str]) -> str:

@@ -1,22 +1,22 @@
-"""`Adamax`, a drop-in for `torch.optim.Adamax` that computes the specification.
+"""`Adamax`, a drop-in replacement for `torch.optim.Adamax` that computes the specification.
 
-It differs from torch.optim.Adamax (2.13) in this:
+It differs from torch.optim.Adamax (2.13) in:
 
-1. The step is counted in float64, so it does not stick at 2^24 (S-7).
-2. The bias correction keeps its digits for every beta1 (N-3).
-3. float16 and bfloat16 are computed in float32 and stored once; a zero first gradient in float16
-   gives no NaN (N-1), and ``capturable`` does not overflow on the way (N-8).
+1. Counts are float64, so they do not stick at 2^24 (S-7).
+2. The bias correction does not cancel for any beta1 (N-3).
+3. float16 and bfloat16 are computed in float32 and rounded once: a zero first gradient in float16
+   does not give NaN (N-1), and ``capturable`` does not overflow in between (N-8).
 4. ``differentiable=True`` works through any number of steps (D-1); lr, betas, eps and weight decay
-   may be tensors that require a gradient (D-3). On parameters that are leaves, such as those of a
-   module, it is an error that says what to do instead: `adamax_torch.functional`.
-5. An infinite hyperparameter is a ValueError, and one that is set outside its domain later (H-1 to
+   may be tensors that require a gradient (D-3). For leaf parameters, such as those of a module, it
+   raises and recommends `adamax_torch.functional`.
+5. An infinite hyperparameter raises a ValueError; so does one set outside its domain later (H-1 to
    H-4).
-6. State of another optimizer is refused by `load_state_dict` instead of failing at the next step
-   (S-8), a gradient that does not fit before anything is changed (S-10). Gradients of another dtype
-   of the same kind are taken (S-5).
-7. What is loaded is copied: the steps of one optimizer leave the state of another alone (S-4).
-8. ``capturable=True`` works on every device that has float64, a processor too, and `torch.compile`
-   sees one graph in `step`.
+6. `load_state_dict` rejects the state of another optimizer (S-8), and `step` rejects a mismatched
+   gradient before it changes anything (S-10). A gradient may have another dtype of the same kind
+   (S-5).
+7. Loading copies the state: steps of one optimizer do not change that of another (S-4).
+8. ``capturable=True`` works on every device with float64, CPUs included, and `torch.compile`
+   captures `step` in one graph.
 9. ``decoupled_weight_decay`` (A-8) and ``state_dtype`` (S-6) are new.
 """
 
@@ -41,7 +41,7 @@ Loss = TypeVar("Loss")
 
 
 class Adamax(Optimizer):
-    r"""Adamax, as docs/spec.md has it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
+    r"""Adamax, as docs/spec.md defines it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
 
     .. math::
         m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad
@@ -54,26 +54,26 @@ class Adamax(Optimizer):
         betas: decay rates of the first moment and the infinity norm, each ``0 <= beta < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
         weight_decay: ``0 <= weight_decay < inf``, added to the gradient times the parameter.
-        foreach: on an accelerator, one launch for many tensors unless False, which takes less
-            memory. A processor launches nothing, and steps small tensors together in any case.
-            True or False also says that the kernel is not wanted.
+        foreach: on an accelerator, step many tensors in one launch; False steps one by one, which
+            takes less memory. On a CPU small tensors are batched in any case. Setting it to True or
+            False also turns the fused kernel off, unless ``fused=True``.
         maximize: ascend.
-        differentiable: let autograd go through `step`, any number of times; parameters may then be
-            no leaves. They still change in place, so a loss whose graph is needed after the step
-            has to be computed of ``param.clone()``.
-        capturable: keep the step on the parameter's device, and never read it from there.
-        fused: one pass over memory, by the compiled kernel of `adamax_fused`, for tensors of a
-            processor. When None, wherever that can be had, and neither ``foreach`` nor another way
-            was asked for; True demands it.
+        differentiable: let autograd differentiate `step`, any number of times; parameters must not
+            be leaves then. They still change in place: compute a loss whose graph is needed after
+            the step from ``param.clone()``.
+        capturable: keep the count on the parameter's device, and never read its value.
+        fused: step CPU tensors in one pass over memory, with the compiled kernel of `adamax_fused`.
+            None uses the kernel if it is usable and neither ``foreach``, ``differentiable`` nor
+            ``capturable`` is set; True requires it.
         decoupled_weight_decay: shrink the parameter by ``lr * weight_decay`` instead.
-        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name; the
-            parameter's when None. float32 lets them decay where parameters are in half precision.
+        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name;
+            None means the parameter's. float32 lets the moments of half precision decay.
 
     Raises:
-        ValueError: a hyperparameter outside its domain; shows value and domain.
+        ValueError: a hyperparameter is outside its domain; shows value and domain.
         TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
-        RuntimeError: two ways of stepping that exclude each other, or ``fused=True`` where it
-            cannot be had; says why.
+        RuntimeError: options exclude each other, or ``fused=True`` but the kernel is not usable;
+            gives the reason.
 
     >>> w = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
     >>> optimizer = Adamax([w], lr=0.5)
@@ -116,7 +116,7 @@ class Adamax(Optimizer):
         super().__init__(params, defaults)
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group, its hyperparameters checked as the constructor's are."""
+        """Add a group; validates its hyperparameters as the constructor does."""
         if isinstance(param_group, dict):
             require_hyperparameters(self.defaults | param_group)
         super().add_param_group(param_group)
@@ -132,7 +132,7 @@ class Adamax(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
-            # What torch.optim.Adamax, or an older one, does not store.
+            # Options that torch.optim.Adamax, or an older version, does not save.
             for option in ("foreach", "fused", "state_dtype"):
                 group.setdefault(option, None)
             for option in ("maximize", "differentiable", "capturable", "decoupled_weight_decay"):
@@ -141,16 +141,16 @@ class Adamax(Optimizer):
                 slot = self.state.get(param)
                 if slot:
                     device = param.device if group["capturable"] else "cpu"
-                    # A copy: the base class takes that of the optimizer it was saved from.
+                    # A copy: the base class shares the count with the optimizer that saved it.
                     step = torch.as_tensor(slot["step"], dtype=STEP_DTYPE, device=device)
                     slot["step"] = step.clone()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Load what `state_dict` gave, here or in torch.optim.Adamax.
+        """Load the `state_dict` of this class or of torch.optim.Adamax.
 
         Raises:
-            ValueError: the state is another optimizer's, or of another shape; names the parameter
-                and what it holds. Nothing is changed then.
+            ValueError: the state is another optimizer's, or has another shape; names the parameter
+                and what was saved. Nothing has changed then.
         """
         require_dict(state_dict)
         loaded: dict[str, Any] = {}
@@ -161,18 +161,18 @@ class Adamax(Optimizer):
 
         def own(_: Optimizer) -> None:
             for param, name, value in own_state(loaded, self.param_groups):
-                # A count stays where `__setstate__` has put it.
+                # `__setstate__` has chosen the device of the count.
                 device = self.state[param][name].device
                 self.state[param][name] = value.to(device)
 
-        # Between the hooks of the user: what is checked is what theirs return, and theirs see the
-        # state as it will be.
+        # Run after the user's pre-hooks and before their post-hooks: check what the former return,
+        # and show the latter the final state.
         handles = (
             self.register_load_state_dict_pre_hook(check),
             self.register_load_state_dict_post_hook(own, prepend=True),
         )
         try:
-            # Copies that inference mode makes could take no step outside of it.
+            # Copies made in inference mode could not be stepped outside of it.
             with torch.inference_mode(mode=False):
                 super().load_state_dict(state_dict)
         finally:
@@ -187,15 +187,15 @@ class Adamax(Optimizer):
         """Take one step.
 
         Args:
-            closure: evaluates the model again and returns the loss, which is returned.
+            closure: reevaluates the model and returns the loss, which `step` returns.
 
         Raises:
-            ValueError: a hyperparameter was set outside its domain, or a count is none.
-            RuntimeError: a gradient is sparse, or of another shape or dtype kind than its
-                parameter; or ``fused=True`` where it cannot be had. No parameter and no state has
-                been changed then.
+            ValueError: a hyperparameter or a count is outside its domain.
+            RuntimeError: a gradient is sparse, or its shape or dtype kind differs from its
+                parameter's; or ``fused=True`` but the kernel is not usable. No parameter or state
+                has changed then.
         """
-        # Older versions have none: an error where a step that is not capturable is being captured.
+        # Raises if a step that is not capturable is being captured; older versions lack it.
         check = getattr(self, "_accelerator_graph_capture_health_check", None)
         if check is not None:
             check()
@@ -217,9 +217,9 @@ class Adamax(Optimizer):
         return loss
 
     def _ready(self, name: str, group: dict[str, Any]) -> tuple[Columns, set[Kind], Slots, bool]:
-        """What `gather` finds of a group, and whether the kernel steps it.
+        """Gather and validate a group; return also whether the kernel steps it.
 
-        Raises where a parameter cannot take its step. Nothing is changed here.
+        Raises if a parameter cannot be stepped; changes nothing.
         """
         columns, kinds, new = gather(name, group, self.state)
         if not _kernel_chosen(group):
@@ -242,9 +242,9 @@ class Adamax(Optimizer):
         exp_infs: list[Tensor],
         steps: list[Tensor],
     ) -> None:
-        """Fill the lists with what takes part in a step that is captured.
+        """Fill the lists with the tensors of a captured step.
 
-        torch.compile knows this name: it runs it as it is, so that no graph makes state.
+        torch.compile recognizes this name and runs the method eagerly, so no graph creates state.
         """
         columns, _, new = gather("the group", group, self.state)
         self._keep(new)
@@ -252,7 +252,7 @@ class Adamax(Optimizer):
             column.extend(filled)
 
     def _capture_group(self, group: dict[str, Any]) -> None:
-        """A step that torch.compile captures: row by row, since it makes loops of its own."""
+        """A step for torch.compile to capture: row by row, since the compiler fuses the loop."""
         require_hyperparameters(group)
         params: list[Tensor] = []
         grads: list[Tensor] = []
@@ -271,7 +271,7 @@ class Adamax(Optimizer):
     def _step_group(
         self, group: dict[str, Any], columns: Columns, kinds: set[Kind], *, by_kernel: bool
     ) -> None:
-        # Where reading a tensor would wait for the device it stays a tensor.
+        # Do not read tensors whose value would have to be awaited from the device.
         unread = group["capturable"]
         hyper = _hyper(group, keep=unread or group["differentiable"])
         if group["differentiable"]:
@@ -289,10 +289,10 @@ class Adamax(Optimizer):
             step_many(plain, counts, hyper, together=together, alike=len(kinds) == 1)
 
     def _step_through(self, columns: Columns, hyper: Hyper, *, unread: bool) -> None:
-        """A step that autograd goes through: it may save what would change in place."""
+        """A differentiable step. Out of place, since autograd may save its operands."""
         for param, grad, exp_avg, exp_inf, step in zip(*columns, strict=True):
             count_one(step)
-            # A copy, since autograd may save it, and the next step changes it.
+            # A copy: autograd may save it, and the next step changes the count in place.
             count = step.clone() if unread else float(step)
             p, g, m, u = widened(param.clone(), grad, exp_avg, exp_inf)
             update, m, u = adamax(p, g, m, u, count, hyper)
@@ -301,7 +301,7 @@ class Adamax(Optimizer):
 
 
 def _kernel_chosen(group: Mapping[str, Any]) -> bool:
-    """Whether a group asks for the kernel, or for no other way."""
+    """Does the group require the fused kernel, or leave the choice open?"""
     if group["fused"] is None:
         ways = group["foreach"] is not None or group["differentiable"] or group["capturable"]
         return not ways
@@ -309,7 +309,7 @@ def _kernel_chosen(group: Mapping[str, Any]) -> bool:
 
 
 def _hyper(group: Mapping[str, Any], *, keep: bool) -> Hyper:
-    """The hyperparameters of a group; `keep` tensors as they are where reading them would wait."""
+    """The hyperparameters of a group; `keep` leaves tensors unread."""
     beta1, beta2 = group["betas"]
     return Hyper(
         _scalar(group["lr"], keep),
@@ -323,7 +323,7 @@ def _hyper(group: Mapping[str, Any], *, keep: bool) -> Hyper:
 
 
 def _scalar(value: Scalar, keep: bool) -> Scalar:
-    """A number wherever it may be read, else what `scalar` makes of a tensor."""
+    """A Python number if the value may be read, else a tensor converted by `scalar`."""
     if not isinstance(value, Tensor) or keep or value.requires_grad or value.device.type != "cpu":
         return scalar(value)
     return value.item()

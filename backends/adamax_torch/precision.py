@@ -1,4 +1,4 @@
-"""In what dtype a step is computed: at least float32 (N-1), and complex as pairs of reals (A-9)."""
+"""Conversion to the dtype of the computation: at least float32 (N-1), complex as pairs (A-9)."""
 
 import functools
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 STEP_DTYPE = torch.float64
-"""Of the count: exact to 2^53 (S-7), and what torch.optim.Adamax can add one to."""
+"""The dtype of counts: exact to 2^53 (S-7), and usable by torch.optim.Adamax."""
 
 
 def real_dtype(given: torch.dtype | str) -> torch.dtype:
-    """The dtype itself, or that of this name.
+    """Resolve a dtype given as a dtype or by name.
 
     Raises:
         TypeError: it is neither a real floating-point dtype nor the name of one.
@@ -27,7 +27,7 @@ def real_dtype(given: torch.dtype | str) -> torch.dtype:
 
 
 def moment_dtype(param: Tensor, state_dtype: torch.dtype | str | None) -> torch.dtype:
-    """What the moments of a parameter are kept in; `state_dtype` is that of the parts (S-6).
+    """The dtype of the moments of a parameter; `state_dtype` is that of the real parts (S-6).
 
     >>> moment_dtype(torch.zeros(1, dtype=torch.complex128), torch.float32)
     torch.complex64
@@ -46,9 +46,9 @@ def compute_dtype(*dtypes: torch.dtype) -> torch.dtype:
 
 
 def widened(*tensors: Tensor) -> list[Tensor]:
-    """All in their `compute_dtype`, complex ones as pairs of reals, those of no dimension with one.
+    """Cast to the common `compute_dtype`; complex tensors as pairs of reals, 0-d tensors as 1-d.
 
-    Those of another dtype are copies, and so are lazily conjugated ones; the others are views.
+    Casts and lazily conjugated tensors are copies; the others are views.
 
     >>> widened(torch.zeros((), dtype=torch.float16), torch.zeros(1, dtype=torch.complex64))
     [tensor([0., 0.]), tensor([[0., 0.]])]
@@ -59,23 +59,23 @@ def widened(*tensors: Tensor) -> list[Tensor]:
 
 def _as_reals(tensor: Tensor) -> Tensor:
     if tensor.is_complex():
-        # One that autograd has conjugated, and not yet computed, cannot be seen as reals.
+        # PyTorch cannot view a lazily conjugated tensor as reals.
         return torch.view_as_real(tensor.resolve_conj())
     return tensor if tensor.dim() else tensor.reshape(1)
 
 
 def narrowed(tensor: Tensor, like: Tensor) -> Tensor:
-    """In the dtype and shape of `like`; from float64 to half precision by way of float32."""
+    """Cast to the dtype and shape of `like`; float64 goes to half precision via float32."""
     whole = torch.view_as_complex(tensor) if like.is_complex() else tensor
     whole = whole if whole.dtype == like.dtype else whole.to(like.dtype)
     return whole if like.dim() else whole.reshape(())
 
 
 def store(tensor: Tensor, old: Tensor) -> None:
-    """Put what has been widened back where it came from.
+    """Round a widened result and write it back in place.
 
-    Not by ``_foreach_copy_``, which TorchInductor 2.13 moves before what reads the old value; and
-    not into a tensor of no dimension, which it takes for a number that does not change.
+    Avoids ``_foreach_copy_``, which TorchInductor 2.13 reorders before reads of the old value, and
+    writes to zero-dimensional tensors, which it treats as constants.
     """
     new = narrowed(tensor, old)
     (old if old.dim() else old.view(1)).copy_(new)

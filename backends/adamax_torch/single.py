@@ -1,4 +1,4 @@
-"""The rule for one tensor of any kind, in place: what every kind of tensor can do, one by one."""
+"""The rule on one tensor in place, for tensors of every kind."""
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ def step_one(
     count: float | Tensor,
     hyper: Hyper,
 ) -> None:
-    """One step in place; `count` says which it is, the first being 1.
+    """One step in place; `count` is its number, and the first step is 1.
 
     >>> param, grad, exp_avg, exp_inf = torch.ones(4, 2)
     >>> hyper = Hyper(0.125, 0.75, 0.5, 0.0, 0.0, maximize=False, decoupled=False)
@@ -33,12 +33,12 @@ def step_one(
 
 def count_one(step: Tensor) -> None:
     """A-3: add one to a count."""
-    # Not step.add_(1): TorchDynamo takes a float64 of no dimension for a constant.
+    # Not step.add_(1): TorchDynamo treats a zero-dimensional float64 tensor as a constant.
     torch._foreach_add_([step], 1)
 
 
 def step_each(columns: Columns, hyper: Hyper, *, unread: bool) -> None:
-    """Count a step of each row, then take it; counts are `unread` where reading one would wait."""
+    """Count and take a step of each row; `unread` passes counts as tensors, not as numbers."""
     for param, grad, exp_avg, exp_inf, step in zip(*columns, strict=True):
         count_one(step)
         step_one(param, grad, exp_avg, exp_inf, step if unread else step.item(), hyper)

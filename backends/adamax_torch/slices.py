@@ -1,4 +1,4 @@
-"""Many tensors in batches, large ones in slices: what a step makes on its way is small."""
+"""Split tensors into batches and slices, so that the temporaries of a step stay small."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -8,32 +8,32 @@ import torch
 from torch import Tensor
 
 SLICE = 2**20
-"""Elements of a slice on a processor: what a step makes of it stays in a cache."""
+"""Elements of a slice on a CPU: its temporaries stay in the cache."""
 
 BATCH = 2**18
-"""Elements that a processor steps in one batch, for the same reason."""
+"""Elements of a batch on a CPU, for the same reason."""
 
 SMALL = 2**16
-"""How many elements may always be widened at once: they take little memory."""
+"""Elements that may always be widened at once: they take little memory."""
 
 
 class Limits(NamedTuple):
-    """How many elements take a step at once: of one tensor, and of all in a batch."""
+    """The most elements to step at once: of one tensor, and of all tensors in a batch."""
 
     slice: int
     batch: int
 
 
 def limits(device: torch.device, elements: int, *, wide: bool, together: bool) -> Limits:
-    """How tensors of so many elements are stepped.
+    """Choose the limits for a step.
 
     Args:
-        device: a processor has a cache to stay in.
-        elements: how many there are.
-        wide: whether none has to be widened. Else five copies of an eleventh of them in float32 are
-            less than one of all in half precision.
-        together: whether an accelerator steps many tensors in one launch. A processor launches
-            nothing, and takes small ones together in any case.
+        device: on a CPU, temporaries should stay in the cache.
+        elements: the number of elements to widen.
+        wide: no tensor needs widening. If False, slices of an eleventh of the elements keep five
+            float32 copies smaller than one half precision copy of all.
+        together: step many tensors in one launch on an accelerator. A CPU batches small tensors in
+            any case.
     """
     processor = device.type == "cpu"
     size = SLICE if processor else sys.maxsize
@@ -47,7 +47,7 @@ def limits(device: torch.device, elements: int, *, wide: bool, together: bool) -
 def batches(
     columns: Sequence[Sequence[Tensor]], limit: Limits
 ) -> Iterator[tuple[slice, list[list[Tensor]]]]:
-    """Columns of at most ``limit.batch`` elements, or of one slice; and of which rows they are.
+    """Yield batches of at most ``limit.batch`` elements, or single slices, with their rows.
 
     >>> columns = [[torch.zeros(5), torch.zeros(2), torch.zeros(1)]]
     >>> for rows, [column] in batches(columns, Limits(4, 4)):
@@ -75,7 +75,7 @@ def batches(
 
 
 def slices(tensors: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:
-    """Tensors of one shape in slices of at most `limit` elements, which are views.
+    """Yield tensors of one shape in slices of at most `limit` elements; slices are views.
 
     >>> [part.shape for [part] in slices([torch.zeros(5, 2)], 4)]
     [torch.Size([2, 2]), torch.Size([2, 2]), torch.Size([1, 2])]
@@ -84,7 +84,7 @@ def slices(tensors: Sequence[Tensor], limit: int) -> Iterator[Sequence[Tensor]]:
     if tensor.numel() <= limit:
         yield tensors
         return
-    # Along the outermost dimension a slice lies together.
+    # Slices along the outermost dimension are contiguous.
     long = (dim for dim in range(tensor.dim()) if tensor.size(dim) > 1)
     outermost = max(long, key=tensor.stride)
     rows = max(1, limit * tensor.size(outermost) // tensor.numel())

@@ -1,4 +1,4 @@
-"""The tensors of a step, in columns, and what kinds of tensors there are."""
+"""The tensors of a step in columns, and classification of tensors by kind."""
 
 import sys
 from itertools import chain
@@ -11,9 +11,9 @@ from torch.autograd import forward_ad
 
 
 class Columns(NamedTuple):
-    """What takes a step together: lists of one length; a row is four tensors of one shape.
+    """The tensors of a step: lists of one length; a row is four tensors of one shape, and a count.
 
-    Lists and no list of rows: thousands of small objects would call the garbage collector.
+    Columns instead of rows: thousands of small objects would trigger the garbage collector.
     """
 
     params: list[Tensor]
@@ -28,7 +28,7 @@ class Columns(NamedTuple):
 
 
 Look = tuple[type[Tensor], torch.dtype, torch.device, torch.layout]
-"""What can be right or wrong of a tensor, whatever its shape and its values."""
+"""The properties, besides shape and values, that decide whether a tensor can be stepped."""
 
 Kind = tuple[Look, Look, Look, Look]
 """The looks of parameter, gradient, first moment and infinity norm."""
@@ -37,7 +37,7 @@ look = attrgetter("__class__", "dtype", "device", "layout")
 
 
 def by_kind(columns: Columns) -> dict[Kind, list[int]]:
-    """Which rows are of which kind.
+    """Group row indices by kind.
 
     >>> ones = [torch.ones(2), torch.ones(3)]
     >>> list(by_kind(Columns(ones, ones, ones, ones, ones)).values())
@@ -50,9 +50,9 @@ def by_kind(columns: Columns) -> dict[Kind, list[int]]:
 
 
 def is_memory(kind: type[Tensor]) -> bool:
-    """Whether the tensors of a class are what lies in their memory, and nothing more.
+    """Are tensors of this class plain memory?
 
-    A class that handles PyTorch's operations itself is more: a fake tensor, a DTensor.
+    False for classes that override PyTorch's operations, such as fake tensors and DTensors.
 
     >>> is_memory(torch.nn.Parameter)
     True
@@ -61,23 +61,23 @@ def is_memory(kind: type[Tensor]) -> bool:
 
 
 def is_sharded(kind: type[Tensor]) -> bool:
-    """Whether the tensors of a class are spread over processes: DTensor, under FSDP2 too."""
-    # To import it takes longer than all the rest, and whoever has one has imported it.
+    """Is this class DTensor, whose tensors are sharded over processes (FSDP2 uses it)?"""
+    # Importing it is slow, and a caller that has a DTensor has imported it.
     distributed = sys.modules.get("torch.distributed.tensor")
     return distributed is not None and issubclass(kind, distributed.DTensor)
 
 
 def sorted_out(columns: Columns, kinds: set[Kind], *, by_kernel: bool) -> tuple[Columns, Columns]:
-    """The rows that can be stepped many at once, and the others, which are stepped one by one.
+    """Split into rows that can be stepped many at once, and rows to step one by one.
 
-    Of tensors that are spread over processes, the parts of this process.
+    DTensors are replaced by their local shards if possible.
     """
     nothing = Columns([], [], [], [], [])
-    # PyTorch changes a list of tensors in place only where none of them is lazily negated.
+    # Foreach operations cannot write to lazily negated tensors.
     written = chain(columns.params, columns.exp_avgs, columns.exp_infs)
     if any(map(Tensor.is_neg, written)):
         return nothing, columns
-    # The kernel knows nothing of forward-mode AD, and would lose a tangent silently.
+    # The kernel does not support forward-mode AD; it would silently drop tangents.
     if by_kernel and any(map(_is_dual, columns.grads)):
         return nothing, columns
     if all(is_memory(cls) for kind in kinds for cls, *_ in kind):
@@ -93,16 +93,16 @@ def sorted_out(columns: Columns, kinds: set[Kind], *, by_kernel: bool) -> tuple[
 
 
 def _is_dual(tensor: Tensor) -> bool:
-    """Whether a tensor carries a tangent of forward-mode AD."""
+    """Does the tensor carry a tangent of forward-mode AD?"""
     dual: Any = forward_ad.unpack_dual(tensor)  # type: ignore[no-untyped-call]  # not typed
     return dual.tangent is not None
 
 
 def _local(columns: Columns) -> Columns:
-    """The columns, and of DTensors what this process has, where the rule applies to it.
+    """Replace DTensors by their local shards where all tensors of a row are sharded alike.
 
-    The rule is elementwise, so tensors that are spread in the same way can be stepped part by part.
-    Those that are spread otherwise, or are parts of a sum, are left to PyTorch.
+    The rule is elementwise, so each process can step its own shards. Other rows, and partial sums,
+    are left to PyTorch.
     """
     rows = zip(*columns[:4], strict=True)
     params, grads, exp_avgs, exp_infs = zip(*(_local_row(*row) for row in rows), strict=True)

@@ -1,4 +1,4 @@
-"""What is refused before anything is changed: hyperparameters and gradients that do not fit."""
+"""Validation of hyperparameters, gradients and state, before a step changes anything."""
 
 import math
 import warnings
@@ -21,16 +21,16 @@ _STOCK = {
     "beta2": "Invalid beta parameter at index 1",
     "weight_decay": "Invalid weight_decay value",
 }
-"""How torch.optim begins its messages, which people match."""
+"""The beginnings of torch.optim's messages, which users match."""
 
 
 def require_hyperparameters(group: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The hyperparameters of a group that are tensors, by name, once all are inside their domains.
+    """Validate the hyperparameters of a group; return those that are tensors, by name.
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
         TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
-        RuntimeError: two ways of stepping that exclude each other.
+        RuntimeError: options exclude each other.
     """
     tensors = require_scalars(group["lr"], group["betas"], group["eps"], group["weight_decay"])
     fused, foreach = group["fused"], group["foreach"]
@@ -48,9 +48,9 @@ def require_hyperparameters(group: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[str, Tensor]:
-    """Those that are tensors, by name, once each is inside its domain.
+    """Validate the hyperparameters; return those that are tensors, by name.
 
-    What cannot be read without waiting is taken as it is.
+    A value that cannot be read without waiting for a device passes unchecked.
 
     Raises:
         ValueError: shows value and domain, or the shape of a tensor of several elements.
@@ -68,7 +68,7 @@ def require_scalars(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> dict[st
     scalars = {"lr": lr, "eps": eps, "beta1": beta1, "beta2": beta2, "weight_decay": weight_decay}
     for name, value in scalars.items():
         below = _BELOW[name]
-        # The usual case, which torch.compile can trace for a number that changes.
+        # The usual case; torch.compile can trace it for a number that changes.
         if type(value) in (float, int) and 0 <= value < below:
             continue
         number = value
@@ -89,7 +89,7 @@ _BELOW = {"lr": math.inf, "eps": math.inf, "beta1": 1, "beta2": 1, "weight_decay
 
 
 def gradient(param: Tensor) -> Tensor | None:
-    """The gradient; a differentiable optimizer's parameter has one though it is no leaf."""
+    """The gradient, also of a parameter that is not a leaf (``differentiable``)."""
     if param.is_leaf:
         return param.grad
     with warnings.catch_warnings():
@@ -98,23 +98,26 @@ def gradient(param: Tensor) -> Tensor | None:
 
 
 def require_near(param: Tensor, tensors: Mapping[str, Tensor], where: str) -> None:
-    """Raise unless these hyperparameters are on the host, or where the parameter is.
+    """Raise unless these tensors are on the CPU or on the parameter's device.
 
     Raises:
         ValueError: names the parameter, the hyperparameter and both devices.
     """
     for name, tensor in tensors.items():
         if tensor.device.type not in ("cpu", param.device.type):
-            raise ValueError(f"{where} is on {param.device}, and {name} on {tensor.device}")
+            raise ValueError(
+                f"{where} is on {param.device}, but {name} is on {tensor.device}: move it to the "
+                "CPU or to the device of the parameter"
+            )
 
 
 def require_steppable(where: str, param: Any, instead: type[Exception] | None = None) -> None:
-    """Raise unless this is a tensor of a kind that can take steps.
+    """Raise unless `param` is a dense floating-point or complex tensor.
 
     Args:
-        where: names the parameter in the error.
-        param: what to look at.
-        instead: the class of error that torch.optim raises; as below when None.
+        where: the name of the parameter for the error.
+        param: the parameter.
+        instead: raise this class instead, as torch.optim does.
 
     Raises:
         TypeError: it is not a dense tensor of a floating-point or complex dtype; names it.
@@ -132,35 +135,39 @@ def require_steppable(where: str, param: Any, instead: type[Exception] | None = 
 
 
 def require_in_place(where: str, param: Tensor) -> None:
-    """Raise unless the elements of a tensor can change each by itself.
+    """Raise unless a tensor can change in place, element by element.
 
     Raises:
-        RuntimeError: names the parameter, and the remedy.
+        RuntimeError: names the parameter and the remedy.
     """
     strides = zip(param.stride(), param.shape, strict=True)
     if param.numel() and any(step == 0 and size > 1 for step, size in strides):
-        raise RuntimeError(f"{where}: an expanded tensor has several elements in one place")
-    # In a graph that is captured there is no telling.
+        raise RuntimeError(
+            f"{where}: the elements of an expanded tensor share memory, so it cannot change in "
+            "place; pass its clone()"
+        )
+    # The flag is not known in a captured graph.
     if not torch.compiler.is_compiling() and param.is_conj():
         raise RuntimeError(
-            f"{where}: a lazily conjugated tensor cannot change in place; give its resolve_conj()"
+            f"{where}: a lazily conjugated tensor cannot change in place; pass its resolve_conj()"
         )
 
 
 def require_fit(
     param: Tensor, grad: Any, where: str, instead: type[Exception] | None = None
 ) -> None:
-    """Raise unless a gradient fits its parameter.
+    """Raise unless a gradient matches its parameter.
 
     Args:
         param: the parameter.
         grad: its gradient.
-        where: names the parameter in the error.
-        instead: the class of error that torch.optim raises; as below when None.
+        where: the name of the parameter for the error.
+        instead: raise this class instead, as torch.optim does.
 
     Raises:
-        ValueError: it has another shape; names the parameter and both.
-        TypeError: it is not a dense tensor, or of another dtype kind; names the parameter and both.
+        ValueError: the shapes differ; names the parameter and both shapes.
+        TypeError: it is not a dense tensor, or the dtype kinds differ; names the parameter and
+            both dtypes.
     """
     wrong_kind = instead or TypeError
     if not isinstance(grad, Tensor):
@@ -183,18 +190,18 @@ def require_fit(
 def require_moment(
     name: str, moment: Any, param: Tensor, where: str, instead: type[Exception] | None = None
 ) -> None:
-    """Raise unless a moment fits its parameter.
+    """Raise unless a moment matches its parameter.
 
     Args:
-        name: which moment.
-        moment: what to look at.
+        name: the name of the moment.
+        moment: the moment.
         param: its parameter.
-        where: names the parameter in the error.
-        instead: the class of error for a state that is loaded; as below when None.
+        where: the name of the parameter for the error.
+        instead: raise this class instead of TypeError, for loaded state.
 
     Raises:
-        ValueError: it has another shape; names the parameter, the moment and both.
-        TypeError: it is not a dense tensor, or of another dtype kind; names the same.
+        ValueError: the shapes differ; names the parameter, the moment and both shapes.
+        TypeError: it is not a dense tensor, or the dtype kinds differ; names the same.
     """
     wrong_kind = instead or TypeError
     if (
@@ -202,7 +209,10 @@ def require_moment(
         or not (moment.is_floating_point() or moment.is_complex())
         or moment.layout != torch.strided
     ):
-        raise wrong_kind(f"the state of {where} has {name} = {moment!r}, which is no moment")
+        raise wrong_kind(
+            f"the state of {where} has {name} = {moment!r}, not a dense floating-point or complex "
+            "tensor"
+        )
     if moment.is_complex() != param.is_complex():
         raise wrong_kind(
             f"the state of {where} has {name} of {moment.dtype}, the parameter is {param.dtype}"
@@ -215,33 +225,36 @@ def require_moment(
 
 
 def require_own_moment(name: str, moment: Any, param: Tensor, where: str) -> None:
-    """Raise unless a moment fits its parameter, and can change in place beside it.
+    """Raise unless a moment matches its parameter, is on its device, and can change in place.
 
     Raises:
-        ValueError: names the parameter, the moment and what does not fit.
+        ValueError: names the parameter, the moment and the mismatch.
         RuntimeError: its elements share memory, or it is lazily conjugated; names both.
     """
     require_moment(name, moment, param, where, ValueError)
     if moment.device != param.device:
-        raise ValueError(f"{where} is on {param.device}, and its {name} on {moment.device}")
+        raise ValueError(
+            f"{where} is on {param.device}, but its {name} is on {moment.device}: move it to the "
+            "device of the parameter"
+        )
     require_in_place(f"{name} of {where}", moment)
 
 
 def is_count(step: Any) -> bool:
-    """Whether this counts steps as it is: a float64 tensor of no dimension."""
+    """Is `step` a zero-dimensional float64 tensor?"""
     return isinstance(step, Tensor) and step.dtype == STEP_DTYPE and not step.dim()
 
 
 def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
-    """The count of steps as a float64 tensor of no dimension, whatever number it is given as.
+    """Convert a count to a zero-dimensional float64 tensor.
 
     Args:
-        step: a number, or a tensor of one.
-        where: the parameter that it is of.
-        read: whether a tensor may be read, to see that it is not negative.
+        step: a number, or a one-element tensor.
+        where: the name of the parameter for the error.
+        read: read the value of a tensor, to check that it is not negative.
 
     Raises:
-        ValueError: it is no count; names the parameter, and shows what it has.
+        ValueError: it is outside its domain; names the parameter and shows the value.
 
     >>> counted(5, "parameter 0")
     tensor(5., dtype=torch.float64)
@@ -252,17 +265,17 @@ def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
     elif isinstance(step, Real) and 0 <= float(step) < math.inf:
         return torch.tensor(float(step), dtype=STEP_DTYPE, device="cpu")
     raise ValueError(
-        f"the state of {where} has step = {step!r}, which is no count: set it to a number that is "
-        "not negative, or to a tensor of one"
+        f"the state of {where} has step = {step!r}, not a finite number >= 0: set it to one, or to "
+        "a one-element tensor"
     )
 
 
 def require_count(step: Any, where: str) -> None:
-    """Raise unless this can count steps exactly.
+    """Raise unless `step` is a zero-dimensional float64 tensor.
 
     Raises:
         ValueError: it has dimensions; names the parameter.
-        TypeError: it is not a float64 tensor; names the parameter, and shows what it has.
+        TypeError: it is not a float64 tensor; names the parameter and shows the value.
     """
     remedy = "use the state that init or a step returned"
     if not isinstance(step, Tensor) or step.dtype != STEP_DTYPE:
@@ -276,14 +289,14 @@ def require_count(step: Any, where: str) -> None:
 
 
 def require_no_leaf(param: Tensor, where: str) -> None:
-    """Raise if autograd could not go through a step of this parameter, which is one in place.
+    """Raise if the parameter is a leaf, which autograd does not let change in place.
 
     Raises:
-        RuntimeError: says what to do instead.
+        RuntimeError: names the alternatives.
     """
     if param.is_leaf and param.requires_grad:
         raise RuntimeError(
             f"{where}: differentiable=True cannot step a leaf that requires a gradient, since "
-            "autograd does not go through its change in place; use adamax_torch.functional.step "
-            "with torch.func.functional_call, or give the optimizer param.clone()"
+            "autograd does not allow it to change in place; use adamax_torch.functional.step "
+            "with torch.func.functional_call, or pass param.clone() to the optimizer"
         )

@@ -62,7 +62,7 @@ def test_the_quotient_is_differentiated_exactly_at_every_size(
 
 
 @dtypes
-def test_the_number_itself_is_that_of_a_division(dtype: Any) -> None:
+def test_the_quotient_has_the_bits_of_a_division(dtype: Any) -> None:
     with jax.enable_x64(True):
         largest = float(jnp.finfo(dtype).max)  # type: ignore[no-untyped-call]  # not typed
         values = [0.0, -0.0, 1.0, -3.0, jnp.inf, -jnp.inf, jnp.nan, largest]
@@ -100,7 +100,7 @@ def arguments(dtype: Any, size: Any) -> tuple[Any, ...]:
 
 
 @dtypes
-def test_slopes_of_steps_are_those_of_gradients_about_one(dtype: Any) -> None:
+def test_derivatives_scale_with_the_size_of_the_gradients(dtype: Any) -> None:
     """Eight powers of two inside the range, so that slopes by gradients are normal numbers too."""
     slopes = jax.grad(after_two_steps, argnums=range(8))
     with jax.enable_x64(True):
@@ -119,7 +119,7 @@ def test_slopes_of_steps_are_those_of_gradients_about_one(dtype: Any) -> None:
 @pytest.mark.parametrize(
     "second", [jax.jacfwd, jax.jacrev], ids=["forwards over backwards", "backwards twice"]
 )
-def test_second_slopes_by_hyperparameters_do_not_depend_on_the_size(
+def test_second_derivatives_by_hyperparameters_do_not_depend_on_the_size(
     dtype: Any, second: Callable[..., Any]
 ) -> None:
     slopes = second(jax.grad(after_two_steps, argnums=LIKE_ONE), argnums=LIKE_ONE)
@@ -133,7 +133,7 @@ def test_second_slopes_by_hyperparameters_do_not_depend_on_the_size(
 
 
 @pytest.mark.parametrize("dtype", DTYPES[1:], ids=lambda dtype: dtype.__name__)
-def test_a_zero_gradient_has_a_slope_whatever_eps_is(dtype: Any) -> None:
+def test_a_zero_gradient_has_a_finite_derivative_for_every_eps(dtype: Any) -> None:
     """p = -(1 - b1) / c * g / eps with 1 - b1 = c: its slope is -1 / eps by g, and zero by eps."""
 
     def stepped(grad: jax.Array, eps: jax.Array) -> jax.Array:

@@ -135,7 +135,7 @@ def test_state_dtype_is_a_dtype_or_its_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["b1", "b2"])
-def test_a_rational_that_rounds_out_of_its_domain_is_refused(name: str) -> None:
+def test_a_rational_that_rounds_out_of_its_domain_raises(name: str) -> None:
     almost: Any = 1 - Fraction(1, 10**30)
     with pytest.raises(ValueError, match=rf"^{name} = 1\.0 is outside its domain 0 <= {name} < 1$"):
         adamax_transform(**{name: almost})

@@ -1,4 +1,4 @@
-"""What the torch tests share: making a parameter with a gradient, and comparing bits."""
+"""Fixtures: parameters with gradients, and comparison of bits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from adamax_torch import Adamax
 
 collect_ignore = ["processes.py", "ranks.py"]
-"""Scripts, which the processes of `test_processes.py` and `test_distributed.py` run."""
+"""Folder of the scripts that `test_processes.py` and `test_distributed.py` run."""
 
 
 def _bits(tensor: Tensor) -> bytes:
@@ -73,14 +73,14 @@ def set_gradients() -> Callable[[list[torch.nn.Parameter], int], None]:
 
 @pytest.fixture(scope="session")
 def same() -> Callable[[tuple[Adamax, Adamax]], bool]:
-    """Whether two optimizers have the same bits."""
+    """Do two optimizers have the same bits?"""
     return lambda both: _snapshot(both[0]) == _snapshot(both[1])
 
 
 def _advance(
     both: tuple[Adamax, Adamax], seed: int, change: Callable[[Tensor], Tensor] = lambda grad: grad
 ) -> None:
-    """A step with gradients that are new objects, as after `zero_grad`."""
+    """Take a step with new gradient objects, as after `zero_grad`."""
     for optimizer in both:
         generator = torch.Generator().manual_seed(seed)
         for group in optimizer.param_groups:
@@ -96,7 +96,7 @@ def advance() -> Callable[..., None]:
 
 
 class _Operations(TorchDispatchMode):
-    """The names of the operations that were called inside."""
+    """Record the names of the operations called inside."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # not typed
@@ -110,13 +110,13 @@ class _Operations(TorchDispatchMode):
 
 @pytest.fixture
 def operations() -> _Operations:
-    """A mode that sees what PyTorch's dispatcher sees."""
+    """A dispatch mode that records operations."""
     return _Operations()
 
 
 @pytest.fixture
 def pair() -> tuple[Adamax, Adamax]:
-    """The kernel, which was not asked for, and the loop, after a step each."""
+    """Two optimizers after a step each: the default, which uses the kernel, and the loop."""
     optimizers = []
     for fused in (None, False):
         generator = torch.Generator().manual_seed(0)

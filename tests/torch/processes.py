@@ -27,7 +27,7 @@ def large() -> tuple[nn.Parameter, Adamax]:
 
 
 def work(_: object) -> float:
-    """An operation of PyTorch with threads."""
+    """Run a PyTorch operation that uses threads."""
     torch.set_num_threads(2)
     return float(torch.ones(LARGE).mul(2).sum())
 
@@ -45,7 +45,7 @@ def train(model: nn.Module, optimizer: Adamax, results: Any) -> None:
 
 
 def main(method: str, parent: str) -> None:
-    """Prints what the processes have found."""
+    """Print the results of the processes."""
     context: Any = mp.get_context(method)
     Adamax([nn.Parameter(torch.ones(4))])
     if parent == "steps":

@@ -1,4 +1,4 @@
-"""What one process of `test_distributed.py` does: ``python ranks.py WHAT RANK WORLD FOLDER``.
+"""One process of `test_distributed.py`: ``python ranks.py WHAT RANK WORLD FOLDER``.
 
 It joins the others through a file, over gloo, runs every check of `WHAT`, and writes what came of
 each, a traceback or nothing, to a file of its own.
@@ -76,7 +76,7 @@ def numbers(seed: int, dtype: torch.dtype = torch.float32) -> list[Tensor]:
 
 
 def dtensor(mesh: DeviceMesh, _: Path) -> None:
-    """Parameters that are DTensors, of any placement, step as plain ones."""
+    """DTensor parameters of any placement step as plain tensors."""
     for placement in (Shard(0), Shard(1), Replicate()):
         for options in OPTIONS:
             for dtype, more in ((torch.float32, {}), (torch.bfloat16, HALF)):
@@ -115,7 +115,7 @@ def sharded(mesh: DeviceMesh, dtype: torch.dtype = torch.float32) -> Sequential:
 
 
 def fsdp(mesh: DeviceMesh, _: Path) -> None:
-    """FSDP2: shards, uneven and empty ones, go where the whole goes, and say nothing on the way."""
+    """FSDP2: shards, also uneven and empty, have the bits of the whole; steps send no message."""
     for options in OPTIONS:
         for dtype, more in ((torch.float32, {}), (torch.bfloat16, HALF)):
             shards, alone = sharded(mesh, dtype), model(dtype)
@@ -164,7 +164,7 @@ def ddp(mesh: DeviceMesh, _: Path) -> None:
 
 
 def zero(mesh: DeviceMesh, _: Path) -> None:
-    """ZeroRedundancyOptimizer: each process steps its part; the state comes together again."""
+    """ZeroRedundancyOptimizer: each process steps its part; then the state is consolidated."""
     for options in OPTIONS:
         params, alone = ([Parameter(x) for x in numbers(0)] for _ in range(2))
         parts = ZeroRedundancyOptimizer(params, optimizer_class=Adamax, **options)
@@ -182,7 +182,7 @@ def zero(mesh: DeviceMesh, _: Path) -> None:
 
 
 def wrong(mesh: DeviceMesh, _: Path) -> None:
-    """Fails: the learning rate of the shards is another one, in its last bits."""
+    """Fails on purpose: the learning rate of the shards differs in its last bits."""
     shards, alone = sharded(mesh), model()
     optimizers = [Adamax(m.parameters(), lr) for m, lr in ((shards, 0.1), (alone, 0.1 + 2**-27))]
     for p, q in zip(shards.parameters(), alone.parameters(), strict=True):
@@ -194,7 +194,7 @@ def wrong(mesh: DeviceMesh, _: Path) -> None:
 
 
 def refusal(mesh: DeviceMesh, _: Path) -> None:
-    """Adam's state is refused in every process, and nothing is changed by then."""
+    """Adam's state raises in every process, and nothing changes."""
     module = sharded(mesh)
     adam, ours = Adam(module.parameters()), Adamax(module.parameters())
     for optimizer in (adam, ours):
@@ -218,7 +218,7 @@ CHECKPOINTED: dict[str, Any] = {"lr": 0.1, "weight_decay": 0.1, **HALF}
 
 
 def train(module: Sequential, optimizer: Adamax, seeds: range) -> None:
-    """With gradients that do not depend on how many processes there are."""
+    """Train with gradients that do not depend on the number of processes."""
     for seed in seeds:
         torch.manual_seed(seed)
         for param in module.parameters():
@@ -237,7 +237,7 @@ def final(module: Sequential, optimizer: Adamax) -> list[Tensor]:
 
 
 def save(mesh: DeviceMesh, folder: Path) -> None:
-    """Train, save, and go on; where that leads is written down, for `resume`."""
+    """Train, save a checkpoint, continue, and save the final state for `resume` to compare."""
     for foreach in (False, True):
         module = sharded(mesh, torch.bfloat16)
         optimizer = Adamax(module.parameters(), foreach=foreach, **CHECKPOINTED)
@@ -252,7 +252,7 @@ def save(mesh: DeviceMesh, folder: Path) -> None:
 
 
 def resume(mesh: DeviceMesh, folder: Path) -> None:
-    """Load what another number of processes has saved, and go on to the same bits."""
+    """Load the checkpoint of another number of processes, and continue to the same bits."""
     for foreach in (False, True):
         module = sharded(mesh, torch.bfloat16)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Whatever happens to tensors between two steps, the next step takes what is there."""
+"""A step uses the current tensors, whatever changed since the step before."""
 
 import copy
 from collections import UserDict
@@ -101,7 +101,7 @@ def move_to_the_end(optimizer: Adamax) -> None:
 
 
 def reload_in_another_layout(optimizer: Adamax) -> None:
-    """Memory that is given back is given out again, most often at the same place."""
+    """The allocator usually reuses freed memory at the same address."""
     for slot in optimizer.state.values():
         moment = slot["exp_avg"]
         saved = moment.clone()
@@ -123,7 +123,7 @@ def hold_weakly(optimizer: Adamax) -> None:
 
 
 def count_in_gradients(optimizer: Adamax) -> None:
-    """The gradient of the first is the count of the last, which the loop counts after."""
+    """The first gradient aliases the last count, which the loop changes later."""
     optimizer.param_groups[0]["params"] = [
         Parameter(torch.ones((), dtype=torch.float64)) for _ in range(2)
     ]
@@ -217,7 +217,7 @@ def make_capturable(optimizer: Adamax) -> None:
         swap_moments, count_in_numbers, negate_moments_lazily, share_a_count,
     ],
 )  # fmt: skip
-def test_what_changes_between_steps_is_noticed(
+def test_changes_between_steps_are_noticed(
     change: Callable[[Adamax], None], pair: Pair, advance: Advance, same: Same
 ) -> None:
     for seed in (1, 2):
@@ -238,7 +238,7 @@ def test_what_changes_between_steps_is_noticed(
     ],
     ids=["transposed", "imaginary", "offset", "expanded", "negated"],
 )
-def test_gradients_of_any_kind_are_read_rightly(
+def test_gradients_of_every_layout_are_read_correctly(
     change: Callable[[Tensor], Tensor], pair: Pair, advance: Advance, same: Same
 ) -> None:
     for seed in (1, 2):
@@ -249,7 +249,7 @@ def test_gradients_of_any_kind_are_read_rightly(
 
 
 def test_a_gradient_at_the_same_address_of_another_kind_is_noticed(same: Same) -> None:
-    """Memory that is given back is often given out again at once."""
+    """The allocator often reuses freed memory at once."""
     memory = torch.arange(18.0).sin()
     first = memory[:9].view(3, 3)
     kinds = [
@@ -270,7 +270,7 @@ def test_a_gradient_at_the_same_address_of_another_kind_is_noticed(same: Same) -
 
 
 @pytest.mark.parametrize("view", [torch.t, torch._neg_view])
-def test_a_view_of_the_same_memory_is_noticed_though_gradients_stay(
+def test_a_new_view_of_the_same_memory_is_noticed(
     view: Callable[[Tensor], Tensor], pair: Pair
 ) -> None:
     for seed in (1, 2):
@@ -284,7 +284,7 @@ def test_a_view_of_the_same_memory_is_noticed_though_gradients_stay(
             assert torch.equal(one.resolve_neg(), other.resolve_neg())
 
 
-def test_a_gradient_that_comes_to_lie_on_a_parameter_is_read_as_by_the_loop(same: Same) -> None:
+def test_a_gradient_that_aliases_a_parameter_is_read_as_by_the_loop(same: Same) -> None:
     both = square(fused=None), square(fused=False)
     for seed in range(3):
         for optimizer in both:
@@ -303,9 +303,7 @@ def test_missing_gradients_come_and_go(pair: Pair, same: Same) -> None:
         assert same(pair)
 
 
-def test_a_table_that_does_not_hold_is_forgotten_though_the_step_fails(
-    pair: Pair, advance: Advance, same: Same
-) -> None:
+def test_a_step_that_fails_leaves_no_stale_table(pair: Pair, advance: Advance, same: Same) -> None:
     for optimizer in pair:
         add_a_group(optimizer)
     advance(pair, 1)

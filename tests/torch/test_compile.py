@@ -47,7 +47,7 @@ def gradients(params: list[Parameter], seed: int) -> None:
 def test_one_graph_without_breaks_and_without_recompiling(
     options: dict[str, Any], dtype: torch.dtype, snapshot: Snapshot
 ) -> None:
-    """Also where the learning rate, in a tensor, changes between the steps."""
+    """Also if the learning rate is a tensor that changes between steps."""
     torch.compiler.reset()
     one, two = parameters(dtype), parameters(dtype)
     # The count is a tensor in a graph, as it is in a capturable optimizer.
@@ -69,14 +69,14 @@ def test_one_graph_without_breaks_and_without_recompiling(
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128], ids=str)
 @pytest.mark.parametrize("state_dtype", [None, torch.float64], ids=str)
-def test_tensors_of_no_dimension_are_no_constants(
+def test_zero_dimensional_tensors_are_not_constants(
     backend: str,
     foreach: bool,
     dtype: torch.dtype,
     state_dtype: torch.dtype | None,
     snapshot: Snapshot,
 ) -> None:
-    """The compiler takes one of float64 on a processor for a number that nothing changes."""
+    """The compiler treats a zero-dimensional float64 CPU tensor as a constant."""
     torch.compiler.reset()
     one, two = (Parameter(torch.tensor(1.0, dtype=dtype)) for _ in range(2))
     options: dict[str, Any] = {"lr": 0.1, "foreach": foreach, "state_dtype": state_dtype}
@@ -92,7 +92,7 @@ def test_tensors_of_no_dimension_are_no_constants(
 
 @pytest.mark.parametrize("foreach", [False, True])
 def test_large_tensors_of_half_precision_are_one_graph(foreach: bool) -> None:
-    """Which takes them whole, and gives the same bits."""
+    """The compiled step does not slice tensors, and gives the same bits."""
     torch.compiler.reset()
     one, two = (Parameter(torch.ones(5 * SMALL, dtype=torch.float16)) for _ in range(2))
     eager, graph = (Adamax([p], foreach=foreach, capturable=True) for p in (one, two))
@@ -108,7 +108,7 @@ def test_large_tensors_of_half_precision_are_one_graph(foreach: bool) -> None:
 def compilations(
     cls: Any, prepare: Callable[[Any], Callable[[int], None]], *, fullgraph: bool
 ) -> int:
-    """How many graphs six steps take, with a change before each."""
+    """Count the graphs of six steps, with a change before each."""
     torch.compiler.reset()
     counter: Any = CompileCounterWithBackend("eager")
     params = parameters()
@@ -139,7 +139,7 @@ def set_in_turn(name: str, *, tensor: bool) -> Callable[[Any], Callable[[int], N
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("name", ["lr", "betas", "eps", "weight_decay"])
 def test_six_values_are_compiled_no_more_often_than_in_stock(name: str, tensor: bool) -> None:
-    """In one graph without a break, which stock does not give."""
+    """Our step is one graph without a break; stock breaks."""
     change = set_in_turn(name, tensor=tensor)
     ours = compilations(Adamax, change, fullgraph=True)
     assert ours <= compilations(torch.optim.Adamax, change, fullgraph=False)
@@ -185,7 +185,7 @@ def test_numbers_that_change_have_the_bits_of_an_eager_step(name: str, snapshot:
         assert snapshot(eager) == snapshot(graph)
 
 
-def test_a_number_outside_its_domain_is_refused_in_a_graph_too() -> None:
+def test_a_number_outside_its_domain_raises_in_a_graph_too() -> None:
     torch.compiler.reset()
     params = parameters()
     optimizer = Adamax(params, 0.1)
@@ -208,14 +208,14 @@ def test_a_number_outside_its_domain_is_refused_in_a_graph_too() -> None:
     [(False, torch.float32), (True, torch.float32), (True, torch.float16)],
     ids=str,
 )
-def test_what_the_compiler_makes_of_it_stays_within_the_bound(
+def test_a_compiled_step_stays_within_the_bound(
     foreach: bool,
     dtype: torch.dtype,
     followed: Callable[..., Any],
     follow: Callable[..., Any],
     assert_within: Callable[..., None],
 ) -> None:
-    """Inductor fuses and contracts; every element stays as near as its roundings allow."""
+    """Inductor fuses and contracts; every element stays within its rounding bound."""
     torch.compiler.reset()
     param = parameters(dtype)[0]
     hp = Hyperparameters(lr=0.5, weight_decay=0.25)

@@ -29,7 +29,7 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 class Unread(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own hook
-    """Fails where the value of a tensor is read."""
+    """Fails when the value of a tensor is read."""
 
     def __torch_dispatch__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
@@ -55,7 +55,7 @@ def parameters(device: str = "cpu") -> list[Parameter]:
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_a_capturable_step_reads_nothing(options: dict[str, Any], unread: Unread) -> None:
-    """Hyperparameters are numbers here, or tensors on the device, which are not read either."""
+    """Hyperparameters are numbers, or tensors on the device, which are not read either."""
     optimizer = Adamax(parameters(), capturable=True, **options)
     with unread:
         optimizer.step()
@@ -63,7 +63,7 @@ def test_a_capturable_step_reads_nothing(options: dict[str, Any], unread: Unread
     assert [slot["step"].item() for slot in optimizer.state.values()] == [2, 2, 2]
 
 
-def test_reading_would_be_seen(unread: Unread) -> None:
+def test_the_mode_notices_a_read(unread: Unread) -> None:
     with unread, pytest.raises(AssertionError, match="reads a value"):
         Adamax(parameters(), foreach=True).step()
 
@@ -94,7 +94,7 @@ def test_meta_tensors_step(options: dict[str, Any], tensors: bool) -> None:
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("capturable", [False, True])
 def test_one_group_may_be_on_several_devices(foreach: bool, capturable: bool) -> None:
-    """The state of each parameter is where it is (S-11)."""
+    """The state of each parameter is on its device (S-11)."""
     here, there = parameters(), parameters("meta")
     optimizer = Adamax([*here, *there], foreach=foreach, capturable=capturable)
     alone = parameters()
@@ -106,7 +106,7 @@ def test_one_group_may_be_on_several_devices(foreach: bool, capturable: bool) ->
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_nothing_is_made_where_the_default_device_is(foreach: bool) -> None:
+def test_the_default_device_is_not_used(foreach: bool) -> None:
     params = parameters()
     optimizer = Adamax(params, betas=(0.9, 0.5), capturable=True, foreach=foreach)
     with torch.device("meta"):
@@ -115,7 +115,7 @@ def test_nothing_is_made_where_the_default_device_is(foreach: bool) -> None:
     assert all(param[0] != 1 for param in params)
 
 
-def test_the_count_is_on_the_host_unless_it_is_captured() -> None:
+def test_the_count_is_on_the_cpu_unless_capturable() -> None:
     optimizer = Adamax(parameters("meta"))
     optimizer.step()
     slot = optimizer.state[optimizer.param_groups[0]["params"][0]]
@@ -134,8 +134,8 @@ def test_fake_tensors_step(options: dict[str, Any], capturable: bool) -> None:
     assert shapes == {(3,)}
 
 
-def test_a_count_moves_to_where_it_is_captured(snapshot: Callable[..., list[Any]]) -> None:
-    """A state that was saved on the host loads into a capturable optimizer, and back."""
+def test_a_loaded_count_moves_to_the_capturable_device(snapshot: Callable[..., list[Any]]) -> None:
+    """A state saved from the CPU loads into a capturable optimizer, and back."""
     host, device = Adamax(parameters()), Adamax(parameters("meta"), capturable=True)
     host.step()
     saved = host.state_dict()

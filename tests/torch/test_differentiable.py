@@ -41,7 +41,7 @@ def through_three_steps(
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize("name", ["p", "g1", "g2", "g3", "lr", "b1", "b2", "eps", "wd"])
-def test_autograd_goes_through_three_steps(
+def test_autograd_differentiates_three_steps(
     name: str,
     decoupled: bool,
     capturable: bool,
@@ -59,7 +59,7 @@ def test_autograd_goes_through_three_steps(
 
 
 def test_forward_mode_reaches_the_learning_rate() -> None:
-    """A dual number requires no gradient, and still must not be read."""
+    """A dual tensor does not require a gradient, but its value must not be read."""
 
     def after_a_step(lr: Tensor) -> Tensor:
         param = torch.ones(2, dtype=torch.float64)
@@ -105,7 +105,7 @@ def test_autograd_reaches_a_gradient_that_was_computed_with_create_graph() -> No
     assert loss_gradient_after_a_step(torch.clone).item() == 1 - 0.5 * 4 / 16
 
 
-def test_loss_whose_graph_is_needed_has_to_see_a_clone() -> None:
+def test_a_loss_whose_graph_is_needed_must_use_a_clone() -> None:
     """The parameter changes in place, as the docstring says, and autograd notices."""
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         loss_gradient_after_a_step(lambda param: param)
@@ -126,7 +126,7 @@ def test_differentiable_gives_the_bits_of_the_plain_step(
     assert bits(through_three_steps(at, decoupled=False, in_tensors=False)) == bits(after)
 
 
-def test_a_differentiable_group_is_enough_for_autograd() -> None:
+def test_differentiable_may_be_an_option_of_one_group() -> None:
     lr = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
     param = torch.tensor([1.0], dtype=torch.float64)
     optimizer = Adamax([{"params": [param], "differentiable": True, "lr": lr}], eps=0.0)

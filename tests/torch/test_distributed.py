@@ -20,7 +20,7 @@ Check = Callable[[str, int], None]
 
 
 def launch(what: str, world: int, folder: Path, source: Path) -> dict[str, str]:
-    """Run the processes; what came of each check, the first traceback of any process."""
+    """Run the processes; return for each check the first traceback of any process, or nothing."""
     folder.mkdir()
     # One thread each: there are more processes than processors.
     env = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -44,8 +44,8 @@ def launch(what: str, world: int, folder: Path, source: Path) -> dict[str, str]:
     for rank, (process, text) in enumerate(zip(processes, printed, strict=True)):
         assert process.returncode == 0, f"process {rank} of {world}:\n{text}"
         for name, trace in json.loads((folder / f"{rank}.json").read_text()).items():
-            told = f"process {rank} of {world}: {trace}" if trace else ""
-            found[name] = found.get(name) or told
+            failed = f"process {rank} of {world}: {trace}" if trace else ""
+            found[name] = found.get(name) or failed
     return found
 
 
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def results(folder: Path) -> Callable[[int], dict[str, str]]:
-    """All checks of a number of processes, which are started once."""
+    """The results of all checks for a number of processes, run once."""
     found: dict[int, dict[str, str]] = {}
 
     def results(world: int) -> dict[str, str]:
@@ -104,7 +104,7 @@ def test_zero_redundancy_gives_the_bits_of_one_process(world: int, passes: Check
 
 
 @worlds
-def test_the_state_of_adam_is_refused_in_every_process(world: int, passes: Check) -> None:
+def test_the_state_of_adam_raises_in_every_process(world: int, passes: Check) -> None:
     passes("refusal", world)
 
 
@@ -119,8 +119,10 @@ def test_a_checkpoint_resumes_on_another_number_of_processes(
 
 
 @worlds
-def test_a_difference_would_be_seen(world: int, results: Callable[[int], dict[str, str]]) -> None:
-    """One in the last bits of the learning rate is told, and which process saw it."""
+def test_the_comparison_notices_a_difference(
+    world: int, results: Callable[[int], dict[str, str]]
+) -> None:
+    """A difference in the last bits of the learning rate is reported, with its process."""
     trace = results(world)["wrong"]
     assert trace.startswith("process 0 of ")
     assert "wrong: param of parameter 0 of group 0 is" in trace

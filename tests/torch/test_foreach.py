@@ -1,4 +1,4 @@
-"""Many tensors at once give the bits of one after the other."""
+"""Stepping many tensors at once gives the bits of stepping them one by one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ def test_foreach_gives_the_bits_of_the_loop(
 def test_scalars_have_the_bits_of_vectors(
     capturable: bool, snapshot: Callable[..., list[Any]]
 ) -> None:
-    """A tensor of no dimension would take the dtype of a hyperparameter that is a tensor."""
+    """A zero-dimensional tensor would take the dtype of a tensor hyperparameter."""
     values = torch.randn(50, generator=torch.Generator().manual_seed(0))
     grads = torch.randn((20, 50), generator=torch.Generator().manual_seed(1))
     vector = torch.nn.Parameter(values.clone())
@@ -93,7 +93,7 @@ def test_one_group_may_hold_several_dtypes_and_a_state_dtype(
 
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_the_gradients_stay_as_they_are(
+def test_gradients_are_not_modified(
     dtype: torch.dtype,
     foreach: bool,
     make_parameters: Callable[..., list[torch.nn.Parameter]],

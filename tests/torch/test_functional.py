@@ -51,7 +51,7 @@ def test_steps_have_the_bits_of_the_optimizer(
                 assert bits(getattr(state, name)[index]) == bits(value)
 
 
-def test_nothing_that_is_given_is_changed(bits: Bits) -> None:
+def test_arguments_are_not_modified(bits: Bits) -> None:
     params, grads = random_tree(0), random_tree(1)
     state = functional.init(params)
     before = [bits(leaf) for leaf in leaves(params, grads, state)]
@@ -61,7 +61,7 @@ def test_nothing_that_is_given_is_changed(bits: Bits) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_an_update_is_what_a_step_adds(dtype: torch.dtype, bits: Bits) -> None:
+def test_step_adds_the_update(dtype: torch.dtype, bits: Bits) -> None:
     params = {"w": torch.tensor([1.0, -2.0], dtype=dtype), "b": torch.tensor(3.0, dtype=dtype)}
     grads = {"w": torch.tensor([0.5, 1.0], dtype=dtype), "b": None}
     hp = Hyperparameters(lr=0.25, weight_decay=0.125, decoupled_weight_decay=True)
@@ -168,14 +168,14 @@ def taken(**changes: Any) -> Any:
         "shape", "kind", "sparse", "list",
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_by_name(
+def test_a_mismatched_argument_raises_and_names_its_leaf(
     changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
         taken(**changes)
 
 
-def test_init_refuses_what_can_take_no_steps() -> None:
+def test_init_raises_for_unsupported_leaves() -> None:
     with pytest.raises(TypeError, match=r"^params\['n'\]: only floating-point and complex"):
         functional.init({"n": torch.ones(1, dtype=torch.int64)})
     with pytest.raises(TypeError, match=r"^state_dtype = torch\.int8 is not a real"):

@@ -115,7 +115,7 @@ def test_derivatives_of_three_steps(
 def test_a_module_trains_through_functional_call_and_autograd_reaches_the_start(
     bits: Bits,
 ) -> None:
-    """Module parameters, which the optimizer's own differentiable mode has to refuse."""
+    """Module parameters are leaves, for which `Adamax(differentiable=True)` raises."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = torch.nn.Linear(3, 2).double()
@@ -161,7 +161,7 @@ def test_one_graph_is_compiled_for_all_steps_and_learning_rates(bits: Bits) -> N
 
 @pytest.mark.parametrize("tensor", [False, True])
 def test_hyperparameters_that_are_made_in_a_graph_do_not_break_it(tensor: bool, bits: Bits) -> None:
-    """Their domains are checked there where they are numbers, and a tensor is not read."""
+    """In a graph, numbers are validated, and tensors are not read."""
 
     def advance(params: Any, state: State, numbers: list[Any]) -> Any:
         lr, beta1, beta2, eps, decay = numbers

@@ -1,4 +1,4 @@
-"""The kernel gives the bits of the rule for many tensors, and is an operator like any other."""
+"""The kernel gives the bits of the foreach path, and is a regular PyTorch operator."""
 
 import os
 import subprocess
@@ -104,13 +104,13 @@ def test_a_hyperparameter_that_cannot_be_read_changes_nothing(
     for optimizer in pair:
         before = snapshot(optimizer)
         optimizer.param_groups[0]["lr"] = torch.tensor(0.1, device="meta")
-        with pytest.raises(ValueError, match="is on cpu, and lr on meta"):
+        with pytest.raises(ValueError, match="is on cpu, but lr is on meta"):
             optimizer.step()
         assert snapshot(optimizer) == before
 
 
 @pytest.mark.parametrize("lr", [np.float32(0.1), np.array(0.1), np.float64(0.1)])
-def test_numbers_of_numpy_are_those_of_python(lr: Any, snapshot: Snapshot) -> None:
+def test_numpy_scalars_give_the_bits_of_python_numbers(lr: Any, snapshot: Snapshot) -> None:
     optimizers = []
     for value, fused in ((lr, True), (lr, False), (float(lr), False)):
         param = Parameter(torch.ones(3, dtype=torch.float64))
@@ -120,7 +120,7 @@ def test_numbers_of_numpy_are_those_of_python(lr: Any, snapshot: Snapshot) -> No
     assert snapshot(optimizers[0]) == snapshot(optimizers[1]) == snapshot(optimizers[2])
 
 
-def test_large_numbers_are_infinite_without_a_word(snapshot: Snapshot) -> None:
+def test_numbers_beyond_the_dtype_become_infinite_without_a_warning(snapshot: Snapshot) -> None:
     optimizers = []
     for fused in (True, False):
         param = Parameter(torch.ones(3))
@@ -131,8 +131,8 @@ def test_large_numbers_are_infinite_without_a_word(snapshot: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("fused", [None, True])
-def test_a_gradient_without_memory_is_no_crash(fused: bool | None) -> None:
-    """PyTorch fills it with zeros before the kernel gets it."""
+def test_a_gradient_without_memory_does_not_crash(fused: bool | None) -> None:
+    """PyTorch replaces it by zeros before it calls the kernel."""
     param = Parameter(torch.ones(64))
     optimizer = Adamax([param], fused=fused)
     param.grad = torch._efficientzerotensor(64)
@@ -140,17 +140,17 @@ def test_a_gradient_without_memory_is_no_crash(fused: bool | None) -> None:
     assert torch.equal(param, torch.ones(64))
 
 
-def test_no_memory_is_an_error_and_no_crash() -> None:
+def test_freed_memory_raises_instead_of_crashing() -> None:
     param = Parameter(torch.ones(100))
     optimizer = Adamax([param], fused=True)
     param.grad = torch.ones(100)
     optimizer.step()
     param.untyped_storage().resize_(0)
-    with pytest.raises(RuntimeError, match="has given its memory back"):
+    with pytest.raises(RuntimeError, match="the memory of a tensor of this step was freed"):
         optimizer.step()
 
 
-def test_autograd_notices_that_parameters_and_moments_have_changed() -> None:
+def test_autograd_notices_changed_parameters_and_moments() -> None:
     param = Parameter(torch.ones(3))
     optimizer = Adamax([param], fused=True)
     param.grad = torch.ones(3)
@@ -179,7 +179,7 @@ def test_a_traced_step_has_the_operator() -> None:
 
 
 def test_the_operator_runs_under_vmap() -> None:
-    """Its tensors have no memory of their own there: it is taken operation by operation."""
+    """Under vmap tensors have no memory of their own: PyTorch operations take the step."""
 
     def stepped(param: Tensor, grad: Tensor) -> Tensor:
         columns = [param.clone()], [grad], [torch.zeros_like(param)], [torch.zeros_like(param)]
@@ -206,7 +206,7 @@ def test_a_step_inside_func_grad_is_taken_and_is_a_constant() -> None:
 
 @pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")  # torch's own
 def test_gradients_with_tangents_go_through_the_rule() -> None:
-    """The kernel knows nothing of forward-mode AD, and does not lose a tangent silently."""
+    """The kernel does not support forward-mode AD, and must not silently drop a tangent."""
     param = Parameter(torch.zeros(1, dtype=torch.float64))
     optimizer = Adamax([param], lr=0.75, betas=(0.5, 0.5), eps=0.0)
     with forward_ad.dual_level():
@@ -236,7 +236,7 @@ def test_fake_tensors_step_without_the_kernel() -> None:
 
 
 class Odd(Tensor):
-    """A subclass that handles operations itself."""
+    """A subclass that overrides PyTorch's operations."""
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]  # a class method, as torch calls it
@@ -246,10 +246,10 @@ class Odd(Tensor):
 
 
 class Marked(Parameter):
-    """A subclass that is its memory and nothing more, as many libraries have one."""
+    """A subclass without overrides, as many libraries have."""
 
 
-def test_a_subclass_that_is_only_memory_is_stepped_by_the_kernel(operations: Any) -> None:
+def test_a_plain_subclass_is_stepped_by_the_kernel(operations: Any) -> None:
     param = Marked(torch.ones(3))
     param.grad = torch.ones(3)
     with operations:
@@ -259,15 +259,15 @@ def test_a_subclass_that_is_only_memory_is_stepped_by_the_kernel(operations: Any
 
 
 REFUSED: list[tuple[Callable[[], Any], dict[str, Any], str]] = [
-    (lambda: torch.ones(2, device="meta"), {}, "the kernel runs on processors, not on meta"),
-    (lambda: torch.ones(2).as_subclass(Odd), {}, "the kernel takes no Odd, which is more than"),
-    (lambda: torch.ones(2, dtype=torch.float8_e5m2), {}, "does not take float8_e5m2"),
-    (lambda: torch.ones(2), {"state_dtype": torch.float8_e5m2}, "does not take float8_e5m2"),
+    (lambda: torch.ones(2, device="meta"), {}, "the kernel runs on CPUs only, not on meta"),
+    (lambda: torch.ones(2).as_subclass(Odd), {}, "the kernel supports plain tensors only, not Odd"),
+    (lambda: torch.ones(2, dtype=torch.float8_e5m2), {}, "does not support float8_e5m2"),
+    (lambda: torch.ones(2), {"state_dtype": torch.float8_e5m2}, "does not support float8_e5m2"),
 ]
 
 
 @pytest.mark.parametrize(("make", "options", "why"), REFUSED)
-def test_what_the_kernel_cannot_step_is_refused_where_it_is_demanded(
+def test_fused_true_raises_for_unsupported_parameters(
     make: Callable[[], Any], options: dict[str, Any], why: str
 ) -> None:
     optimizer = Adamax([Parameter(torch.ones(2))], fused=True)
@@ -277,27 +277,27 @@ def test_what_the_kernel_cannot_step_is_refused_where_it_is_demanded(
     Adamax([make()], **options)
 
 
-def test_a_gradient_that_cannot_be_is_refused_before_any_group_is_stepped(
+def test_an_unsupported_gradient_raises_before_any_group_is_stepped(
     snapshot: Snapshot,
 ) -> None:
     params = [Parameter(torch.ones(2)), Parameter(torch.ones(2))]
     optimizer = Adamax([{"params": [param]} for param in params], fused=True)
     params[0].grad, params[1].grad = torch.ones(2), torch.ones(2).as_subclass(Odd)
     before = snapshot(optimizer)
-    with pytest.raises(RuntimeError, match=r"^group 1: fused=True, but the kernel takes no Odd"):
+    with pytest.raises(RuntimeError, match=r"^group 1: fused=True, but the kernel supports plain"):
         optimizer.step()
     assert snapshot(optimizer) == before
     assert not optimizer.state
 
 
-def test_an_iterator_of_parameters_and_no_parameters_at_all() -> None:
+def test_parameters_may_be_an_iterator_and_groups_may_be_empty() -> None:
     optimizer = Adamax(iter([Parameter(torch.ones(2))]), fused=True)
     optimizer.step()
     assert not optimizer.state
 
 
 @pytest.mark.parametrize("fused", [None, False, True])
-def test_without_numba_the_loop_steps_and_only_a_demand_fails(fused: bool | None) -> None:
+def test_without_numba_the_loop_steps_and_fused_true_raises(fused: bool | None) -> None:
     source = f"""
 import sys
 sys.modules["numba"] = None

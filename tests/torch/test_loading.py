@@ -29,8 +29,8 @@ def after_a_step(optimizer: Any) -> Any:
     return optimizer
 
 
-def test_options_that_the_saved_groups_do_not_know_stay() -> None:
-    """The groups of torch.optim.Adamax know neither: its state is no reason to drop them."""
+def test_options_missing_in_the_saved_groups_are_kept() -> None:
+    """torch.optim.Adamax does not save these options, so loading its state must not drop them."""
     stock = after_a_step(torch.optim.Adamax(two_parameters(torch.bfloat16), lr=0.5))
     ours = Adamax(
         two_parameters(torch.bfloat16),
@@ -48,16 +48,19 @@ def test_options_that_the_saved_groups_do_not_know_stay() -> None:
 
 Break = Callable[[dict[str, Any]], Any]
 BROKEN: dict[str, tuple[Break, str]] = {
-    "text step": (lambda d: d["state"][0].update(step="x"), "step = 'x', which is not a count"),
-    "negative step": (lambda d: d["state"][0].update(step=-5), "step = -5, which is not a count"),
+    "text step": (lambda d: d["state"][0].update(step="x"), "step = 'x', not a finite number >= 0"),
+    "negative step": (
+        lambda d: d["state"][0].update(step=-5),
+        "step = -5, not a finite number >= 0",
+    ),
     "nan step": (
         lambda d: d["state"][0].update(step=torch.tensor(float("nan"))),
-        "which is not a count",
+        "not a finite number >= 0",
     ),
-    "number": (lambda d: d["state"][1].update(exp_avg=3.0), "exp_avg = 3.0, which is no moment"),
+    "number": (lambda d: d["state"][1].update(exp_avg=3.0), "exp_avg = 3.0, not a dense floating"),
     "integers": (
         lambda d: d["state"][1].update(exp_inf=torch.ones(1, dtype=torch.int64)),
-        "exp_inf = .* which is no moment",
+        "exp_inf = .*, not a dense floating",
     ),
     "complex": (
         lambda d: d["state"][1].update(exp_inf=torch.ones(1, dtype=torch.complex64)),
@@ -68,15 +71,15 @@ BROKEN: dict[str, tuple[Break, str]] = {
         r"exp_avg of shape \(3,\), the parameter has shape \(2,\)",
     ),
     "no norm": (lambda d: d["state"][0].pop("exp_inf"), "has exp_avg, step; Adamax has step"),
-    "huge step": (lambda d: d["state"][0].update(step=10**400), "which is not a count"),
+    "huge step": (lambda d: d["state"][0].update(step=10**400), "not a finite number >= 0"),
     "no slot": (lambda d: d["state"].update({0: [1, 2]}), "^the state of parameter 0 is list"),
     "tensor for slot": (
         lambda d: d["state"].update({0: torch.ones(2)}),
-        "is Tensor, which is no",
+        "is Tensor, not a dict",
     ),
     "sparse": (
         lambda d: d["state"][0].update(exp_avg=torch.ones(2).to_sparse()),
-        "which is no moment",
+        "not a dense floating-point or complex tensor",
     ),
     "keys of all kinds": (
         lambda d: d["state"].update({0: {1: 2, "step": 3}}),
@@ -88,7 +91,7 @@ BROKEN: dict[str, tuple[Break, str]] = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_broken_state_is_refused_and_nothing_changed(name: str) -> None:
+def test_broken_state_raises_and_nothing_changes(name: str) -> None:
     damage, message = BROKEN[name]
     ours = after_a_step(Adamax(two_parameters()))
     before = copy.deepcopy(ours.state_dict())
@@ -118,7 +121,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-def test_no_other_optimizer_is_left_out() -> None:
+def test_all_other_optimizers_of_torch_are_tested() -> None:
     there = {
         name
         for name, value in vars(torch.optim).items()
@@ -129,7 +132,7 @@ def test_no_other_optimizer_is_left_out() -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("steps", [0, 1])
-def test_the_state_of_another_optimizer_is_refused_and_nothing_changed(
+def test_the_state_of_another_optimizer_raises_and_nothing_changes(
     name: str, steps: int, snapshot: Snapshot
 ) -> None:
     options, guess = OTHERS[name]
@@ -151,7 +154,7 @@ def test_the_state_of_another_optimizer_is_refused_and_nothing_changed(
     "step", [3, 3.0, np.float32(3), np.int64(3), torch.tensor(3.0), torch.tensor(3)], ids=repr
 )
 def test_old_state_dicts_load(step: Any) -> None:
-    """Without the flags of today, which are then off, whatever the loading optimizer had."""
+    """Flags that the saved state lacks are off, whatever the loading optimizer had."""
     new = Adamax(two_parameters())
     for _ in range(3):
         after_a_step(new)
@@ -168,7 +171,7 @@ def test_old_state_dicts_load(step: Any) -> None:
     assert {slot["step"].dtype for slot in loaded.state.values()} == {torch.float64}
 
 
-def test_another_number_of_groups_or_parameters_is_torchs_error() -> None:
+def test_another_number_of_groups_or_parameters_raises_the_error_of_torch() -> None:
     ours = Adamax(two_parameters())
     for params in (two_parameters()[:1], [{"params": p} for p in two_parameters()]):
         saved = after_a_step(Adamax(params)).state_dict()
@@ -179,7 +182,7 @@ def test_another_number_of_groups_or_parameters_is_torchs_error() -> None:
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("source", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
 @pytest.mark.parametrize("target", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
-def test_training_goes_on_with_the_numbers_of_the_other(
+def test_training_continues_with_the_state_of_the_other_class(
     source: Any,
     target: Any,
     foreach: bool,
@@ -187,7 +190,7 @@ def test_training_goes_on_with_the_numbers_of_the_other(
     follow: Callable[..., Any],
     assert_within: Callable[..., None],
 ) -> None:
-    """What was saved is what is loaded; from there both follow the exact trajectory."""
+    """Loading restores the saved state; from there both follow the exact trajectory."""
     options = {"lr": 0.25, "weight_decay": 0.125, "foreach": foreach}
     first = source(two_parameters(torch.float64), **options)
     for _ in range(3):
@@ -215,7 +218,7 @@ def test_training_goes_on_with_the_numbers_of_the_other(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_a_loaded_state_is_a_copy_of_its_own(dtype: torch.dtype, snapshot: Snapshot) -> None:
+def test_a_loaded_state_is_a_copy(dtype: torch.dtype, snapshot: Snapshot) -> None:
     """torch.optim shares count and moments with the optimizer that they were saved from."""
     source, target = (
         after_a_step(Adamax(two_parameters(dtype), state_dtype=torch.float32)) for _ in range(2)
@@ -226,8 +229,8 @@ def test_a_loaded_state_is_a_copy_of_its_own(dtype: torch.dtype, snapshot: Snaps
     assert snapshot(source) == before
 
 
-def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot) -> None:
-    """So a hook can make Adamax's state of another, and none can slip another's in."""
+def test_the_state_returned_by_user_hooks_is_checked(snapshot: Snapshot) -> None:
+    """So a hook can convert another optimizer's state, but cannot bypass the check."""
     adam = after_a_step(torch.optim.Adam(two_parameters()))
     ours = after_a_step(Adamax(two_parameters()))
 
@@ -266,21 +269,21 @@ def test_what_is_checked_is_what_the_hooks_of_the_user_return(snapshot: Snapshot
     ],
     ids=str,
 )
-def test_what_is_no_state_dict_is_refused(given: Any) -> None:
-    with pytest.raises(ValueError, match=r"^this is no optimizer's state_dict: "):
+def test_an_object_that_is_not_a_state_dict_raises(given: Any) -> None:
+    with pytest.raises(ValueError, match=r"^not an optimizer's state_dict: "):
         Adamax(two_parameters()).load_state_dict(given)
 
 
-def test_a_state_that_was_asked_for_and_is_empty_is_none() -> None:
-    """`optimizer.state` makes an empty one for whoever asks."""
+def test_an_empty_slot_is_no_state() -> None:
+    """Reading `optimizer.state[param]` creates an empty slot."""
     source, target = Adamax(two_parameters()), Adamax(two_parameters())
     assert source.state[source.param_groups[0]["params"][0]] == {}
     target.load_state_dict(source.state_dict())
     after_a_step(target)
 
 
-def test_what_else_a_state_holds_is_loaded_with_it() -> None:
-    """Of a parameter, or of none, as torch.optim takes it."""
+def test_additional_state_entries_are_loaded() -> None:
+    """Entries of a parameter, or global ones, as in torch.optim."""
     source = after_a_step(Adamax(two_parameters()))
     source.state[source.param_groups[0]["params"][0]]["average"] = torch.ones(2)
     source.state["calls"] = 7
@@ -292,8 +295,8 @@ def test_what_else_a_state_holds_is_loaded_with_it() -> None:
     after_a_step(target)
 
 
-def test_a_group_is_left_with_what_was_saved_as_by_torch() -> None:
-    """What a schedule has put into the groups of the loading optimizer is gone."""
+def test_loading_replaces_the_options_of_a_group_as_torch_does() -> None:
+    """Loading drops what a schedule has added to the groups of the loading optimizer."""
     target = Adamax(two_parameters())
     target.param_groups[0]["initial_lr"] = 0.5
     target.load_state_dict(Adamax(two_parameters()).state_dict())
@@ -313,7 +316,7 @@ def test_a_state_loads_before_a_lazy_module_is_materialized() -> None:
 
 
 def test_a_state_on_meta_loads() -> None:
-    """Such as `torch.load` gives with ``map_location="meta"``."""
+    """`torch.load` gives such counts with ``map_location="meta"``."""
     saved = after_a_step(Adamax([Parameter(torch.ones(2, device="meta"))])).state_dict()
     saved["state"][0]["step"] = saved["state"][0]["step"].to("meta")
     target = Adamax([Parameter(torch.ones(2, device="meta"))], capturable=True)

@@ -1,4 +1,4 @@
-"""What a step of many tensors needs beyond its arguments: no more than that of torch.optim."""
+"""The temporary memory of a step with many tensors is at most that of torch.optim."""
 
 import weakref
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from adamax_torch.slices import SMALL
 
 
 class Peak(TorchDispatchMode):
-    """The most bytes that are there at once among those allocated inside."""
+    """The peak number of bytes allocated inside."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -31,7 +31,7 @@ class Peak(TorchDispatchMode):
         given = {t.untyped_storage()._cdata for t in tree_iter((args, kwargs)) if _is_tensor(t)}
         for tensor in filter(_is_tensor, tree_iter(result)):
             storage = tensor.untyped_storage()
-            # One that is given is nobody's new one, and a view has that of its base.
+            # Do not count the memory of arguments; a view shares the memory of its base.
             if storage._cdata not in given | self._now.keys():
                 self._now[storage._cdata] = storage.nbytes()
                 weakref.finalize(storage, self._now.pop, storage._cdata)
@@ -44,7 +44,7 @@ def _is_tensor(value: Any) -> bool:
 
 
 def parameters(dtype: torch.dtype) -> list[Parameter]:
-    """Large ones, and one that is larger than what may be widened at once."""
+    """Large parameters, one of them larger than may be widened at once."""
     shapes = [(3 * SMALL,), (5, SMALL), (1, 1, 11 * SMALL), (7,)]
     params = [Parameter(torch.ones(shape, dtype=dtype)) for shape in shapes]
     for param in params:
@@ -79,7 +79,7 @@ def test_foreach_needs_no_more_than_stock(dtype: torch.dtype, options: dict[str,
     assert peak(Adamax, dtype, **options) <= stock
 
 
-def test_more_would_be_seen() -> None:
+def test_the_memory_check_notices_an_extra_copy() -> None:
     params = parameters(torch.float32)
     copy = sum(param.numel() * param.element_size() for param in params)
     beyond = Peak()
@@ -91,7 +91,7 @@ def test_more_would_be_seen() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_slices_give_the_bits_of_the_whole(dtype: torch.dtype) -> None:
-    """Half precision is widened a slice at a time, of any layout; each element is as by itself."""
+    """Half precision of any layout is widened slice by slice, with the bits of whole tensors."""
     generator = torch.Generator().manual_seed(0)
     whole = torch.randn((3, 2 * SMALL), generator=generator).to(dtype).t()
     grad = torch.randn((2 * SMALL, 3), generator=generator).to(dtype)

@@ -38,7 +38,7 @@ def test_a_module_trains_as_with_torch(
     follow: Callable[..., Any],
     assert_within: Callable[..., None],
 ) -> None:
-    """Both stay as near the exact trajectory of the gradients as their roundings allow."""
+    """Both stay within their rounding bounds of the exact trajectory."""
     ours, theirs = small_net(seed=0), small_net(seed=0)
     optimizers: tuple[Any, Any] = (
         Adamax(ours.parameters(), **options),
@@ -130,7 +130,7 @@ def test_the_closure_is_called_with_gradients_on_and_its_loss_returned() -> None
 
 
 def test_a_closure_may_return_its_loss_as_a_tensor() -> None:
-    """The usual one does, and mypy, which reads this, accepts it."""
+    """The usual closure does; mypy checks this test and accepts it."""
     param = parameter(3)
     optimizer = Adamax([param], lr=0.5, eps=0.0)
 
@@ -190,7 +190,7 @@ def test_a_first_gradient_at_the_second_step_is_a_first_step(snapshot: Snapshot)
 
 
 @pytest.mark.parametrize("capturable", [False, True])
-def test_the_count_goes_on_beyond_float32(capturable: bool) -> None:
+def test_the_count_increases_beyond_float32(capturable: bool) -> None:
     optimizer = Adamax([parameter(1)], capturable=capturable)
     param = stepped(optimizer, 1.0)
     optimizer.state[param]["step"].fill_(2**24)
@@ -198,7 +198,7 @@ def test_the_count_goes_on_beyond_float32(capturable: bool) -> None:
     assert optimizer.state[param]["step"] == 2**24 + 3
 
 
-def test_state_goes_to_torch_and_back(
+def test_state_moves_to_torch_and_back(
     make_parameters: MakeParameters, set_gradients: SetGradients, snapshot: Snapshot
 ) -> None:
     params = make_parameters()

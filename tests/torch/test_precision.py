@@ -1,4 +1,4 @@
-"""Half precision, `state_dtype` and `capturable`: what is computed wide, and rounded once."""
+"""Half precision, `state_dtype` and `capturable`: computed wide, and rounded once."""
 
 import copy
 import pickle
@@ -35,7 +35,7 @@ def test_half_precision_is_the_float32_step_rounded_once(
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_a_zero_first_gradient_in_float16_moves_nothing(foreach: bool) -> None:
+def test_a_zero_first_gradient_in_float16_changes_nothing(foreach: bool) -> None:
     param = stepped(Adamax([parameter(1, dtype=torch.float16)], foreach=foreach), 0.0)
     assert param.item() == 1
 
@@ -115,7 +115,7 @@ def test_capturable_stays_within_the_bound_of_the_exact_trajectory(
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_capturable_in_float16_does_not_overflow_on_the_way(foreach: bool) -> None:
+def test_capturable_in_float16_does_not_overflow(foreach: bool) -> None:
     """u = 1000 and lr = 1e-3: ``u c / lr`` is 1e5 where float16 ends at 65504."""
     optimizer = Adamax(
         [parameter(0, dtype=torch.float16)], lr=1e-3, capturable=True, foreach=foreach

@@ -1,4 +1,4 @@
-"""A process that has made or stepped an optimizer may fork; threads are as many as asked."""
+"""A process that has made or stepped an optimizer may fork; steps respect thread limits."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).with_name("processes.py")
 
 
 def run(*command: str, **environment: str | None) -> str:
-    """What a process says; a variable of its environment that is None is taken away."""
+    """The output of a process; removes environment variables that are None."""
     changed = os.environ | environment
     done = subprocess.run(
         [sys.executable, *command],
@@ -50,15 +50,15 @@ print(threading.active_count(), len(os.listdir("/proc/self/task")))
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells its threads there")
-def test_one_thread_is_the_callers() -> None:
-    """Of a process that is told to have one, by its environment or by PyTorch."""
+def test_one_thread_means_the_callers() -> None:
+    """For a process limited to one thread by its environment or by PyTorch."""
     assert run("-c", THREADS, OMP_NUM_THREADS="1") == "1 1\n"
     one = "import torch; torch.set_num_threads(1)\n"
     assert run("-c", one + THREADS).split()[0] == "1"
 
 
-def test_two_threads_are_used_where_torch_has_two() -> None:
-    """Else the test above would show nothing."""
+def test_two_threads_are_used_if_torch_has_two() -> None:
+    """The control of the test above."""
     two = "import torch; torch.set_num_threads(2)\n"
     assert run("-c", two + THREADS).split()[0] == "2"
 
@@ -66,7 +66,7 @@ def test_two_threads_are_used_where_torch_has_two() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells its threads there")
 def test_torchrun_gives_each_process_one_thread(tmp_path: Path) -> None:
-    """It sets OMP_NUM_THREADS=1 where nobody has set it."""
+    """torchrun sets OMP_NUM_THREADS=1 if it is not set."""
     script = tmp_path / "train.py"
     script.write_text(THREADS)
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]

@@ -25,7 +25,7 @@ dtypes = pytest.mark.parametrize(
 
 
 def sizes(dtype: torch.dtype, inside: int = 0) -> Tensor:
-    """The powers of two that are normal, as their reciprocals are, but so many at each end."""
+    """Powers of two that are normal, as are their reciprocals, without some at each end."""
     least = torch.tensor(torch.finfo(dtype).tiny, dtype=torch.float64).log2().int().item()
     most = -least  # the largest number is just below 2 ** (2 - least)
     exponents = torch.arange(least + inside, most + 1 - inside, dtype=torch.float64)
@@ -80,7 +80,7 @@ def test_autograd_differentiates_twice_at_every_size(dtype: torch.dtype) -> None
 
 @dtypes
 @pytest.mark.parametrize("enabled", [False, True])
-def test_the_number_itself_is_that_of_a_division(dtype: torch.dtype, enabled: bool) -> None:
+def test_the_quotient_has_the_bits_of_a_division(dtype: torch.dtype, enabled: bool) -> None:
     largest = torch.finfo(dtype).max
     values = [0.0, -0.0, 1.0, -3.0, torch.inf, -torch.inf, torch.nan, largest]
     m, u = torch.meshgrid(*[torch.tensor(values, dtype=dtype)] * 2, indexing="ij")
@@ -115,8 +115,8 @@ def arguments(dtype: torch.dtype, size: Tensor) -> tuple[Tensor, ...]:
 
 
 @dtypes
-def test_slopes_of_steps_are_those_of_gradients_about_one(dtype: torch.dtype) -> None:
-    """Eight powers of two inside the range, so that slopes by gradients are normal numbers too."""
+def test_derivatives_scale_with_the_size_of_the_gradients(dtype: torch.dtype) -> None:
+    """Eight powers of two within the range, so that derivatives are normal numbers too."""
     slopes = grad(after_two_steps, argnums=(*LIKE_ONE, *BY_SIZE))
     one = slopes(*arguments(dtype, torch.ones((), dtype=dtype)))
     assert all(each.isfinite().all() and each.any() for each in one)
@@ -132,7 +132,7 @@ def test_slopes_of_steps_are_those_of_gradients_about_one(dtype: torch.dtype) ->
 @pytest.mark.parametrize(
     "second", [jacfwd, jacrev], ids=["forwards over backwards", "backwards twice"]
 )
-def test_second_slopes_by_hyperparameters_do_not_depend_on_the_size(
+def test_second_derivatives_by_hyperparameters_do_not_depend_on_the_size(
     dtype: torch.dtype, second: Callable[..., Any]
 ) -> None:
     slopes = second(grad(after_two_steps, argnums=LIKE_ONE), argnums=LIKE_ONE)
@@ -143,7 +143,7 @@ def test_second_slopes_by_hyperparameters_do_not_depend_on_the_size(
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
-def test_a_zero_gradient_has_a_slope_whatever_eps_is(dtype: torch.dtype) -> None:
+def test_a_zero_gradient_has_a_finite_derivative_for_every_eps(dtype: torch.dtype) -> None:
     """p = -(1 - b1) / c * g / eps with 1 - b1 = c: its slope is -1 / eps by g, and zero by eps."""
 
     def stepped(gradient: Tensor, eps: Tensor) -> Tensor:

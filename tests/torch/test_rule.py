@@ -76,7 +76,7 @@ def test_the_second_step_of_the_table_of_dialects() -> None:
 )
 @pytest.mark.parametrize("step", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("as_tensor", [False, True])
-def test_bias_correction_is_right_to_the_last_places(
+def test_bias_correction_is_accurate_to_a_few_ulp(
     beta1: float, step: int, as_tensor: bool, ulps: Callable[..., Fraction]
 ) -> None:
     """Five units, as tests/core/test_rule.py derives, for a library good to one unit a function.

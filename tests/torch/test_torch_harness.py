@@ -50,7 +50,7 @@ SCHEDULES: list[Any] = [None, *itertools.chain(*OURS.scheduler_inputs)]
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=["constant", "StepLR", "ReduceLROnPlateau"])
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_forloop_goes_right_direction(config: Config, schedule: Any, contiguous: bool) -> None:
-    """The loss of a small linear model falls, or rises where it is to."""
+    """The loss of a small linear model falls, or rises with maximize."""
     generator = torch.Generator().manual_seed(0)
     weight = torch.randn(10, 5, generator=generator)
     if not contiguous:
@@ -100,7 +100,7 @@ def test_param_group_with_lrscheduler_goes_right_direction(
 @in_place
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)], ids=str)
 def test_tensor_lr(config: Config, shape: tuple[int, ...], snapshot: Snapshot) -> None:
-    """Of one element, of any number of dimensions: the same as the number."""
+    """A one-element tensor of any number of dimensions equals the number."""
     kwargs = {name: value for name, value in config[1].items() if name != "lr"}
     # A power of two is the same number in a tensor of float32.
     number = made((config[0], kwargs), tensors(config), lr=2.0**-6)
@@ -114,7 +114,7 @@ def test_tensor_lr(config: Config, shape: tuple[int, ...], snapshot: Snapshot) -
 @every
 @pytest.mark.parametrize("shape", [(4,), (3, 2)], ids=["complex", "complex_2d"])
 def test_complex(config: Config, shape: tuple[int, ...], bits: Bits) -> None:
-    """A complex parameter goes where the pair of its parts goes."""
+    """A complex parameter steps as the pair of its parts."""
     whole = tensors(config, shape, dtype=torch.complex64)
     parts = [torch.view_as_real(param.detach()).clone() for param in whole]
     if not config[1].get("differentiable"):
@@ -159,7 +159,7 @@ def test_set_default_dtype_works_with_foreach(config: Config, snapshot: Snapshot
 
 @in_place
 def test_foreach_mixed_device_dtype(config: Config, snapshot: Snapshot) -> None:
-    """Several dtypes in one group are as each in an optimizer of its own."""
+    """Several dtypes in one group step as in separate optimizers."""
     dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
     mixed = [tensors(config, (3,), dtype=dtype)[0] for dtype in dtypes]
     alone = [Parameter(param.detach().clone()) for param in mixed]
@@ -190,7 +190,7 @@ def test_param_groups_weight_decay(info: Any, foreach: bool) -> None:
 @both
 @pytest.mark.parametrize("foreach", [False, True])
 def test_param_groups_lr(info: Any, foreach: bool) -> None:
-    """A group's own learning rate is its own; zero moves nothing."""
+    """Each group uses its own learning rate; zero changes nothing."""
     moving, still = (Parameter(torch.full((3,), 2.0)) for _ in range(2))
     groups = [{"params": [moving]}, {"params": [still], "lr": 0.0}]
     train(info.optim_cls(groups, lr=0.1, foreach=foreach))
@@ -208,7 +208,7 @@ def test_step_is_noop_when_params_have_no_grad(config: Config, snapshot: Snapsho
 
 @every
 def test_step_is_noop_for_zero_grads(config: Config, bits: Bits) -> None:
-    """But for weight decay, a gradient of zero moves nothing."""
+    """Without weight decay, a gradient of zero changes nothing."""
     if config[1].get("weight_decay"):
         config = (config[0], config[1] | {"weight_decay": 0.0})
     params = tensors(config)

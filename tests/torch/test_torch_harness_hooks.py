@@ -18,7 +18,7 @@ from torch_infos import both, train, trained
 
 @both
 def test_step_pre_hook(info: Any) -> None:
-    """It sees the arguments and may change them."""
+    """The hook receives the arguments and may change them."""
     optimizer = info.optim_cls([Parameter(torch.ones(1))])
     seen = []
 
@@ -49,7 +49,7 @@ def test_step_post_hook(info: Any) -> None:
 
 @both
 def test_step_all_hooks(info: Any) -> None:
-    """Those of all optimizers around those of this one."""
+    """Global hooks run before and after the hooks of this optimizer."""
     optimizer = info.optim_cls([Parameter(torch.ones(1))])
     calls: list[str] = []
 
@@ -72,7 +72,7 @@ def test_step_all_hooks(info: Any) -> None:
 @both
 @pytest.mark.parametrize("prepend", [False, True])
 def test_state_dict_hooks(info: Any, prepend: bool) -> None:
-    """Before and after saving, in the order asked for; what one returns is what is saved."""
+    """Hooks run before and after saving, in the requested order; a returned dict is saved."""
     optimizer = info.optim_cls([Parameter(torch.ones(1))], lr=0.5)
     calls: list[str] = []
     handles = [
@@ -94,7 +94,7 @@ def test_state_dict_hooks(info: Any, prepend: bool) -> None:
 @both
 @pytest.mark.parametrize("prepend", [False, True])
 def test_load_state_dict_pre_hooks(info: Any, prepend: bool) -> None:
-    """What they return is what is loaded; the last one has the last word."""
+    """The state that the last hook returns is loaded."""
     optimizer = info.optim_cls([Parameter(torch.ones(1))])
 
     def sets(lr: float) -> Callable[..., Any]:

@@ -21,7 +21,7 @@ def test_optimizer_can_be_printed(config: Config) -> None:
 @in_place
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_state_dict_deterministic(config: Config, contiguous: bool, snapshot: Snapshot) -> None:
-    """A copy that loads the state goes on as the original does."""
+    """A copy that loads the state continues as the original does."""
     optimizer = trained(config)
     params = optimizer.param_groups[0]["params"]
     if not contiguous:
@@ -34,7 +34,7 @@ def test_state_dict_deterministic(config: Config, contiguous: bool, snapshot: Sn
 
 @in_place
 def test_can_load_older_state_dict(config: Config, snapshot: Snapshot) -> None:
-    """One that was saved before the flags of today were known."""
+    """A state dict without newer flags loads."""
     optimizer = trained(config)
     old = copy.deepcopy(optimizer.state_dict())
     for group in old["param_groups"]:

@@ -1,4 +1,4 @@
-"""What stands around an optimizer in a training: schedules, scaled losses, clipped gradients."""
+"""The optimizer with schedules, scaled losses and clipped gradients."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ def gradients(optimizer: Optimizer, seed: int) -> None:
             param.grad = torch.randn(param.shape, generator=generator).to(param.dtype)
 
 
-def test_every_schedule_of_torch_is_tried() -> None:
+def test_every_schedule_of_torch_is_tested() -> None:
     of_torch = {*lr_scheduler.__all__, "SWALR"}
     # The last two are the base class, by its names of today and of before.
     assert of_torch - SCHEDULES.keys() <= {"LRScheduler", "_LRScheduler"}
@@ -62,10 +62,10 @@ def test_every_schedule_of_torch_is_tried() -> None:
 @pytest.mark.parametrize("name", SCHEDULES)
 @pytest.mark.parametrize("tensor_lr", [False, True])
 @pytest.mark.parametrize("foreach", [False, True])
-def test_schedules_set_what_the_next_step_uses(
+def test_the_next_step_uses_the_values_of_the_schedule(
     name: str, tensor_lr: bool, foreach: bool, snapshot: Snapshot
 ) -> None:
-    """The values are those that torch.optim.Adamax gets; a step uses them as if set by hand."""
+    """Schedules set the same values as for torch.optim.Adamax, and a step uses them."""
     lr: Any = 0.25
     made: list[Any] = [
         cls(parameters(), torch.tensor(lr) if tensor_lr else lr, foreach=foreach)
@@ -93,7 +93,7 @@ def test_schedules_set_what_the_next_step_uses(
 
 @pytest.mark.parametrize("foreach", [False, True])
 def test_a_scaled_loss_gives_the_bits_of_the_loss(foreach: bool, snapshot: Snapshot) -> None:
-    """The scale is a power of two, which is exact; where it overflows there is no step."""
+    """The scale is a power of two, hence exact; an overflow skips the step."""
     plain, scaled = (Adamax(parameters(torch.float32), foreach=foreach) for _ in range(2))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=1000)
     for seed in range(3):
@@ -114,9 +114,7 @@ def test_a_scaled_loss_gives_the_bits_of_the_loss(foreach: bool, snapshot: Snaps
 
 
 @pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
-def test_clipped_gradients_are_what_a_step_sees(
-    clip: Callable[..., Any], snapshot: Snapshot
-) -> None:
+def test_a_step_uses_the_clipped_gradients(clip: Callable[..., Any], snapshot: Snapshot) -> None:
     clipped, by_hand = Adamax(parameters()), Adamax(parameters())
     gradients(clipped, 0)
     clip(clipped.param_groups[0]["params"], 0.25)
@@ -130,7 +128,7 @@ def test_clipped_gradients_are_what_a_step_sees(
 
 @pytest.mark.parametrize("set_to_none", [True, False])
 def test_zero_grad(set_to_none: bool, snapshot: Snapshot) -> None:
-    """None leaves all as it is; zeros are gradients, and the moments decay."""
+    """A gradient of None changes nothing; with zeros the moments decay."""
     optimizer = Adamax(parameters())
     gradients(optimizer, 0)
     optimizer.step()
