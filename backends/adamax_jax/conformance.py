@@ -1,4 +1,4 @@
-"""`adamax_transform` as a subject of the judge; loaded through the entry point ``jax`` alone."""
+"""`adamax_transform` as a subject of the judge; only the entry point ``jax`` loads it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def _make(
 
 
 def _moments(state: AdamaxState) -> dict[str, Moments]:
-    # The leaves of a dict are in the order of its sorted keys, and so are the steps.
+    # JAX flattens dicts in the order of sorted keys; the steps have the same order.
     return {
         name: Moments(int(steps), np.asarray(state.mu[name]), np.asarray(state.nu[name]))
         for name, steps in zip(sorted(state.mu), jax.tree.leaves(state.steps), strict=True)
@@ -42,7 +42,7 @@ def _moments(state: AdamaxState) -> dict[str, Moments]:
 
 def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> Any:
     if any("exp_avg_sq" in slot for slot in saved.values()):
-        # What a user has who trained with Adam: its state, a tree of the same shapes.
+        # The state of a user who trained with Adam: a tree of the same shapes.
         return optax.ScaleByAdamState(
             count=jnp.int32(next(iter(saved.values()))["step"]),
             mu={name: jnp.asarray(slot["exp_avg"]) for name, slot in saved.items()},
@@ -56,7 +56,7 @@ def _load(fresh: AdamaxState, saved: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def backend(*, x64: bool | None = None, jit: bool = True) -> OptaxBackend:
-    """The adapter, compiled or not, in 64-bit mode or not."""
+    """The adapter, optionally without jit, or in 64-bit mode."""
     options = [f"x64={x64}".lower()] * (x64 is not None) + ["jit=false"] * (not jit)
     narrow = tuple(name for name in DTYPES if name not in ("float64", "complex128"))
     return OptaxBackend(

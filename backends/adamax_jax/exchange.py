@@ -1,15 +1,15 @@
-"""State to and from that of `optax.adamax`.
+"""Conversion of state to and from `optax.adamax`.
 
-optax keeps Adamax's state and Adam's in one class, `optax.ScaleByAdamState`, and both in trees of
-the same shapes; the numbers alone can tell them apart. A norm ``u`` is at least ``b2^k`` times the
+optax uses one class, `optax.ScaleByAdamState`, and the same shapes for the states of Adamax and
+Adam; only the values distinguish them. A norm ``u`` is at least ``b2^k`` times the
 gradient of ``k`` steps ago, so that for ``b1 < b2`` a state of Adamax after ``t`` steps has
 
     ``|m| <= (1 - b1) (1 + r + ... + r^(t-1)) u``    where ``r = b1 / b2``,
 
-at most 1.01 u at the defaults, and what has not is refused. Adam's ``nu`` is an average of squares:
-where gradients are well below one it is far below ``|mu|``, and is told, and so is the state after
-a few steps of larger ones. After many steps of gradients of about one or more, whose average is
-small, it may pass; a state that is zero says nothing.
+at most 1.01 u at the defaults; any other state raises. Adam's ``nu`` is an average of squares: for
+gradients well below one it is far below ``|mu|``, which is detected, as is the state after a few
+steps of larger gradients. The check can miss Adam's state after many steps of gradients of about
+one or more with a small average, and cannot classify a zero state.
 """
 
 from collections.abc import Callable
@@ -31,24 +31,23 @@ def from_optax_state(
     """`fresh` with the moments and counts of a state of `optax.adamax` or `optax.adamaxw`.
 
     Args:
-        optax_state: any tree with one `optax.ScaleByAdamState` in it; its schedule, where it has
-            one, gives the count that ours goes on from.
-        fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with one in
-            it, such as the state of a chain. It decides the dtypes of the moments, and where they
-            are.
+        optax_state: any tree that contains one `optax.ScaleByAdamState`; if it contains the state
+            of a schedule, ours continues from its count.
+        fresh: the result of `init` of the new optimizer: an `AdamaxState`, or any tree that
+            contains one, such as the state of a chain. It decides the dtypes and devices of the
+            moments.
         b1: the decay rate that made the first moments, ``0 <= b1 < 1``.
         b2: the decay rate that made the infinity norms, ``0 <= b2 < 1``.
-        grad_dtype: that of the gradients that made them, where it is less precise than theirs:
-            optax rounds ``(1 - b1) g`` and ``|g| + eps`` to it.
+        grad_dtype: dtype of the gradients, if less precise than the moments: optax rounds
+            ``(1 - b1) g`` and ``|g| + eps`` to it.
 
     Returns:
-        A tree like `fresh`, of arrays of its own.
+        A tree like `fresh`, with copies of the arrays.
 
     Raises:
-        ValueError: there is not one such state, it is Adam's, or its moments are of another
-            structure or shape.
-        TypeError: its moments are complex: optax takes the modulus, where the specification takes
-            the parts.
+        ValueError: the tree does not contain exactly one such state, it is Adam's, or its moments
+            have another structure or shape.
+        TypeError: its moments are complex: optax uses the modulus, the specification the parts.
 
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> theirs = optax.adamax(1e-3)
@@ -78,16 +77,16 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
     """`fresh` with the moments and the count of a state of `adamax_transform`.
 
     Args:
-        state: an `AdamaxState`, or any tree with one in it.
-        fresh: what `init` of the optax optimizer gives. It decides the dtypes of the moments and
-            where they are, and its schedules go on from our count.
+        state: an `AdamaxState`, or any tree that contains one.
+        fresh: the result of `init` of the optax optimizer. It decides the dtypes and devices of the
+            moments; its schedules continue from our count.
 
     Returns:
-        A tree like `fresh`, of arrays of its own.
+        A tree like `fresh`, with copies of the arrays.
 
     Raises:
-        ValueError: there is not one such state, its moments are of another structure or shape, or
-            parameters have taken different numbers of steps: optax has one count.
+        ValueError: the tree does not contain exactly one such state, its moments have another
+            structure or shape, or parameters have taken different numbers of steps.
         TypeError: its moments are complex, as for `from_optax_state`.
 
     >>> from adamax_jax import adamax_transform
@@ -129,7 +128,7 @@ def _only(tree: Any, kind: type[Any], what: str) -> Any:
     found = _all(tree, kind)
     if len(found) != 1:
         raise ValueError(
-            f"this is not {what}: it has {len(found) or 'no'} {kind.__name__} in it, not one:\n"
+            f"this is not {what}: it contains {len(found) or 'no'} {kind.__name__}, not one:\n"
             f"  {jax.tree.structure(tree)}"
         )
     return found[0]
@@ -147,17 +146,17 @@ def _replaced(tree: Any, by: dict[type[Any], Callable[[], Any]]) -> Any:
 def _require_one_model(count: Any) -> None:
     if jnp.ndim(count):
         raise ValueError(
-            f"the count has shape {jnp.shape(count)}: the state of several models, as vmap makes "
-            "it, is carried one model at a time"
+            f"the count has shape {jnp.shape(count)}: the state of several models, from vmap; "
+            "convert one model at a time"
         )
 
 
 def _as_in(given: Any, wanted: Any, name: str) -> Any:
-    """The moments in the dtypes that are wanted."""
+    """Cast and place the moments like `wanted`."""
     structures: Any = (jax.tree.structure(given), jax.tree.structure(wanted))
     if structures[0] != structures[1]:
         raise ValueError(
-            f"{name} has another structure than the state it goes into (optax loses the moments of "
+            f"{name} does not have the structure of the target state (optax loses the moments of "
             f"a parameter that had no gradient):\n  {structures[0]}\n  {structures[1]}"
         )
 
@@ -168,7 +167,7 @@ def _as_in(given: Any, wanted: Any, name: str) -> Any:
         if jnp.iscomplexobj(leaf) or jnp.iscomplexobj(like):
             raise TypeError(
                 f"{where} is complex: optax's norm is of the modulus, the specification's of the "
-                "real and of the imaginary part, and neither can be had from the other"
+                "real and imaginary parts, and neither determines the other"
             )
         copy = jnp.array(leaf, like.dtype)
         return jax.device_put(copy, like.sharding) if like.committed else copy
@@ -177,7 +176,7 @@ def _as_in(given: Any, wanted: Any, name: str) -> Any:
 
 
 def _require_adamax(adam: Any, b1: float, b2: float, grad_dtype: Any) -> None:
-    """Raise where a first moment is larger than Adamax can make it (see the module)."""
+    """Raise if a first moment exceeds Adamax's bound (see the module docstring)."""
     leaves = zip(jax.tree.leaves_with_path(adam.mu), jax.tree.leaves(adam.nu), strict=True)
     for (path, mu), nu in leaves:
         info, grad_info = (_info(dtype) for dtype in (mu.dtype, grad_dtype or mu.dtype))
@@ -185,11 +184,11 @@ def _require_adamax(adam: Any, b1: float, b2: float, grad_dtype: Any) -> None:
         # Each step rounds the first moment at most four times and the norm twice.
         ratio = b1 * (1 + 4 * unit) / (b2 * (1 - 2 * unit)) if b2 else np.inf
         if ratio >= 1:
-            continue  # a moment that outlives the norm has no bound
+            continue  # a moment that decays more slowly than the norm is unbounded
         most = (1 - b1) * (1 - ratio ** int(adam.count)) / (1 - ratio)
-        # What comes in is rounded in the dtype of the gradients, once.
+        # Each gradient term is rounded once, in the dtype of the gradients.
         most *= 1 + 8 * unit + 4 * grad_unit
-        # What is lost below the smallest normal number, while it is remembered.
+        # Underflow below the smallest normal number, while the norm remembers it.
         lost = max(float(info.tiny), float(grad_info.tiny)) * (1 + most) / (1 - b2)
         m, u = (np.asarray(each).astype(np.float64) for each in (mu, nu))
         if (too_large := np.abs(m) > most * u + lost).any():

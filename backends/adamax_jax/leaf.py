@@ -1,4 +1,4 @@
-"""One leaf: brought into the form the rule wants, stepped, and brought back.
+"""The step of one leaf: widen, apply the rule, round.
 
 Half precision is computed in float32 and rounded once (N-1); a complex array is an array of pairs
 of reals (A-9).
@@ -17,12 +17,12 @@ _LAST = np.iinfo(np.int32).max
 
 
 class Leaf(NamedTuple):
-    """A parameter that is trained, with its state.
+    """A trained parameter with its gradient and state.
 
     Attributes:
-        param: the parameter, or what has its shape and dtype where nothing decays.
-        grad: its gradient; None where it is known to be missing while tracing.
-        present: a boolean, whether `grad` counts; None where it does.
+        param: the parameter, or without decay any array of its shape and dtype.
+        grad: its gradient; None if known to be missing while tracing.
+        present: a boolean: False means that the gradient is missing. None means True.
         mu: its first moment.
         nu: its infinity norm.
         steps: int32, the steps it has taken.
@@ -37,7 +37,7 @@ class Leaf(NamedTuple):
 
 
 class Stepped(NamedTuple):
-    """What a step makes of a leaf: the update in the dtype of the parameter, and its state."""
+    """The result of a step of a leaf: the update in the parameter's dtype, and the new state."""
 
     update: jax.Array
     mu: jax.Array
@@ -46,16 +46,16 @@ class Stepped(NamedTuple):
 
 
 def increment(count: jax.Array) -> jax.Array:
-    """One more, up to 2^31 - 1 (S-7)."""
+    """Add one; saturates at 2^31 - 1 (S-7)."""
     return jnp.minimum(count, _LAST - 1) + 1
 
 
-# Compiled once more for nothing: leaves of one shape and dtype are traced and lowered once.
+# jit, also inside an outer jit: leaves of one shape and dtype are traced and lowered once.
 @functools.partial(jax.jit, static_argnames=("decays", "decoupled", "maximize"))
 def step_leaf(
     leaf: Leaf, hyper: Hyper, *, decays: bool, decoupled: bool, maximize: bool
 ) -> Stepped:
-    """A step of one leaf; without a gradient its state stays, bit for bit (S-2).
+    """Step one leaf; without a gradient its state keeps every bit (S-2).
 
     The hyperparameters are arrays of JAX's default floating point type.
     """
@@ -64,7 +64,7 @@ def step_leaf(
         return still
     steps = increment(leaf.steps)
     scale = -hyper.lr / bias_correction(hyper.b1, steps)
-    # NumPy's promotion: JAX refuses its own in the strict mode, which is about implicit ones.
+    # NumPy's promotion, since JAX's raises in strict mode.
     arrays = (leaf.param, leaf.grad, leaf.mu, leaf.nu)
     dtype = functools.reduce(np.promote_types, (x.dtype for x in arrays), np.dtype(np.float32))
     real = jnp.zeros((), dtype).real.dtype

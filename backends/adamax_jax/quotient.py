@@ -1,7 +1,7 @@
-"""A quotient whose derivatives stay in the range of the format, of every order and in every mode.
+"""A quotient whose derivatives of every order and in every mode neither overflow nor underflow.
 
 JAX's own derivative of ``m / u`` by ``u`` divides by ``u`` squared, which in float32 is zero or
-infinite unless ``u`` is between 1e-19 and 1e19. Gradients outside are ordinary (N-7).
+infinite unless ``u`` is between 1e-19 and 1e19. Gradients outside that range are ordinary (N-7).
 """
 
 import jax
@@ -26,15 +26,15 @@ def quotient(m: jax.Array, u: jax.Array) -> jax.Array:
 def _(primals: Pair, tangents: Pair) -> Pair:
     (m, u), (dm, du) = primals, tangents
     ratio = quotient(m, u)
-    # By a constant divisor, since JAX would square a variable one in the second derivative.
+    # A constant divisor: JAX would square a variable divisor in the second derivative.
     return ratio, (dm - ratio * du) / lax.stop_gradient(u) * _one(u)
 
 
 @jax.custom_jvp
 def _one(u: jax.Array) -> jax.Array:
-    """``s / u`` where `s` is the present value of `u`, held constant: one, but not its derivative.
+    """``s / u`` with the constant `s` equal to `u`: its value is one, its derivative ``-1 / u``.
 
-    Not written as that quotient, since XLA makes ``a / (b c)`` of ``a / b / c``, which squares too.
+    Not written as that quotient: XLA rewrites ``a / b / c`` as ``a / (b c)``, which squares too.
     """
     return lax.full_like(u, 1)
 

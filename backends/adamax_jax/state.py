@@ -1,4 +1,4 @@
-"""The state of `adamax_transform`: what it holds, and where it lives (S-1, S-6, S-11)."""
+"""The state of `adamax_transform`: fields, dtypes and sharding (S-1, S-6, S-11)."""
 
 from typing import Any, NamedTuple
 
@@ -11,16 +11,16 @@ from jax.experimental.shard_alike import shard_alike
 class AdamaxState(NamedTuple):
     """The state of `adamax_transform`.
 
-    Leaves that are not trained (integers, booleans, keys of random numbers) have None in `mu` and
-    `nu`, and no count.
+    Leaves that are not trained (integers, booleans, random keys) have None in `mu` and `nu`, and no
+    entry in `steps`.
 
     Attributes:
-        count: int32 scalar, the updates so far: what a learning rate schedule is given. Stays at
-            2^31 - 1 when it gets there, as each of `steps` does.
+        count: int32 scalar, the number of updates so far, the argument of a learning rate schedule.
+            Saturates at 2^31 - 1, as each of `steps` does.
         mu: first moments, a tree like the parameters.
         nu: infinity norms, a tree like the parameters.
-        steps: a tuple of int32 scalars, the steps that each trained leaf has taken, in the order
-            of ``jax.tree.leaves(mu)``; a scalar that means nothing where no leaf is trained.
+        steps: a tuple of int32 scalars, the number of steps of each trained leaf, in the order of
+            ``jax.tree.leaves(mu)``; an unused scalar if no leaf is trained.
     """
 
     count: jax.Array  # type: ignore[assignment]  # optax's name, which hides tuple.count
@@ -30,17 +30,17 @@ class AdamaxState(NamedTuple):
 
 
 def is_trained(leaf: Any) -> bool:
-    """Whether a leaf is floating point or complex.
+    """Is the leaf floating point or complex?
 
     Raises:
-        TypeError: it is not an array, nor a number.
+        TypeError: it is neither an array nor a number.
     """
     dtype = leaf.dtype if hasattr(leaf, "dtype") else jnp.result_type(leaf)
     return bool(jnp.issubdtype(dtype, jnp.inexact))
 
 
 def zero_state(params: Any, dtype: Any) -> AdamaxState:
-    """The state before the first step, its moments of this dtype, or of the parameters' when None.
+    """The state before the first step; moments have `dtype`, or the parameters' if None.
 
     >>> state = zero_state({"w": jnp.ones(2, jnp.bfloat16), "index": jnp.arange(2)}, jnp.float32)
     >>> state.mu
@@ -52,9 +52,9 @@ def zero_state(params: Any, dtype: Any) -> AdamaxState:
         jax.tree.map(lambda p: _zeros(p, dtype) if is_trained(p) else None, params)
         for _ in range(2)
     )
-    # A tuple, since a tree like the parameters would take over what Flax writes beside a parameter,
-    # the axes of its sharding, which a scalar does not have. A scalar where there is no leaf, since
-    # optax.tree.map_params takes all that has no leaf then for parameters.
+    # A tuple: a tree like the parameters would copy Flax's sharding axes, which do not apply to
+    # scalars. A scalar if there is no leaf: optax.tree.map_params would otherwise treat the empty
+    # tuple as parameters.
     steps = tuple(_zero() for _ in jax.tree.leaves(mu)) or _zero()
     return AdamaxState(count=_zero(), mu=mu, nu=nu, steps=steps)
 
@@ -71,11 +71,11 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
     dtype = param.dtype if dtype is None else dtype
     zeros: jax.Array
     if isinstance(param, jax.core.Tracer):
-        # Zeros depend on nothing, so under jit they would land on one device, whole (S-11).
+        # Constants have no sharding: under jit XLA would place them whole on one device (S-11).
         _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
     else:
-        # Nothing to compile, and committed to its devices only where the parameter is; a
-        # ShapeDtypeStruct may say where its array will be.
+        # Compiles nothing; committed only if the parameter is. A ShapeDtypeStruct may carry a
+        # sharding.
         device = param.sharding if getattr(param, "committed", True) else None
         zeros = jax.device_put(np.zeros(param.shape, dtype), device)
     return zeros

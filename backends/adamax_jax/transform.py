@@ -1,25 +1,25 @@
 """`adamax_transform`, the specification as an `optax.GradientTransformationExtraArgs`.
 
-It differs from optax.adamax and optax.adamaxw (0.2.8) in this:
+It differs from optax.adamax and optax.adamaxw (0.2.8) in:
 
-1. `maximize` and coupled weight decay are arguments, and decoupled decay is one (A-1, A-2, A-8).
-2. Steps are counted for each parameter (S-3), in `steps`, besides optax's one `count`. A gradient
-   of None leaves its parameter, its moments and its steps as they are (S-2); optax loses the
-   moments and raises at the next update. Leaves that are not floating point are not trained.
-3. The bias correction keeps its digits: optax's is off by 108 units in the last place at the first
-   step with b1 = 0.999 in float32 (N-3).
+1. `maximize`, coupled and decoupled weight decay are arguments (A-1, A-2, A-8).
+2. Each parameter counts its own steps in `steps` (S-3), besides optax's single `count`. A gradient
+   of None leaves its parameter, moments and steps unchanged (S-2); optax loses the moments and
+   raises at the next update. Leaves that are not floating point are not trained.
+3. The bias correction does not cancel; optax's is off by 108 ulp at the first step with b1 = 0.999
+   in float32 (N-3).
 4. float16 and bfloat16 are computed in float32 and rounded once; a zero first gradient in float16
-   gives no NaN (N-1).
-5. Moments keep their dtype whatever that of the gradients (S-5); `state_dtype` chooses it (S-6).
-6. Complex parameters are pairs of reals; optax takes the modulus (A-9).
-7. Hyperparameters outside their domains are a ValueError (H-1 to H-4); tracers pass unseen.
-8. The state of another transformation, Adam's among them, is refused (S-8).
-9. The moments are sharded as their parameters are, under ``jax.jit(init)`` too (S-11).
-10. Outside ``jax.jit`` all leaves are stepped by one program, compiled once for each structure of
-    the trees, where optax runs an operation at a time.
+   does not give NaN (N-1).
+5. Moments keep their dtype, whatever the dtype of the gradients (S-5); `state_dtype` sets it (S-6).
+6. Complex parameters are pairs of reals; optax uses the modulus (A-9).
+7. Hyperparameters outside their domains raise a ValueError (H-1 to H-4); tracers pass unchecked.
+8. The state of another transformation, such as Adam's, raises a TypeError (S-8).
+9. Moments have the sharding of their parameters, also under ``jax.jit(init)`` (S-11).
+10. Outside ``jax.jit`` one program steps all leaves, compiled once for each tree structure; optax
+    dispatches one operation at a time.
 
-JAX's gradient of a real function of a complex parameter is the conjugate of the direction of
-ascent: conjugate it, as for every optax optimizer, before it comes here.
+For complex parameters, pass the conjugate of JAX's gradient, as for every optax optimizer: JAX's
+gradient of a real function is the conjugate of the direction of ascent.
 """
 
 from collections.abc import Callable
@@ -57,7 +57,7 @@ def adamax_transform(
     maximize: bool = False,
     state_dtype: Any = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adamax, as docs/spec.md has it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
+    r"""Adamax, as docs/spec.md defines it: Adam with the infinity norm (Kingma and Ba, 2015, 7.1).
 
     .. math::
         m_t = \beta_1 m_{t-1} + (1 - \beta_1) g_t, \quad
@@ -66,27 +66,27 @@ def adamax_transform(
 
     Args:
         learning_rate: ``0 <= learning_rate < inf``; a number, a 0-d array, or a schedule of the
-            number of updates so far, whose values are taken as they are, as under `jax.jit`.
+            number of updates so far. The values of a schedule are not validated.
         b1: decay rate of the first moment, ``0 <= b1 < 1``.
         b2: decay rate of the infinity norm, ``0 <= b2 < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
-        weight_decay: ``0 <= weight_decay < inf``, zero when None; where it is not zero, `update`
+        weight_decay: ``0 <= weight_decay < inf``, None means zero; if not zero, `update`
             needs the parameters.
         decoupled_weight_decay: shrink the parameters by ``learning_rate * weight_decay`` instead of
             adding ``weight_decay`` times the parameter to the gradient.
-        mask: tree of booleans, a prefix of the parameters', or a function that makes one of them:
-            where False, weight decay is left out. The leaf takes its step all the same: this is not
-            `optax.masked`, which lets the raw gradient of a masked leaf through.
+        mask: tree of booleans, a prefix of the parameters', or a function of the parameters that
+            returns one: False turns weight decay off. The leaf still takes its step, unlike with
+            `optax.masked`, which passes the raw gradient of a masked leaf through.
         maximize: ascend.
-        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name; the
-            parameter's when None.
+        state_dtype: dtype of the moments (of their parts, for complex parameters), or its name;
+            None means the parameter's.
 
     Returns:
-        A transformation. Updates have the dtypes of the parameters; of the moments where `update`
-        is not given the parameters.
+        A transformation. Updates have the dtypes of the parameters, or of the moments if `update`
+        does not get the parameters.
 
     Raises:
-        ValueError: a hyperparameter outside its domain; shows value and domain.
+        ValueError: a hyperparameter is outside its domain; shows value and domain.
         TypeError: a hyperparameter is not a number, or `state_dtype` not a floating-point dtype.
 
     >>> optimizer = optax.chain(optax.clip_by_global_norm(1.0), adamax_transform(0.5))
@@ -99,13 +99,13 @@ def adamax_transform(
     rate = decay(require_number("b1", b1, below=1))
     b2 = require_number("b2", b2, below=1)
     eps = require_number("eps", eps)
-    # None, so that optax.inject_hyperparams makes no array of a decay that nobody named.
+    # The default is None, since optax.inject_hyperparams would turn 0.0 into a traced array.
     weight_decay = require_number("weight_decay", 0.0 if weight_decay is None else weight_decay)
     if not callable(learning_rate):
         learning_rate = require_number("learning_rate", learning_rate)
     if state_dtype is not None:
         require_real_dtype(state_dtype)
-    # A traced decay may be anything; a decay that is known to be zero reads no parameter (A-2).
+    # A traced decay may be nonzero; with a decay known to be zero, parameters are not read (A-2).
     decays = isinstance(weight_decay, jax.core.Tracer) or weight_decay != 0
 
     def init_fn(params: Any) -> AdamaxState:
@@ -117,9 +117,9 @@ def adamax_transform(
     ) -> tuple[Any, AdamaxState]:
         if decays and params is None:
             raise ValueError(
-                "where weight_decay is not zero, or is traced, adamax_transform needs the "
-                "parameters: update(grads, state, params). (optax.inject_hyperparams traces what "
-                "it is given; leave weight_decay out, or name it among static_args.)"
+                "if weight_decay is not zero, or is traced, adamax_transform needs the parameters: "
+                "call update(grads, state, params). (optax.inject_hyperparams traces its "
+                "arguments: leave weight_decay out, or name it in static_args.)"
             )
         require_state(state)
         treedef, slots = matched(updates, state, params)
@@ -136,7 +136,7 @@ def adamax_transform(
             decoupled=decoupled_weight_decay,
             maximize=maximize,
         )
-        # What is not trained gets its gradient back, None or float0.
+        # The update of an untrained leaf is its gradient, None or float0.
         update, mu, nu = map(iter, stepped[:3])
         given = zip(treedef.flatten_up_to(updates), slots, strict=True)
         deltas = [grad if slot is None else next(update) for grad, slot in given]
@@ -157,9 +157,9 @@ def _advance(
     decoupled: bool,
     maximize: bool,
 ) -> tuple[jax.Array, Stepped]:
-    """A step of all leaves, whose parts come and go as lists, which JAX passes fastest.
+    """Step all leaves, passed and returned as lists of their parts, which JAX flattens fastest.
 
-    `decays` says of each leaf, or of all, whether weight decay reaches it.
+    `decays` says for each leaf, or for all, whether weight decay applies.
     """
     leaves = [Leaf(*parts) for parts in zip(*columns, strict=True)]
     require_fit(treedef, leaves)
@@ -172,27 +172,27 @@ def _advance(
     return increment(count), _columns(Stepped, stepped)
 
 
-# Outside jit one program for all leaves, where each operation would be one for each leaf; leaves
-# are checked while it is traced, once for each structure. Inside an outer jit it leaves no trace.
+# Outside jit this is one program for all leaves, instead of one for each operation and leaf.
+# Tracing validates the leaves, once for each structure. An outer jit inlines it.
 _compiled = jax.jit(
     _advance, static_argnames=("treedef", "decays", "decoupled", "maximize"), inline=True
 )
 
 
 def _columns(kind: Any, rows: list[Any]) -> Any:
-    """A tuple of lists, of a list of tuples of that kind."""
+    """Transpose a list of named tuples into one named tuple of lists."""
     return kind(*([row[part] for row in rows] for part in range(len(kind._fields))))
 
 
 def _steppers(leaves: list[Leaf]) -> Callable[..., Any]:
-    """One program for all leaves, unless they live on several devices: then one for each."""
+    """Choose one program for all leaves, or, if they are on several devices, one for each leaf."""
     arrays = [leaf.param for leaf in leaves]
     places = [each.sharding.device_set for each in arrays if not isinstance(each, jax.core.Tracer)]
     return _compiled if all(place == places[0] for place in places) else _advance
 
 
 def _without_none(leaves: list[Leaf]) -> list[Leaf]:
-    """Outside jit, an array for each missing gradient, so that one program has all patterns."""
+    """Outside jit, replace missing gradients by arrays, so that one program serves all patterns."""
     if all(leaf.grad is not None for leaf in leaves) or any(
         isinstance(each, jax.core.Tracer) for each in jax.tree.leaves(leaves)
     ):

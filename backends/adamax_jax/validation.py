@@ -1,4 +1,4 @@
-"""What `adamax_transform` refuses, in one place, before anything is computed (H, S-8, S-10)."""
+"""Validation of all arguments of `adamax_transform`, before it computes (H, S-8, S-10)."""
 
 from typing import Any
 
@@ -13,14 +13,14 @@ from adamax_jax.state import AdamaxState, is_trained
 
 
 def require_scalar(name: str, value: Any) -> Any:
-    """The value, unless it has dimensions, which is a ValueError."""
+    """Return the value; raise a ValueError if it has dimensions."""
     if np.ndim(value):
-        raise ValueError(f"{name} has shape {np.shape(value)}; it is a number or a 0-d array")
+        raise ValueError(f"{name} has shape {np.shape(value)}; pass a number or a 0-d array")
     return value
 
 
 def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
-    """The number that is given, as a float; a 0-d tracer may hold anything, and stays.
+    """Validate a number and return it as a float; returns a 0-d tracer unchecked.
 
     Raises:
         ValueError: it has dimensions, or is outside ``0 <= value < below``, also once rounded.
@@ -32,7 +32,7 @@ def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
         require(name, value, below=below)
     except ValueError as error:
         if name == "learning_rate" and value < 0:
-            raise ValueError(f"{error}; to ascend, give maximize=True") from None
+            raise ValueError(f"{error}; to ascend, pass maximize=True") from None
         raise
     return as_float(name, value, below=below)
 
@@ -44,13 +44,13 @@ def require_parameters(params: Any) -> None:
             is_trained(leaf)
         except TypeError as error:
             raise TypeError(
-                f"params{jax.tree_util.keystr(path)} is {leaf!r}, which is not an array; of an "
-                "Equinox model, give eqx.filter(model, eqx.is_inexact_array)"
+                f"params{jax.tree_util.keystr(path)} is {leaf!r}, which is not an array; for an "
+                "Equinox model, pass eqx.filter(model, eqx.is_inexact_array)"
             ) from error
 
 
 def require_state(state: Any) -> None:
-    """Raise unless it is the state of this transformation (S-8), for one model.
+    """Raise unless `state` is the state of this transformation (S-8), for one model.
 
     Raises:
         TypeError: it is the state of another transformation.
@@ -59,25 +59,24 @@ def require_state(state: Any) -> None:
     if not isinstance(state, AdamaxState):
         raise TypeError(
             f"state is {type(state).__name__}, not AdamaxState: call update(grads, state, params) "
-            "with the state that init of this transformation gave; that of another optimizer, such "
-            "as Adam, means other things"
+            "with the state from init of this transformation; the state of another optimizer, such "
+            "as Adam, has another meaning"
         )
     if jnp.ndim(state.count):
         raise ValueError(
-            f"state.count has shape {jnp.shape(state.count)}, but it is a scalar. The state of "
-            "several models is updated under jax.vmap. A state that an earlier version saved had "
-            "the steps of each leaf there, and becomes AdamaxState(count=state[3], mu=state[1], "
-            "nu=state[2], steps=tuple(state[0]))"
+            f"state.count has shape {jnp.shape(state.count)}, but must be a scalar. Update the "
+            "state of several models under jax.vmap. Convert a state saved by an earlier version "
+            "with AdamaxState(count=state[3], mu=state[1], nu=state[2], steps=tuple(state[0]))"
         )
 
 
 def matched(updates: Any, state: AdamaxState, params: Any) -> tuple[Any, list[Leaf | None]]:
-    """The structure of the state with its None as leaves, and a Leaf for each that is trained.
+    """The structure of the state, with None as a leaf, and a `Leaf` for each trained leaf.
 
-    Where there are no parameters the first moments stand for them.
+    Without parameters the first moments take their place.
 
     Raises:
-        TypeError: a leaf is not an array, or one that is not trained has a gradient.
+        TypeError: a leaf is not an array, or an untrained leaf has a gradient.
         ValueError: a tree has another structure.
     """
     treedef: Any = jax.tree.structure(state.mu, is_leaf=_is_none)
@@ -106,7 +105,7 @@ def matched(updates: Any, state: AdamaxState, params: Any) -> tuple[Any, list[Le
 
 
 def require_fit(treedef: Any, leaves: list[Leaf]) -> None:
-    """Raise unless the arrays of each leaf have one shape and are of one kind.
+    """Raise unless the arrays of each leaf have equal shapes and dtype kinds.
 
     Raises:
         TypeError: one is real and another complex, or an integer.
@@ -121,10 +120,10 @@ def require_fit(treedef: Any, leaves: list[Leaf]) -> None:
 
 
 def decayed(mask: Any, params: Any) -> bool | tuple[bool, ...]:
-    """What the mask says of each trained leaf, or of all where there is none.
+    """For each trained leaf, or for all, does weight decay apply?
 
-    As optax reads one: it is called where it has leaves and each can be called, so that an Equinox
-    module is a mask too.
+    Reads a mask as optax does: a tree whose leaves are all callable is called, so an Equinox module
+    can be a mask.
 
     Raises:
         ValueError: the mask is not a prefix of the parameters, or not of booleans.
@@ -147,14 +146,14 @@ def _trained(part: Any) -> int:
 def _flag(value: Any) -> bool:
     if isinstance(value, jax.core.Tracer) or np.ndim(value) or value not in (False, True):
         raise ValueError(
-            f"mask has {value!r} for a leaf; it has True or False, which may be a 0-d array whose "
-            "value is known while tracing"
+            f"mask has {value!r} for a leaf; it must be True or False, or a 0-d array whose value "
+            "is known while tracing"
         )
     return bool(value)
 
 
 def leaf_path(treedef: Any, index: int) -> str:
-    """The way to a leaf, for an error: nobody waits for it otherwise."""
+    """The path of a leaf, for error messages; too slow for every step."""
     numbered = treedef.unflatten(range(treedef.num_leaves))
     return jax.tree_util.keystr(jax.tree.leaves_with_path(numbered)[index][0])
 
@@ -168,7 +167,7 @@ def _array(leaf: Any) -> Any:
 
 
 def _leaves_like(treedef: Any, tree: Any, what: str) -> list[Any]:
-    """The leaves of a tree of the structure of the state, None for a missing one."""
+    """The leaves of a tree with the structure of the state; None for a missing leaf."""
     try:
         leaves: list[Any] = treedef.flatten_up_to(tree)
     except (ValueError, TypeError) as error:
@@ -185,7 +184,7 @@ def _require_none(treedef: Any, index: int, grad: Any) -> None:
         path = leaf_path(treedef, index)
         raise TypeError(
             f"grads{path} has dtype {dtype}, but params{path} is not trained, since it is neither "
-            "floating point nor complex: its gradient is None, or float0 as jax.grad gives"
+            "floating point nor complex: its gradient must be None or float0"
         )
 
 

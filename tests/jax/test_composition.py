@@ -33,7 +33,7 @@ def bits(tree: Any) -> list[bytes]:
 
 
 def one_leaf(optimizer: Any, name: str) -> Any:
-    """What the leaf becomes that is trained alone."""
+    """Train one leaf alone."""
     return run(optimizer, PARAMS[name], [grad[name] for grad in GRADS])[0]
 
 
@@ -44,7 +44,7 @@ def test_named_chain() -> None:
     assert isinstance(state["adamax"], AdamaxState)
 
 
-def test_masked_steps_what_the_mask_chooses_and_passes_the_rest() -> None:
+def test_masked_steps_the_chosen_leaves_and_passes_the_others_through() -> None:
     after, state = run(optax.masked(adamax_transform(0.1), {"w": True, "b": False}))
     assert bits(after["w"]) == bits(one_leaf(adamax_transform(0.1), "w"))
     # optax passes a masked leaf's gradient on as it is.
@@ -62,7 +62,7 @@ def test_labels_choose_the_optimizer_and_frozen_leaves_stay(wrapper: Callable[..
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_every_hyperparameter_can_be_injected(jit: bool) -> None:
-    """Dyadic ones, whose products in float32 are those of the numbers."""
+    """Dyadic hyperparameters, whose products are exact in float32."""
     numbers = {
         "learning_rate": 0.125, "b1": 0.75, "b2": 0.875, "eps": 0.25, "weight_decay": 0.5,
     }  # fmt: skip
@@ -83,7 +83,7 @@ def test_every_hyperparameter_can_be_injected(jit: bool) -> None:
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "b1", "b2", "eps", "weight_decay"])
-def test_an_injected_value_out_of_its_domain_is_refused_where_it_can_be_seen(name: str) -> None:
+def test_an_injected_value_outside_its_domain_raises_outside_jit(name: str) -> None:
     injected = optax.inject_hyperparams(adamax_transform)(**{"learning_rate": 0.1, name: 0.5})
     state = injected.init(PARAMS)
     state.hyperparams[name] = jnp.float32(-1)
@@ -113,7 +113,7 @@ def test_lookahead_steps_the_fast_parameters() -> None:
     optimizer = optax.lookahead(adamax_transform(0.1), sync_period=5, slow_step_size=0.5)
     both = optax.LookaheadParams.init_synced(PARAMS)
     after, _ = run(optimizer, both)
-    # Three steps are no synchronisation.
+    # Three steps are too few to synchronize.
     assert bits(after.fast) == bits(run(adamax_transform(0.1))[0])
     assert bits(after.slow) == bits(PARAMS)
 
@@ -124,7 +124,7 @@ def test_flatten_makes_one_leaf_of_all() -> None:
     assert state.steps == (3,)
 
 
-def test_extra_arguments_pass_by() -> None:
+def test_extra_arguments_are_ignored() -> None:
     optimizer = optax.with_extra_args_support(adamax_transform(0.1))
     state = optimizer.init(PARAMS)
     with_extra = optimizer.update(GRADS[0], state, PARAMS, value=jnp.array(1.0))
@@ -187,7 +187,7 @@ def test_get_and_set_reach_into_a_chain() -> None:
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_injecting_the_learning_rate_needs_no_parameters(jit: bool) -> None:
-    """Nobody named weight_decay, so that it is no array whose value is unknown."""
+    """weight_decay is not passed, so it is not injected as a traced array."""
     injected = optax.inject_hyperparams(adamax_transform)(learning_rate=0.125)
     state = injected.init(PARAMS)
     assert "weight_decay" not in state.hyperparams
@@ -198,5 +198,5 @@ def test_injecting_the_learning_rate_needs_no_parameters(jit: bool) -> None:
 
 def test_injecting_a_decay_needs_the_parameters_and_says_so() -> None:
     injected = optax.inject_hyperparams(adamax_transform)(learning_rate=0.125, weight_decay=0.0)
-    with pytest.raises(ValueError, match="leave weight_decay out, or name it among static_args"):
+    with pytest.raises(ValueError, match="leave weight_decay out, or name it in static_args"):
         jax.jit(injected.update)(GRADS[0], injected.init(PARAMS))

@@ -61,8 +61,8 @@ def test_there_and_back_keeps_every_bit(theirs: Any, steps: int) -> None:
     assert set(counts) == {steps}
 
 
-def test_training_goes_on_with_their_numbers() -> None:
-    """The moments of the next steps are theirs; the bias correction is ours."""
+def test_training_continues_from_the_state_of_optax() -> None:
+    """The moments of the next steps equal optax's; the bias correction is ours."""
     theirs, ours = optax.adamax(0.125, b1=0.75, b2=0.875), adamax_transform(0.125, 0.75, 0.875)
     params, state = trained(theirs, 3)
     mine = from_optax_state(state, ours.init(PARAMS), b1=0.75, b2=0.875)
@@ -81,7 +81,7 @@ def test_training_goes_on_with_their_numbers() -> None:
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3, 1e6])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("betas", [(0.9, 0.999), (0.5, 0.75), (0.0, 0.9), (0.9, 0.9)])
-def test_no_state_of_adamax_is_refused(
+def test_every_state_of_adamax_is_accepted(
     scale: float, dtype: str, betas: tuple[float, float]
 ) -> None:
     params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
@@ -100,13 +100,13 @@ def test_no_state_of_adamax_is_refused(
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.5])
 @pytest.mark.parametrize("steps", [1, 3, 20])
 @pytest.mark.parametrize("other", [optax.adam(0.1), optax.adamw(0.1), optax.nadam(0.1)])
-def test_the_state_of_adam_is_refused(other: Any, steps: int, scale: float) -> None:
+def test_the_state_of_adam_raises(other: Any, steps: int, scale: float) -> None:
     _, state = trained(other, steps, scale)
     with pytest.raises(ValueError, match=r"mu\['.'\]\[\d.*It looks like Adam's, whose nu"):
         from_optax_state(state, adamax_transform().init(PARAMS))
 
 
-def test_what_is_known_not_to_be_told() -> None:
+def test_known_cases_in_which_the_state_of_adam_passes() -> None:
     """The limits that the module states: squares of large gradients, and a long run of noise."""
     theirs, fresh = optax.adam(0.1), adamax_transform().init(PARAMS)
     large = jax.tree.map(lambda p: 0 * p + 2e3, PARAMS)
@@ -126,7 +126,7 @@ def test_what_is_known_not_to_be_told() -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 @pytest.mark.parametrize("scale", [1e-6, 1e-3, 1.0, 1e3])
-def test_gradients_of_less_precision_are_told_of(dtype: str, scale: float) -> None:
+def test_grad_dtype_allows_for_less_precise_gradients(dtype: str, scale: float) -> None:
     theirs = optax.adamax(0.1)
     state, fresh = theirs.init(PARAMS), adamax_transform().init(PARAMS)
     for seed in (0, 0, 1):
@@ -135,7 +135,7 @@ def test_gradients_of_less_precision_are_told_of(dtype: str, scale: float) -> No
         from_optax_state(state, fresh, grad_dtype=dtype)
 
 
-def test_a_state_of_several_models_is_refused() -> None:
+def test_a_state_of_several_models_raises() -> None:
     models = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
     theirs, ours = (jax.vmap(each.init)(models) for each in (optax.adamax(0.1), adamax_transform()))
     for carry, state, fresh in (
@@ -146,7 +146,7 @@ def test_a_state_of_several_models_is_refused() -> None:
             carry(state, fresh)
 
 
-def test_what_is_carried_is_a_copy_where_the_fresh_state_is() -> None:
+def test_the_converted_state_is_a_copy_on_the_devices_of_the_fresh_state() -> None:
     device = jax.devices()[1]
     theirs, ours = optax.adamax(optax.constant_schedule(0.1)), adamax_transform()
     _, state = trained(theirs, 2)
@@ -165,20 +165,23 @@ def test_what_is_carried_is_a_copy_where_the_fresh_state_is() -> None:
 @pytest.mark.parametrize(
     ("state", "message"),
     [
-        (optax.sgd(0.1).init(PARAMS), "not an optax.adamax state: it has no ScaleByAdamState"),
-        (optax.amsgrad(0.1).init(PARAMS), "not an optax.adamax state: it has no ScaleByAdamState"),
-        ((optax.adam(0.1).init(PARAMS),) * 2, "it has 2 ScaleByAdamState in it, not one"),
-        (optax.adamax(0.1).init({"w": PARAMS["w"]}), "mu has another structure"),
+        (optax.sgd(0.1).init(PARAMS), "not an optax.adamax state: it contains no ScaleByAdamState"),
+        (
+            optax.amsgrad(0.1).init(PARAMS),
+            "not an optax.adamax state: it contains no ScaleByAdamState",
+        ),
+        ((optax.adam(0.1).init(PARAMS),) * 2, "it contains 2 ScaleByAdamState, not one"),
+        (optax.adamax(0.1).init({"w": PARAMS["w"]}), "mu does not have the structure"),
         (optax.adamax(0.1).init(PARAMS | {"b": jnp.ones(3)}), r"mu\['b'\] has shape \(3,\), its"),
     ],
     ids=["sgd", "amsgrad", "two", "structure", "shape"],
 )
-def test_what_is_no_such_state_is_refused(state: Any, message: str) -> None:
+def test_a_tree_without_exactly_one_state_raises(state: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         from_optax_state(state, adamax_transform().init(PARAMS))
 
 
-def test_complex_moments_are_refused() -> None:
+def test_complex_moments_raise() -> None:
     pairs = PARAMS | {"b": jnp.ones(2) * 1j}
     theirs, ours = optax.adamax(0.1), adamax_transform()
     with pytest.raises(TypeError, match=r"^mu\['b'\] is complex: optax's norm is of the modulus"):
@@ -187,14 +190,14 @@ def test_complex_moments_are_refused() -> None:
         to_optax_state(ours.init(pairs), theirs.init(pairs))
 
 
-def test_a_lost_moment_is_named_as_such() -> None:
+def test_a_moment_that_optax_lost_raises_and_says_so() -> None:
     theirs = optax.adamax(0.1)
     _, state = theirs.update(grads(1) | {"b": None}, theirs.init(PARAMS))
     with pytest.raises(ValueError, match="loses the moments of a parameter that had no gradient"):
         from_optax_state(state, adamax_transform().init(PARAMS))
 
 
-def test_counts_that_differ_have_no_place_in_optax() -> None:
+def test_different_step_counts_raise() -> None:
     ours = adamax_transform(0.1)
     _, state = ours.update(grads(1) | {"b": None}, ours.init(PARAMS))
     message = r"parameter \['b'\] has taken 0 steps and \['w'\] 1; optax has one count for all"

@@ -1,4 +1,4 @@
-"""Leaves of every kind: what is trained, what is not, and what says which decays."""
+"""Leaves of every kind: trained, untrained, and masked from weight decay."""
 
 from typing import Any
 
@@ -39,7 +39,9 @@ def bits(tree: Any) -> list[bytes]:
 @pytest.mark.parametrize("jit", [False, True], ids=["not compiled", "compiled"])
 @pytest.mark.parametrize("kind", UNTRAINED)
 @pytest.mark.parametrize("missing", [True, False], ids=["None", "float0"])
-def test_what_is_not_floating_has_no_state_and_stays(kind: str, jit: bool, missing: bool) -> None:
+def test_leaves_that_are_not_floating_point_have_no_state_and_do_not_change(
+    kind: str, jit: bool, missing: bool
+) -> None:
     with jax.enable_x64("64" in kind):
         leaf = UNTRAINED[kind]
         leaf = jnp.asarray(leaf) if kind.rstrip("0123456789") in ("bool", "int", "uint") else leaf
@@ -60,7 +62,7 @@ def test_what_is_not_floating_has_no_state_and_stays(kind: str, jit: bool, missi
 
 @pytest.mark.parametrize("kind", UNTRAINED)
 @pytest.mark.parametrize("grad", [jnp.ones(3), jnp.zeros(3, int), 0.0, {"deeper": 1}])
-def test_what_is_not_trained_has_no_gradient(kind: str, grad: Any) -> None:
+def test_a_gradient_of_an_untrained_leaf_raises(kind: str, grad: Any) -> None:
     params = {"w": jnp.ones(2), "fixed": UNTRAINED[kind]}
     optimizer = adamax_transform()
     with pytest.raises(TypeError, match=r"^grads\['fixed'\] has dtype .* is not trained"):
@@ -68,7 +70,7 @@ def test_what_is_not_trained_has_no_gradient(kind: str, grad: Any) -> None:
 
 
 @pytest.mark.parametrize("dtype", TRAINED)
-def test_what_is_floating_is_trained(dtype: str) -> None:
+def test_floating_point_leaves_are_trained(dtype: str) -> None:
     with jax.enable_x64(dtype in ("float64", "complex128")):
         params = {"w": jnp.ones(2, dtype)}
         optimizer = adamax_transform(0.5, b1=0.5, eps=0.0)
@@ -79,7 +81,7 @@ def test_what_is_floating_is_trained(dtype: str) -> None:
 
 
 class Table(eqx.Module):
-    """A model as Equinox's users have them."""
+    """A typical Equinox model."""
 
     weight: jax.Array
     index: jax.Array
@@ -114,7 +116,7 @@ def test_an_equinox_model_is_trained_with_all_of_its_arrays() -> None:
 
 
 def test_an_equinox_module_is_a_mask() -> None:
-    """It can be called, but its leaves cannot: optax reads it, too."""
+    """A callable mask whose leaves are not callable is read as a tree, as by optax."""
     model = table()
     params = eqx.filter(model, eqx.is_array)
     grads = eqx.filter_grad(lambda model: jnp.sum(model(jnp.ones(2))))(model)
@@ -129,7 +131,7 @@ def test_an_equinox_module_is_a_mask() -> None:
 
 @pytest.mark.parametrize("yes", [True, np.bool_(True), np.array(True), jnp.array(True), 1])
 @pytest.mark.parametrize("no", [False, np.bool_(False), np.array(False), jnp.array(False), 0])
-def test_a_mask_may_say_it_as_optax_lets_it(yes: Any, no: Any) -> None:
+def test_a_mask_may_use_every_form_that_optax_accepts(yes: Any, no: Any) -> None:
     params = {"w": jnp.array([1.0, -2.0]), "b": jnp.array([3.0])}
     masks = [{"w": yes, "b": no}, lambda _params: {"w": yes, "b": no}]
     outcomes = []
@@ -140,12 +142,12 @@ def test_a_mask_may_say_it_as_optax_lets_it(yes: Any, no: Any) -> None:
     assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
-def test_a_traced_mask_is_refused() -> None:
+def test_a_traced_mask_raises() -> None:
     params = {"w": jnp.ones(2)}
 
     def step(keep: jax.Array) -> Any:
         optimizer = adamax_transform(weight_decay=0.1, mask={"w": keep})
         return optimizer.update(params, optimizer.init(params), params)
 
-    with pytest.raises(ValueError, match=r"^mask has .* for a leaf; it has True or False"):
+    with pytest.raises(ValueError, match=r"^mask has .* for a leaf; it must be True or False"):
         jax.jit(step)(True)

@@ -76,7 +76,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("kind", "test"), CASES)
-def test_optax_accepts_it(kind: type[unittest.TestCase], test: str) -> None:
+def test_the_tests_of_optax_pass(kind: type[unittest.TestCase], test: str) -> None:
     result = unittest.TestResult()
     with in_place_of_adamax():
         kind(test).run(result)
@@ -86,7 +86,7 @@ def test_optax_accepts_it(kind: type[unittest.TestCase], test: str) -> None:
     assert not result.skipped
 
 
-def test_its_tools_for_states_find_ours() -> None:
+def test_the_state_tools_of_optax_find_our_state() -> None:
     """Of the tests of these tools, the one that does not spell out the class of Adam's state."""
 
     def adamw(learning_rate: Any) -> optax.GradientTransformation:
@@ -94,4 +94,4 @@ def test_its_tools_for_states_find_ours() -> None:
 
     with mock.patch.object(alias, "adamw", adamw):
         kind = load("optax.tree_utils._state_utils_test").StateUtilsTest
-        test_optax_accepts_it(kind, "test_inject_hparams")
+        test_the_tests_of_optax_pass(kind, "test_inject_hparams")

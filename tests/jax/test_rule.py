@@ -100,8 +100,8 @@ def test_the_derivatives_of_the_bias_correction_are_finite_and_right(
 
 @pytest.mark.parametrize("wide", ["bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("b1", [0.999, 0.3])
-def test_what_b1_leaves_is_rounded_once(wide: str, b1: float) -> None:
-    """Of what the array holds, however precise: 1 - 0.999 in float32 is off by 108 units."""
+def test_one_minus_b1_is_rounded_once(wide: str, b1: float) -> None:
+    """Rounded from the value in the array: in float32, 1 - 0.999 is off by 108 ulp."""
     with jax.enable_x64(True):
         value = jnp.asarray(b1, wide)
         rate = decay(value)

@@ -30,7 +30,7 @@ def mesh_of(shape: Any, names: Any, kind: AxisType) -> jax.sharding.Mesh:
 
 
 def specs(names: tuple[str, ...]) -> dict[str, Any]:
-    """Of a matrix, a vector, and what every device has whole."""
+    """Shardings of a matrix, of a vector, and replicated."""
     return {
         "w": P(names[0], names[-1] if len(names) > 1 else None),
         "b": P(names),
@@ -83,7 +83,7 @@ def test_the_state_follows_its_parameter(
 
 
 def test_the_state_of_optax_is_whole_on_one_device_under_jit() -> None:
-    """What docs/spec.md says of it, and that the test above can fail."""
+    """optax fails S-11, as docs/spec.md says: the control of the test above."""
     sharding = NamedSharding(mesh_of((8,), ("x",), AxisType.Auto), P("x"))
     params = jax.device_put(jnp.ones(24), sharding)
     state: Any = jax.jit(optax.adamax(0.1).init)(params)

@@ -1,4 +1,4 @@
-"""What other people's code relies on in a state: scalars, trees, shapes, and how it is saved."""
+"""Properties of the state that users rely on: scalars, trees, shapes, serialization."""
 
 import pickle
 from typing import Any
@@ -75,12 +75,12 @@ def test_steps_are_scalars_in_the_order_of_the_moments() -> None:
     assert steps == {"w": 2, "b": 2, "c": 1}
 
 
-def test_what_has_dimensions_is_of_a_parameter() -> None:
+def test_arrays_with_dimensions_have_the_shape_of_a_parameter() -> None:
     shapes = [leaf.shape for leaf in jax.tree.leaves(PARAMS) if leaf.ndim]
     assert [leaf.shape for leaf in jax.tree.leaves(after(1)) if leaf.ndim] == shapes * 2
 
 
-def test_a_population_is_indexed_where_there_are_dimensions() -> None:
+def test_one_model_of_a_population_is_indexed_by_dimensions() -> None:
     """One model of several, and one state for all as well: ``x[i] if x.ndim else x``."""
     optimizer = adamax_transform(0.1)
     models = jax.tree.map(lambda p: jnp.stack([p, 2 * p]), PARAMS)
@@ -109,7 +109,7 @@ def test_a_sharding_by_dimensions_fits() -> None:
 
 
 def test_map_params_puts_the_shardings_of_parameters_on_the_moments() -> None:
-    """What optax documents it for, and the shardings of a program's results."""
+    """The use that optax documents, for the output shardings of a program."""
     params = {"w": jnp.ones((8, 2)), "b": jnp.ones(8)}
     specs = {"w": P("data", "model"), "b": P("data")}
     optimizer = optax.chain(optax.clip(1.0), adamax_transform(0.1))
@@ -130,7 +130,7 @@ def test_map_params_puts_the_shardings_of_parameters_on_the_moments() -> None:
 
 
 class Dense(nn.Module):
-    """A layer whose kernel says along which axes it is sharded."""
+    """A layer whose kernel is annotated with sharding axes."""
 
     @nn.compact
     def __call__(self, x: Any) -> Any:
@@ -139,7 +139,7 @@ class Dense(nn.Module):
 
 
 def test_flax_shards_the_moments_as_it_does_their_parameter() -> None:
-    """Flax writes the axes beside the parameter, in nodes that jax.tree.map copies."""
+    """Flax stores the axes in nodes around the parameter, which jax.tree.map copies."""
     model = Dense()
 
     def create(key: jax.Array) -> Any:
@@ -178,7 +178,7 @@ def test_nnx_shards_the_moments_as_it_does_their_parameter() -> None:
         assert state.mu["kernel"].sharding.spec == P("data", "model")
 
 
-def test_pickle_and_flax_bring_a_state_back() -> None:
+def test_pickle_and_flax_restore_a_state() -> None:
     state = after(2)
     for back in (
         pickle.loads(pickle.dumps(state)),  # noqa: S301 - what was dumped before
@@ -192,25 +192,25 @@ def test_pickle_and_flax_bring_a_state_back() -> None:
 
 
 def earlier(state: AdamaxState) -> AdamaxState:
-    """What a pickle of the layout before makes: a vector of counts, and the clock at the end."""
+    """The unpickled state of the old layout: a vector of counts, and the clock at the end."""
     return AdamaxState(jnp.stack(state.steps), state.mu, state.nu, state.count)
 
 
-def test_a_state_of_the_layout_before_is_refused_with_what_to_do() -> None:
+def test_a_state_of_the_old_layout_raises_with_the_remedy() -> None:
     state = earlier(after(2))
     optimizer = adamax_transform(0.1)
     with pytest.raises(
-        ValueError, match=r"^state.count has shape \(3,\), but it is a scalar"
+        ValueError, match=r"^state.count has shape \(3,\), but must be a scalar"
     ) as info:
         optimizer.update(GRADS, state, PARAMS)
-    remedy = str(info.value).rpartition("becomes ")[2]
+    remedy = str(info.value).rpartition("earlier version with ")[2]
     names = {"AdamaxState": AdamaxState, "state": state}
     mended = eval(remedy, names)  # noqa: S307 - the code that the message gives
     assert structure(mended) == structure(after(2))
     assert bits(mended) == bits(after(2))
 
 
-def test_flax_names_the_fields_of_the_layout_before() -> None:
+def test_flax_names_the_fields_of_the_old_layout() -> None:
     fields = {"count": np.zeros(3, np.int32), "mu": PARAMS, "nu": PARAMS, "clock": np.int32(0)}
     with pytest.raises(ValueError, match=r"AdamaxState|clock|steps"):
         serialization.from_state_dict(after(0), fields)
@@ -219,7 +219,7 @@ def test_flax_names_the_fields_of_the_layout_before() -> None:
 def test_a_state_of_several_models_needs_vmap() -> None:
     models = jax.tree.map(lambda p: jnp.stack([p, p]), PARAMS)
     states = jax.vmap(adamax_transform(0.1).init)(models)
-    with pytest.raises(ValueError, match=r"shape \(2,\).*several models is updated under jax.vmap"):
+    with pytest.raises(ValueError, match=r"shape \(2,\).*several models under jax.vmap"):
         adamax_transform(0.1).update(models, states, models)
 
 

@@ -92,7 +92,7 @@ def test_float64_is_within_the_counted_roundings_of_the_exact_rule(
                 assert_within(values.tolist(), right, bounds)
 
 
-def test_the_first_update_in_float32_is_right_to_two_units(ulps: Callable[..., Fraction]) -> None:
+def test_the_first_update_in_float32_is_within_two_ulp(ulps: Callable[..., Fraction]) -> None:
     """optax.adamax is off by 108 units here, with b1 = 0.999."""
     grads = np.random.default_rng(2).normal(size=64).astype(np.float32)
     optimizer = adamax_transform(0.125, b1=0.999, eps=0.0)
@@ -178,7 +178,7 @@ def test_vmap_goes_over_learning_rates() -> None:
 
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize("name", ["p", "g1", "g2", "g3", "lr", "b1", "b2", "eps", "wd"])
-def test_gradients_go_through_three_steps(
+def test_three_steps_are_differentiable(
     name: str,
     decoupled: bool,
     three_steps: dict[str, float],
@@ -381,14 +381,14 @@ def test_inject_hyperparams_makes_them_arrays(learning_rate: Any) -> None:
 
 
 def test_a_static_weight_decay_of_zero_needs_no_parameters() -> None:
-    """Injected, it is an array whose value nobody knows while tracing; static, it is a number."""
+    """An injected decay is a traced array of unknown value; a static one is a number."""
     params = example()
     injected = optax.inject_hyperparams(adamax_transform, static_args=("weight_decay",))(0.125)
     updates, _ = injected.update(params, injected.init(params))
     assert float(updates["layer"].bias) > 0
 
 
-def test_the_state_says_what_it_is() -> None:
+def test_the_initial_state_is_zero_with_int32_counts() -> None:
     state = adamax_transform().init(example())
     assert isinstance(state, AdamaxState)
     assert len(state.steps) == 4
@@ -399,14 +399,14 @@ def test_the_state_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize("b1", [0.0, 0.5, 0.9])
-def test_the_slope_by_b1_is_one_where_the_formula_changes(b1: float) -> None:
+def test_the_derivative_by_b1_is_continuous_where_the_formula_changes(b1: float) -> None:
     """At the first step c = 1 - b1 whatever b1 is."""
     slope = jax.grad(lambda b: bias_correction(decay(b), jnp.array(1)))(jnp.float32(b1))
     assert float(slope) == -1
 
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, jnp.float32, jnp.complex64])
-def test_strict_promotion_is_no_obstacle(dtype: Any) -> None:
+def test_strict_promotion_is_supported(dtype: Any) -> None:
     params = jnp.ones(2, dtype)
     with jax.numpy_dtype_promotion("strict"):
         _, state = run(adamax_transform(weight_decay=0.1), params, params, params)

@@ -107,10 +107,10 @@ def test_while_loop_carries_the_state() -> None:
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "complex64"])
 @pytest.mark.parametrize("state_dtype", [None, "float32"])
 @pytest.mark.parametrize("grad_dtype", [None, "float32"])
-def test_the_state_has_one_type_for_ever(
+def test_the_types_of_the_state_never_change(
     x64: bool, dtype: str, state_dtype: str | None, grad_dtype: str | None
 ) -> None:
-    """No weak type and no other dtype, whatever the gradients are and however wide JAX computes."""
+    """No weak types and no dtype changes, for all gradients, in 32-bit and 64-bit mode."""
     with jax.enable_x64(x64):
         params = example(dtype)
         kind = dtype if grad_dtype is None or dtype == "complex64" else grad_dtype
@@ -125,7 +125,7 @@ def test_the_state_has_one_type_for_ever(
             assert jax.tree.map(jax.typeof, updates) == jax.tree.map(jax.typeof, params)
 
 
-def test_eval_shape_allocates_nothing_and_is_right() -> None:
+def test_eval_shape_allocates_nothing_and_is_correct() -> None:
     params = example(jnp.bfloat16)
     shapes = jax.eval_shape(lambda: params)
     optimizer = adamax_transform(0.1, state_dtype=jnp.float32)
@@ -140,7 +140,7 @@ def test_eval_shape_allocates_nothing_and_is_right() -> None:
     assert bits(optimizer.init(shapes)) == bits(real)
 
 
-def test_a_donated_step_is_the_step() -> None:
+def test_donation_does_not_change_the_step() -> None:
     optimizer = adamax_transform(0.1, weight_decay=0.1)
     kept = donated = (example(), optimizer.init(example()))
     plain = jax.jit(step, static_argnums=1)
@@ -178,7 +178,7 @@ def test_vmap_over_models_is_one_model_after_the_other() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_forward_and_reverse_mode_agree_through_a_scan(name: str) -> None:
-    """Two ways to the same sum of products: they differ by the roundings of 30 steps."""
+    """Both modes compute the same sum of products, up to the roundings of 30 steps."""
     with jax.enable_x64(True):
 
         def final(value: Any) -> jax.Array:

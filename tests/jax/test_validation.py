@@ -1,4 +1,4 @@
-"""What `adamax_transform` refuses, in which words, before anything is computed."""
+"""Invalid arguments raise errors with value, domain and remedy, before anything is computed."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,9 @@ def step(optimizer: Any, params: Any, grads: Any) -> None:
 @pytest.mark.parametrize("decoupled", [False, True])
 def test_decay_without_parameters_is_a_value_error(decoupled: bool) -> None:
     optimizer = adamax_transform(weight_decay=0.1, decoupled_weight_decay=decoupled)
-    with pytest.raises(ValueError, match=r"needs the parameters: update\(grads, state, params\)"):
+    with pytest.raises(
+        ValueError, match=r"needs the parameters: call update\(grads, state, params\)"
+    ):
         optimizer.update(jnp.ones(1), optimizer.init(jnp.ones(1)))
 
 
@@ -42,7 +44,7 @@ def test_a_hyperparameter_outside_its_domain_is_a_value_error(
 ) -> None:
     message = re.escape(f"{name} = {value} is outside its domain 0 <= {name} < {end}")
     if name == "learning_rate" and value < 0:
-        message += "; to ascend, give maximize=True"
+        message += "; to ascend, pass maximize=True"
     with pytest.raises(ValueError, match=f"^{message}$"):
         adamax_transform(**{name: wrap(value)})
 
@@ -53,10 +55,10 @@ def test_a_hyperparameter_outside_its_domain_is_a_value_error(
     [
         (None, TypeError, "{} = None is not a number"),
         ("0.5", TypeError, "{} = '0.5' is not a number"),
-        (jnp.ones(2), ValueError, r"{} has shape \(2,\); it is a number or a 0-d array"),
+        (jnp.ones(2), ValueError, r"{} has shape \(2,\); pass a number or a 0-d array"),
     ],
 )
-def test_what_is_not_a_number_is_refused(
+def test_a_value_that_is_not_a_number_raises(
     name: str, value: Any, error: type[Exception], message: str
 ) -> None:
     if name == "weight_decay" and value is None:
@@ -67,7 +69,7 @@ def test_what_is_not_a_number_is_refused(
 
 
 @pytest.mark.parametrize("leaf", [jnp.tanh, "name", object()], ids=["function", "text", "object"])
-def test_what_is_not_an_array_is_named(leaf: Any) -> None:
+def test_a_leaf_that_is_not_an_array_raises_and_is_named(leaf: Any) -> None:
     params = {"a": [jnp.ones(1), leaf]}
     message = r"^params\['a'\]\[1\] is .*, which is not an array; .*eqx.is_inexact_array\)$"
     with pytest.raises(TypeError, match=message):
@@ -85,7 +87,7 @@ def test_what_is_not_an_array_is_named(leaf: Any) -> None:
     ids=["shape", "rank", "complex", "integer"],
 )
 @pytest.mark.parametrize("with_params", [False, True])
-def test_a_gradient_that_does_not_fit_is_named(
+def test_a_mismatched_gradient_raises_and_is_named(
     leaf: Any, error: type[Exception], message: str, with_params: bool
 ) -> None:
     params = {"a": [jnp.ones(1), jnp.ones(2)]}
@@ -97,7 +99,7 @@ def test_a_gradient_that_does_not_fit_is_named(
 
 @pytest.mark.parametrize("what", ["grads", "params"])
 @pytest.mark.parametrize("wrong", [{"b": [1.0, 1.0]}, {"a": [1.0]}, {"a": (1.0, 1.0)}, {}, 1.0])
-def test_another_structure_is_shown_with_the_right_one(what: str, wrong: Any) -> None:
+def test_a_different_structure_raises_and_shows_the_correct_one(what: str, wrong: Any) -> None:
     trees = {"params": {"a": [jnp.ones(1), jnp.ones(2)]}}
     trees["grads"] = trees["params"]
     optimizer = adamax_transform()
@@ -109,7 +111,7 @@ def test_another_structure_is_shown_with_the_right_one(what: str, wrong: Any) ->
 
 
 @pytest.mark.parametrize("other", [optax.scale_by_adam(), optax.adam(0.1), optax.sgd(0.1, 0.9)])
-def test_the_state_of_another_transformation_is_refused(other: Any) -> None:
+def test_the_state_of_another_transformation_raises(other: Any) -> None:
     params = jnp.ones(1)
     state = other.init(params)
     with pytest.raises(TypeError, match=f"^state is {type(state).__name__}, not AdamaxState"):
@@ -117,8 +119,8 @@ def test_the_state_of_another_transformation_is_refused(other: Any) -> None:
 
 
 @pytest.mark.parametrize("places", [p for p in permutations(range(3)) if p[1] != 1], ids=str)
-def test_arguments_in_another_order_are_refused_with_the_right_one(places: Any) -> None:
-    """Gradients and parameters, which look alike, cannot be told apart."""
+def test_swapped_arguments_raise_and_show_the_order(places: Any) -> None:
+    """Swapped gradients and parameters cannot be detected: they have the same structure."""
     params = {"w": jnp.ones(2)}
     optimizer = adamax_transform()
     right = (params, optimizer.init(params), params)
@@ -141,7 +143,7 @@ def test_a_rational_that_rounds_out_of_its_domain_raises(name: str) -> None:
         adamax_transform(**{name: almost})
 
 
-def test_a_mask_of_another_structure_is_refused() -> None:
+def test_a_mask_of_another_structure_raises() -> None:
     optimizer = adamax_transform(weight_decay=0.1, mask={"x": True})
     params = {"w": jnp.ones(1), "b": jnp.ones(1)}
     with pytest.raises(ValueError, match="structure"):
@@ -149,7 +151,7 @@ def test_a_mask_of_another_structure_is_refused() -> None:
 
 
 @pytest.mark.parametrize("dtype", [int, bool, jnp.complex64])
-def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: Any) -> None:
+def test_a_state_dtype_that_is_not_real_floating_point_raises(dtype: Any) -> None:
     name = jnp.dtype(dtype).name
     message = f"^state_dtype = {name} is not a real floating-point dtype, or the name of one$"
     for given in (dtype, name):
@@ -157,7 +159,7 @@ def test_a_state_dtype_that_is_not_real_and_floating_is_refused(dtype: Any) -> N
             adamax_transform(state_dtype=given)
 
 
-def test_the_state_of_parameters_of_another_shape_is_refused() -> None:
+def test_a_state_of_another_shape_raises() -> None:
     optimizer = adamax_transform()
     with pytest.raises(ValueError, match=r"\(1,\)"):
         optimizer.update(jnp.ones(3), optimizer.init(jnp.ones(1)), jnp.ones(3))
@@ -171,7 +173,7 @@ def test_the_state_of_parameters_of_another_shape_is_refused() -> None:
         ({"v": True}, "mask is not a prefix of the parameters"),
     ],
 )
-def test_a_mask_that_is_none_is_refused(mask: Any, message: str) -> None:
+def test_an_invalid_mask_raises(mask: Any, message: str) -> None:
     params = {"w": jnp.ones(2)}
     with pytest.raises(ValueError, match=message):
         step(adamax_transform(weight_decay=0.1, mask=mask), params, params)
@@ -179,7 +181,7 @@ def test_a_mask_that_is_none_is_refused(mask: Any, message: str) -> None:
 
 @pytest.mark.parametrize("jit", [False, True])
 def test_a_schedule_may_round_below_zero(jit: bool) -> None:
-    """What a schedule computes passes as it is, compiled or not."""
+    """The value of a schedule is not validated, compiled or not."""
     schedule = jax.jit(optax.linear_schedule(1e-3, 0.0, 1000))
     assert schedule(1000) < 0
     params = jnp.ones(2)
@@ -192,7 +194,7 @@ def test_a_schedule_may_round_below_zero(jit: bool) -> None:
 
 def test_a_schedule_gives_a_scalar() -> None:
     params = jnp.ones(2)
-    with pytest.raises(ValueError, match=r"learning_rate has shape \(1,\); it is a number"):
+    with pytest.raises(ValueError, match=r"learning_rate has shape \(1,\); pass a number"):
         step(adamax_transform(lambda _count: jnp.ones(1)), params, params)
 
 
@@ -217,7 +219,7 @@ def test_a_schedule_gives_a_scalar() -> None:
         (None, ValueError, "params has None where the state has a parameter"),
     ],
 )
-def test_parameters_are_held_to_the_state(
+def test_parameters_that_do_not_match_the_state_raise(
     params: Any, error: type[Exception], message: str
 ) -> None:
     optimizer = adamax_transform()
@@ -236,11 +238,11 @@ def test_parameters_are_held_to_the_state(
         ({"nu": {"w": None}}, ValueError, "state.nu has None where the state has a parameter"),
         ({"nu": {"w": jnp.ones(2, int)}}, TypeError, r"state.nu\['w'\] has dtype int32"),
         ({"nu": {"w": jnp.ones(3)}}, ValueError, r"state.nu\['w'\] has shape \(3,\)"),
-        ({"count": jnp.zeros(2, int)}, ValueError, r"state.count has shape \(2,\), but it is"),
+        ({"count": jnp.zeros(2, int)}, ValueError, r"state.count has shape \(2,\), but must"),
         ({"steps": ()}, ValueError, "state.steps has 0 counts, but there are 1 parameters"),
     ],
 )
-def test_a_state_that_does_not_hold_together_is_refused(
+def test_an_inconsistent_state_raises(
     changed: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     params = {"w": jnp.ones(2)}
@@ -251,8 +253,6 @@ def test_a_state_that_does_not_hold_together_is_refused(
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "b1", "b2", "eps", "weight_decay"])
-def test_a_traced_vector_is_no_number(name: str) -> None:
-    with pytest.raises(
-        ValueError, match=rf"{name} has shape \(2,\); it is a number or a 0-d array"
-    ):
+def test_a_traced_vector_raises(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name} has shape \(2,\); pass a number or a 0-d array"):
         jax.jit(lambda value: adamax_transform(**{name: value}).init(jnp.ones(2)))(jnp.ones(2) / 2)
