@@ -1,8 +1,8 @@
-"""The judge: says whether an implementation of Adamax computes the specification, and where not.
+"""The judge: does an implementation of Adamax compute the specification? If not, what differs?
 
-``check(backend)`` in Python, ``adamax-conformance check NAME...`` on the command line. Tolerances
-are not chosen here: `adamax_conformance.bounds` derives them from the rule itself. Whether a
-backend is fast is not the business of this package.
+``check(backend)`` in Python, ``adamax-conformance check NAME...`` on the command line. No tolerance
+is chosen here: `adamax_conformance.bounds` derives them from the rule itself. This package does not
+measure speed.
 """
 
 from adamax_conformance.check import check

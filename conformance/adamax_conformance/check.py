@@ -1,4 +1,4 @@
-"""`check`: judge one backend by every case."""
+"""`check`: judge one backend by all cases."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
@@ -56,8 +56,8 @@ def _known(wanted: Iterable[str] | None, known: Collection[str], what: str) -> C
     chosen = [wanted] if isinstance(wanted, str) else list(wanted or known)
     for unknown in (each for each in chosen if each not in known):
         near = ", ".join(get_close_matches(unknown, known)) or "those that `list cases` shows"
-        there_are = near if what == "case" else ", ".join(known)
-        raise ValueError(f"unknown {what} {unknown!r}: there are {there_are}")
+        choices = near if what == "case" else ", ".join(known)
+        raise ValueError(f"unknown {what} {unknown!r}: choose from {choices}")
     return chosen
 
 
@@ -79,17 +79,18 @@ def check(
         clauses: only these, such as ``["A-5", "N-1"]``; all by default.
         dtypes: only these of `DTYPES`; all by default.
         cases: only these, such as ``["A-5/decays[float32]"]``; all by default.
-        seed: of the data. The data of a case depend on nothing but it, the case and the dtype.
-        expect: what is known to deviate, or the file that says so, beyond what the backend says.
-        investigate: where something fails, look for the smallest run that shows it, and for the
+        seed: seed of the data, which depend only on the seed, the case and the dtype.
+        expect: known deviations, or the path of a file of them, in addition to those that the
+            backend declares.
+        investigate: after a failure, search for the smallest run that shows it, and for the
             dialect that the backend computes.
         advance: called after each case and dtype.
 
     Raises:
         ValueError: an unknown clause, dtype or case, or a negative seed; an `ExpectationError`.
-        TypeError: what is no backend.
-        BackendNotFoundError: a name that is not a backend.
-        BackendBrokenError: a name whose backend cannot be imported.
+        TypeError: the object is not a backend.
+        BackendNotFoundError: no backend has this name.
+        BackendBrokenError: the backend of this name cannot be imported.
 
     >>> report = check("numpy", clauses=["A-5"], dtypes=["float32"])
     >>> str(report.verdict), len(report.results)
@@ -106,10 +107,10 @@ def check(
 
 
 class Subject:
-    """A backend that is being judged: the smoke test once, then case after case.
+    """A backend under judgement: the smoke test runs once, then case after case.
 
     Attributes:
-        name: of the backend.
+        name: name of the backend.
     """
 
     def __init__(
@@ -137,12 +138,12 @@ class Subject:
         )
 
     def judge(self, case: Case, dtype: str) -> Result:
-        """How one case goes in one dtype."""
+        """Judge one case in one dtype."""
         known = self._known.of(case.id, dtype)
         return _result(self._backend, case, dtype, self._seed, self._broken, known)
 
     def report(self, results: Sequence[Result]) -> Report:
-        """What these results come to."""
+        """Return the report of these results."""
         wanted = {result.clause for result in results}
         return Report(
             backend=self.name,
@@ -156,7 +157,7 @@ class Subject:
         )
 
     def investigated(self, report: Report) -> Report:
-        """With the dialect, and for the first failure of each clause the smallest run of it."""
+        """Add the dialect, and the smallest failing run of the first failure of each clause."""
         results, seen = [], set[str]()
         for result in report.results:
             minimal = None
@@ -164,21 +165,24 @@ class Subject:
                 seen.add(result.clause)
                 minimal = smallest(self._backend, result.minimal)
             results.append(replace(result, minimal=minimal))
-        # A run that goes astray may be that of a dialect; a refusal that is missing is none.
+        # A wrong run may be that of a dialect; a missing refusal is not.
         diagnosis = ""
         if seen:
             dialect = diagnose(self._backend.backend)
-            elsewhere = "the dialect is the canonical one: the fault is elsewhere"
+            elsewhere = "the backend computes the canonical rule; the fault is elsewhere"
             diagnosis = elsewhere if dialect.canonical else dialect.sentence
         return replace(report, results=tuple(results), diagnosis=diagnosis)
 
 
 def _smoke(backend: Watched) -> str:
-    """Why the backend cannot take one plain step, or nothing: a broken harness is no wrong rule."""
+    """Return why the backend cannot take one plain step; empty if it can.
+
+    A broken harness is not a wrong rule.
+    """
     widest_first = (*FLOATS[::-1], *COMPLEX)
     dtype = next((name for name in widest_first if name in backend.backend.dtypes), None)
     if dtype is None:
-        return f"no dtype of {', '.join(DTYPES)} among those of the backend"
+        return f"the dtypes of the backend include none of {', '.join(DTYPES)}"
     params = {"w": np.ones(3, dtype_of(dtype))}
     try:
         state = backend.init(params, PLAIN)
@@ -193,13 +197,13 @@ def _smoke(backend: Watched) -> str:
 def _result(
     backend: Watched, case: Case, dtype: str, seed: int, broken: str, known: Expectation | None
 ) -> Result:
-    """How one case goes in one dtype."""
+    """Judge one case in one dtype."""
     result = Result(case.id, case.clause, dtype, Status.PASS, expected=known)
     if (why := _not_run(backend, case, dtype, broken, known)) is not None:
         status, message = why
         return replace(result, status=status, message=message)
     try:
-        # The judge's own arithmetic meets infinities on purpose.
+        # The judge computes with infinities on purpose.
         with np.errstate(all="ignore"):
             finding = case.body(backend, Data(dtype, seed, case.id))
     except Violation as problem:
@@ -212,7 +216,7 @@ def _result(
             minimal=problem.trial,
         )
     except (Exception, SystemExit) as problem:  # noqa: BLE001 - a stranger's objects may do anything
-        return _as_known(result, Status.ERROR, _told(problem))
+        return _as_known(result, Status.ERROR, _error_message(problem))
     result = replace(
         result, elements=finding.elements, bound_used=finding.used, trace=finding.trace
     )
@@ -225,18 +229,18 @@ def _result(
     return result
 
 
-def _told(problem: BaseException) -> str:
-    """What a backend raised; or what the judge did, with something that nobody can judge."""
+def _error_message(problem: BaseException) -> str:
+    """Return the message of an error in the backend, or in judging what the backend returned."""
     if isinstance(problem, BackendError):
         return str(problem)
     kind = type(problem).__name__
-    return f"what it gave cannot be judged: {kind}: {said(problem)}{blamed(problem)}"
+    return f"cannot judge what the backend returned: {kind}: {said(problem)}{blamed(problem)}"
 
 
 def _not_run(
     backend: Watched, case: Case, dtype: str, broken: str, known: Expectation | None
 ) -> tuple[Status, str] | None:
-    """Why a case does not run, if it does not."""
+    """Return the status and the reason if the case does not run, else None."""
     absent = sorted(case.features - backend.features)
     wanted = [dtype, *([case.beside[dtype]] if dtype in case.beside else [])]
     if other := [each for each in wanted if each not in backend.backend.dtypes]:
@@ -251,12 +255,10 @@ def _not_run(
 
 
 def _as_known(result: Result, status: Status, message: str) -> Result:
-    """What went wrong, which an expectation of it turns into an expected failure."""
+    """Return the failed result; an expectation that fits makes it an expected failure."""
     known = result.expected
     if known is None:
         return replace(result, status=status, message=message)
     if known.status in (None, status):
         return replace(result, status=Status.XFAIL, message=f"{known} ({message})")
-    return replace(
-        result, status=status, message=f"{message}; expected was {known.status}: {known}"
-    )
+    return replace(result, status=status, message=f"{message}; expected {known.status}: {known}")

@@ -1,6 +1,6 @@
-"""`parametrize`: one pytest test for each case in each dtype, in a test suite of a backend's own.
+"""`parametrize`: one pytest test for each case in each dtype, in a backend's own test suite.
 
-The totals are printed by the plugin ``adamax_conformance_pytest``, which pytest finds by itself.
+The plugin ``adamax_conformance_pytest``, which pytest loads by itself, prints the totals.
 """
 
 import inspect
@@ -17,10 +17,11 @@ from adamax_conformance.subject.backend import Backend
 
 
 class BoundCase:
-    """A case, in one dtype, of one backend; call it in the test.
+    """A case in one dtype, bound to one backend; call it in the test.
 
     Attributes:
-        conformance: the name of the backend and the status, once it has run; the plugin counts it.
+        conformance: the name of the backend and the status, after the case has run; the plugin
+            counts these.
     """
 
     def __init__(self, suite: "_Suite", case: Case, dtype: str) -> None:
@@ -35,10 +36,10 @@ class BoundCase:
         return f"{self.case.id}[{self.dtype}]"
 
     def __call__(self) -> Result:
-        """Judge it: fails, skips or xfails the test by what comes out.
+        """Judge the case; fail, skip or xfail the test by its status.
 
         Returns:
-            The result, where it passed.
+            The result, if the case passed.
         """
         import pytest  # noqa: PLC0415 - pytest is the caller's, not a dependency
 
@@ -58,7 +59,7 @@ class BoundCase:
 
 
 class _Suite:
-    """The backend of one decorated test, made when its first case runs: not at collection."""
+    """The backend of one decorated test, created when its first case runs, not at collection."""
 
     def __init__(self, backend: Backend | str, seed: int, expect: Expectations | None) -> None:
         self._arguments = (backend, seed, expect)
@@ -80,20 +81,20 @@ def parametrize(
     dtypes: Collection[str] | None = None,
     seed: int = 0,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Run the decorated test once for each case in each dtype; its argument is called ``case``.
+    """Run the decorated test once for each case in each dtype; its argument is named ``case``.
 
-    Ids are those of the cases and never change, so that ``pytest -k`` and lists of known failures
-    stay true, and pytest-xdist can share the tests out.
+    The ids of the tests are those of the cases and never change. So ``pytest -k`` and lists of
+    known failures stay valid, and pytest-xdist can distribute the tests.
 
     Args:
         backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows.
-        expect: a TOML file of what is known to deviate, relative to the file of the test.
+        expect: a TOML file of known deviations, relative to the file of the test.
         clauses: only these, such as ``["A-5", "N-1"]``.
         dtypes: only these of `adamax_conformance.DTYPES`.
-        seed: of the data.
+        seed: seed of the data.
 
     Raises:
-        ValueError: an unknown clause or dtype; `ExpectationError` for a file that is not right.
+        ValueError: an unknown clause or dtype; `ExpectationError` for an invalid file.
         OSError: the file cannot be read.
 
     >>> @parametrize("numpy", clauses=["A-5"], dtypes=["float32"])

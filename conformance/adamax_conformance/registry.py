@@ -1,8 +1,8 @@
-"""Backends by name: an entry point of the group ``adamax.backends``, or one of your own.
+"""Backends by name: an entry point of the group ``adamax.backends``, or your own backend.
 
-Yours is ``py:module:attribute`` or ``cmd:./program arguments``. All but the last may end in
-options, ``torch?foreach=true&capturable=false``, which become keyword arguments of the entry
-point's function: true, false, numbers, or text.
+Name your own as ``py:module:attribute`` or ``cmd:./program arguments``. A name that does not begin
+with ``cmd:`` may end in options, ``torch?foreach=true&capturable=false``. They become keyword
+arguments of the function behind the name: true, false, none, numbers, or text.
 """
 
 import importlib
@@ -24,26 +24,26 @@ GROUP = "adamax.backends"
 FRAMEWORKS = {
     "jax": "jax", "jaxlib": "jax", "optax": "jax", "torch": "torch", "numba": "fused",
 }  # fmt: skip
-"""Which extra of this distribution installs a framework."""
+"""The extra of this distribution that installs each framework."""
 
 
 _NEEDS = {
     "jax": ("jax", "optax"), "optax": ("jax", "optax"), "fused": ("numba",), "torch": ("torch",),
     "torch.functional": ("torch",), "torch.optim": ("torch",),
 }  # fmt: skip
-"""The frameworks of the backends of this distribution."""
+"""The frameworks that the backends of this distribution need."""
 
 
 class BackendNotFoundError(LookupError):
-    """There is no backend of this name here; the message says what there is or how to get it."""
+    """No backend has this name here; the message lists the known names or how to install one."""
 
 
 class BackendBrokenError(RuntimeError):
-    """There is such a backend, but it cannot be imported or made."""
+    """A backend has this name, but importing or creating it failed."""
 
 
 def available() -> tuple[str, ...]:
-    """The names of the backends that are registered here, whether their frameworks are or not.
+    """Return the names of the registered backends, also those whose frameworks are missing.
 
     >>> {"numpy", "jax", "torch", "torch.optim", "optax"} <= set(available())
     True
@@ -52,9 +52,9 @@ def available() -> tuple[str, ...]:
 
 
 def missing(name: str) -> str:
-    """The framework that a registered backend needs and that is not installed; empty for none.
+    """Return a framework that the backend needs and that is not installed; empty if none.
 
-    >>> missing("numpy"), missing("a backend of somebody else")
+    >>> missing("numpy"), missing("a backend of another package")
     ('', '')
     """
     absent = (each for each in _NEEDS.get(name, ()) if not _installed(each))
@@ -62,15 +62,16 @@ def missing(name: str) -> str:
 
 
 def find(name: str, *, timeout: float = TIMEOUT) -> Backend:
-    """The backend of this name, made with its options.
+    """Return the backend of this name, created with its options.
 
     Args:
-        name: one of the three kinds.
+        name: a name of one of the three kinds.
         timeout: seconds that a program has for each answer.
 
     Raises:
-        BackendNotFoundError: unknown, or its framework is not installed.
-        BackendBrokenError: it cannot be imported, refuses its options, or is no backend.
+        BackendNotFoundError: the name is unknown, its framework is not installed, or it does not
+            take these options.
+        BackendBrokenError: it cannot be imported or created, or is not a backend.
 
     >>> find("numpy").name
     'numpy'
@@ -81,15 +82,15 @@ def find(name: str, *, timeout: float = TIMEOUT) -> Backend:
     options = {key: _value(text) for key, text in parse_qsl(query, keep_blank_values=True)}
     if blank := [key for key, value in options.items() if value == ""]:
         raise BackendNotFoundError(
-            f"backend {name!r}: {blank[0]} has no value, as in {blank[0]}=true"
+            f"backend {name!r}: {blank[0]} has no value; write {blank[0]}=true"
         )
     if base.startswith("py:"):
         return _from_python(name, base, options)
     points = entry_points(group=GROUP, name=base)
     if not points:
         raise BackendNotFoundError(
-            f"unknown backend {base!r}: there are {', '.join(available())}, and "
-            "py:module:attribute or 'cmd:./program arguments' for your own"
+            f"unknown backend {base!r}: choose from {', '.join(available())}, or name your own: "
+            "py:module:attribute or 'cmd:./program arguments'"
         )
     with _importing(name):
         target = next(iter(points)).load()
@@ -117,7 +118,7 @@ def _value(text: str) -> Any:
 
 @contextmanager
 def _importing(name: str) -> Iterator[None]:
-    """Turn what an import may raise into a sentence that names the backend."""
+    """Turn any error of an import into one whose message names the backend."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -136,7 +137,7 @@ def _importing(name: str) -> Iterator[None]:
 
 
 def install(package: str) -> str:
-    """How to install a framework."""
+    """Return the command that installs a framework."""
     return f"from a checkout: pip install -c constraints.txt '.[{FRAMEWORKS[package]}]'"
 
 
@@ -164,7 +165,7 @@ def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
         found = importlib.import_module(module) if _is_there(module) else None
     if found is None:
         raise BackendNotFoundError(
-            f"backend {name!r}: there is no module {module!r} on the path; "
+            f"backend {name!r}: no module {module!r} on the path; "
             "run from its folder, or install it"
         )
     if not hasattr(found, attribute):
@@ -173,7 +174,7 @@ def _from_python(name: str, base: str, options: dict[str, Any]) -> Backend:
 
 
 def _require_options(name: str, target: Any, options: dict[str, Any]) -> None:
-    """Raise unless a function takes these options, and values of their kinds."""
+    """Raise unless the function takes these options, and each value has its option's type."""
     try:
         parameters = inspect.signature(target, eval_str=True).parameters
     except (TypeError, ValueError, NameError):
@@ -181,14 +182,16 @@ def _require_options(name: str, target: Any, options: dict[str, Any]) -> None:
     for key, value in options.items():
         if key not in parameters:
             known = ", ".join(parameters) or "none"
-            raise BackendNotFoundError(f"backend {name!r} has no option {key!r}: it has {known}")
+            raise BackendNotFoundError(
+                f"backend {name!r} has no option {key!r}: its options are {known}"
+            )
         kind = parameters[key].annotation
         if kind in (bool, bool | None) and not isinstance(value, kind):
-            raise BackendNotFoundError(f"backend {name!r}: {key} = {value!r} is not true or false")
+            raise BackendNotFoundError(f"backend {name!r}: {key} = {value!r} must be true or false")
 
 
 def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
-    """The backend itself, or what a function makes with the options."""
+    """Return the target if it is a backend, or the backend that it makes with the options."""
     if hasattr(target, "step") and not isinstance(target, type):
         if options:
             raise BackendNotFoundError(f"backend {name!r} takes no options")
@@ -196,15 +199,15 @@ def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
     else:
         if not callable(target):
             raise BackendBrokenError(
-                f"backend {name!r} is {type(target).__name__}: it has to be a backend, such as a "
-                "FunctionalBackend, or a function that makes one"
+                f"backend {name!r} is {type(target).__name__}: it must be a backend, such as a "
+                "FunctionalBackend, or a function that returns one"
             )
         _require_options(name, target, options)
         try:
             backend = target(**options)
         except (Exception, SystemExit) as error:
             raise BackendBrokenError(
-                f"backend {name!r} cannot be made: {type(error).__name__}: {error}{blamed(error)}"
+                f"creating backend {name!r} failed: {type(error).__name__}: {error}{blamed(error)}"
             ) from error
     try:
         return require_backend(backend)
@@ -213,20 +216,20 @@ def _made(name: str, target: Any, options: dict[str, Any]) -> Backend:
 
 
 def require_backend(backend: Any) -> Backend:
-    """The same, if it has what a `Backend` has.
+    """Return the object if it has all attributes of a `Backend`.
 
     Raises:
-        TypeError: names what is missing.
+        TypeError: an attribute is missing, or reading one raises; the message names it.
     """
     parts = ("name", "dtypes", "features", "deviations", "init", "step", "moments")
     try:
         missing = [part for part in parts if not hasattr(backend, part)]
         if not missing:
-            # They may be computed, by a stranger's code.
+            # A property may raise anything.
             str(backend.name), set(backend.dtypes), set(backend.features), dict(backend.deviations)
     except Exception as error:
         raise TypeError(f"{type(error).__name__}: {said(error)}{blamed(error)}") from error
     if missing:
-        raise TypeError(f"{backend!r} is no backend: it has no {', '.join(missing)}")
+        raise TypeError(f"{backend!r} is not a backend: it lacks {', '.join(missing)}")
     found: Backend = backend
     return found

@@ -50,8 +50,8 @@ def test_another_seed_gives_other_data_and_the_same_one_the_same() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"clauses": ["A-99"]}, "unknown clause 'A-99': there are A-1, A-2"),
-        ({"dtypes": ["float8"]}, "unknown dtype 'float8': there are float16"),
+        ({"clauses": ["A-99"]}, "unknown clause 'A-99': choose from A-1, A-2"),
+        ({"dtypes": ["float8"]}, "unknown dtype 'float8': choose from float16"),
         ({"seed": -1}, "seed = -1 is negative"),
     ],
 )
@@ -62,7 +62,7 @@ def test_unknown_selection_is_refused(arguments: dict[str, Any], message: str) -
 
 @pytest.mark.parametrize("backend", [42, None, object()])
 def test_what_is_no_backend_is_a_type_error(backend: Any) -> None:
-    with pytest.raises(TypeError, match="is no backend: it has no name, dtypes"):
+    with pytest.raises(TypeError, match="is not a backend: it lacks name, dtypes"):
         check(backend)
 
 
@@ -78,7 +78,7 @@ def test_state_that_is_shown_and_then_hidden_is_an_error() -> None:
     shown = iter([True] * 3)
     hiding = replace(BASE, moments=lambda s: BASE.moments(s) if next(shown, False) else None)
     report = check(hiding, clauses=["A-4"], dtypes=["float32"])
-    assert "shown before, and now None" in report.results[-1].message
+    assert "returned None after reporting moments" in report.results[-1].message
 
 
 def test_clause_whose_state_is_hidden_is_not_passed() -> None:
@@ -115,7 +115,7 @@ def test_what_the_judge_itself_raises_is_an_error_of_the_case(body: Any) -> None
     """An object that a backend returns may raise wherever the judge looks at it."""
     result = Subject(BASE).judge(replace(CASES[0], body=body), "float32")
     assert result.status is Status.ERROR
-    assert result.message.startswith("what it gave cannot be judged: ")
+    assert result.message.startswith("cannot judge what the backend returned: ")
 
 
 @pytest.mark.parametrize("fault", [raising, exiting])
@@ -148,7 +148,7 @@ def test_answers_out_of_form_are_the_backends_fault(
 @pytest.mark.parametrize(
     ("moments", "message"),
     [
-        ({}, "moments of [] for parameters ['w']"),
+        ({}, "moments has the keys [], the parameters have ['w']"),
         ({"w": (0.5, np.zeros(2), np.zeros(2))}, "step 0.5 is not a whole number"),
         ({"w": (1, np.zeros(3), np.zeros(2))}, r"exp_avg has shape (3,), the parameter (2,)"),
         ({"w": (1, np.zeros(2, int), np.zeros(2))}, "exp_avg has dtype int64, the parameter"),
@@ -203,7 +203,7 @@ def test_deviation_of_an_unknown_case_is_a_broken_adapter() -> None:
 
 
 def test_backend_without_a_known_dtype_is_broken() -> None:
-    assert "no dtype of float16" in check(replace(BASE, dtypes=())).broken
+    assert "include none of float16" in check(replace(BASE, dtypes=())).broken
     with pytest.raises(ValueError, match=r"unknown dtypes \['float8'\]: choose among"):
         replace(BASE, dtypes=("float32", "float8"))
 

@@ -48,15 +48,15 @@ def test_name_finds_its_backend(name: str, expected: str, module: str) -> None:
 @pytest.mark.parametrize(
     ("name", "error", "message"),
     [
-        ("nope", BackendNotFoundError, "unknown backend 'nope': there are fused, jax, numpy"),
+        ("nope", BackendNotFoundError, "unknown backend 'nope': choose from fused, jax, numpy"),
         ("py:someones_glue", BackendNotFoundError, "not of the form py:module:attribute"),
         ("py:someones_glue:two", BackendNotFoundError, "someones_glue has no 'two'"),
         ("py:someones_glue:one?a=1", BackendNotFoundError, "takes no options"),
-        ("py:not_there:one", BackendNotFoundError, "there is no module 'not_there'"),
+        ("py:not_there:one", BackendNotFoundError, "no module 'not_there' on the path"),
         ("py:broken_glue:one", BackendBrokenError, "ZeroDivisionError: division by zero"),
         ("py:unmet_glue:one", BackendBrokenError, "No module named 'no_such_thing'"),
         ("py:someones_glue:options?b=2", BackendBrokenError, r"TypeError: nothing will do \['b'\]"),
-        ("py:someones_glue:Half", BackendBrokenError, "is no backend: it has no name, dtypes"),
+        ("py:someones_glue:Half", BackendBrokenError, "is not a backend: it lacks name, dtypes"),
         ("numpy?foreach=true", BackendNotFoundError, "no option 'foreach': it has rule, name"),
     ],
 )

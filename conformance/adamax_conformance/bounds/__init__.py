@@ -1,1 +1,1 @@
-"""The intervals that are accepted: the rule run on numbers that carry their error."""
+"""Acceptance intervals: the rule run on numbers that carry their error."""

@@ -1,17 +1,17 @@
-"""Numbers that carry their rounding error: an exact value and a bound on what a backend may add.
+"""Numbers that carry their rounding error: an exact value and a bound on the error of a backend.
 
-The reference rule runs on them as it runs on floats, and what comes out is the acceptance
-interval: no tolerance is written anywhere else. How roundings are counted, for a result z of an
-operation in a format of unit roundoff w:
+The reference rule runs on them as it runs on floats, and the result is the acceptance interval. No
+tolerance is written anywhere else. The error of a result z of an operation in a format of unit
+roundoff w:
 
 - a sum is rounded once: ``w |z|``; an exact scalar in it is converted first: ``w |scalar|``;
-- a product or a quotient has many right ways to be computed (a reciprocal, a folded step size,
+- a product or a quotient can be computed in several right ways (a reciprocal, a folded step size,
   another association, a scalar converted first): ``K w |z|`` with K = 4;
-- what is too small for the format may be flushed: the format's ``underflow``;
-- what is too large for the format that is computed in may be infinite, and nothing is said of what
-  is computed from it (N-8);
+- a result that is too small for the format may be flushed: the format's ``underflow``;
+- a result that is too large for the format used to compute may be infinite, and anything computed
+  from it is unbounded (N-8);
 - negation, absolute value and maximum are exact;
-- the errors of the operands propagate to their full, not only the first, order.
+- the errors of the operands propagate in full, not only to first order.
 """
 
 from collections.abc import Callable
@@ -24,24 +24,24 @@ from gmpy2 import mpq
 from adamax_conformance.spec.formats import Format, coarser, computed_in
 
 K = 4
-"""Roundings that a product or a quotient may take."""
+"""Largest number of roundings in a product or a quotient."""
 
 UNBOUNDED = mpq(2) ** 20_000
-"""The error of a quotient whose divisor may be zero."""
+"""Error of a quotient whose divisor may be zero."""
 
 NOTHING_SAID = mpq(2) ** 10_000
-"""From here on an error says nothing; far from any number, and from what scales `UNBOUNDED`."""
+"""An error from here on means unbounded: above any real error, below any scaled `UNBOUNDED`."""
 
 _DIGITS = 32
 _POWER_DIGITS = 256
 _VANISHED = 20_000
 
 Rationals = Any
-"""A NumPy object array of `gmpy2.mpq`, equal to those of `fractions` and some ten times as fast."""
+"""NumPy object array of `gmpy2.mpq`: rationals about ten times as fast as those of `fractions`."""
 
 
 def exact(array: Any) -> Rationals:
-    """The rationals that finite floats are.
+    """Return finite floats as rationals.
 
     >>> exact(np.array([0.5, -3.0]))
     array([mpq(1,2), mpq(-3,1)], dtype=object)
@@ -51,7 +51,7 @@ def exact(array: Any) -> Rationals:
 
 
 def _round_up(error: mpq) -> mpq:
-    """At least the error, in few digits: bounds need not be exact, only never too small."""
+    """Round the error up to few digits: a bound need not be exact, but must never be too small."""
     numerator, denominator = error.as_integer_ratio()
     excess = numerator.bit_length() - denominator.bit_length() - _DIGITS
     if numerator == 0:
@@ -62,7 +62,7 @@ def _round_up(error: mpq) -> mpq:
 
 
 def _truncated(value: mpq, digits: int) -> mpq:
-    """The value cut to so many binary digits, towards zero, for values in [0, 1]."""
+    """Return a value in [0, 1] truncated to so many binary digits, towards zero."""
     shift = digits + value.denominator.bit_length() - value.numerator.bit_length()
     if value == 0 or shift > _VANISHED:
         return mpq(0)
@@ -70,13 +70,13 @@ def _truncated(value: mpq, digits: int) -> mpq:
 
 
 def power(base: mpq, exponent: int) -> mpq:
-    """``base**exponent`` for a base in [0, 1), exact to 64, then to more digits than any format.
+    """Return ``base**exponent`` for a base in [0, 1), with more digits than any format.
 
-    Each of the at most 2 log2(exponent) products is cut to 256 binary digits, which leaves 180 of
-    them right for every exponent below 2^64: beyond anything that a bound could see. What is below
-    2^-19000 is zero.
+    It is exact up to an exponent of 64. Beyond, each of the at most 2 log2(exponent) products is
+    truncated to 256 binary digits, of which 180 are right for every exponent below 2^64. Results
+    below 2^-19000 are zero.
     """
-    if exponent <= 64:  # noqa: PLR2004 - so far exact rationals stay small
+    if exponent <= 64:  # noqa: PLR2004 - up to here exact rationals stay small
         return base**exponent
     half = power(base, exponent // 2)
     return _truncated(half * half * (base if exponent % 2 else 1), _POWER_DIGITS)
@@ -92,12 +92,12 @@ _rounded_up = _each(_round_up)
 
 @dataclass(frozen=True, eq=False)
 class Carried:
-    """An array of rationals, each with a bound on the error with which a backend may hold it.
+    """An array of rationals, each with a bound on the error that a backend may have in it.
 
     Attributes:
         value: object array of rationals.
         error: object array of the same shape, never negative.
-        format: the format in which operations round.
+        format: format in which operations round.
 
     >>> from adamax_conformance.spec.formats import FLOAT32
     >>> third = Carried.of(1, FLOAT32) / Carried.of(3, FLOAT32)
@@ -119,14 +119,14 @@ class Carried:
 
     @classmethod
     def of(cls, values: Any, format_: Format) -> "Carried":
-        """Numbers that a backend holds exactly: floats, or rationals."""
+        """Return numbers without error: floats or rationals that a backend holds exactly."""
         array = np.asarray(values)
         rationals = array if array.dtype == object else exact(array)
         return cls(rationals, rationals * 0, format_)
 
     @classmethod
     def read(cls, floats: Any, format_: Format) -> "Carried":
-        """Floats as hardware reads them that flushes to zero: a subnormal number may be zero."""
+        """Return floats as hardware may read them: it may flush a subnormal number to zero."""
         held = cls.of(floats, format_)
         flushed = format_.underflow == format_.normal
         tiny = abs(held.value) < (format_.normal if flushed else 0)
@@ -138,14 +138,14 @@ class Carried:
 
     @staticmethod
     def maximum(x: "Carried", y: "Carried") -> "Carried":
-        """The larger value; the larger error, since either may be taken where they are close."""
+        """Return the larger value; the larger error too, if a backend may take either."""
         overlap = abs(x.value - y.value) <= x.error + y.error
         chosen = np.where(x.value >= y.value, x.error, y.error)
         error = np.where(overlap, np.maximum(x.error, y.error), chosen)
         return Carried(np.maximum(x.value, y.value), error, coarser((x.format, y.format)))
 
     def rounded(self, roundings: int = 1) -> "Carried":
-        """This value after so many roundings to the format, or after it was too small for it."""
+        """Add the error of so many roundings to the format, and of underflow."""
         size = abs(self.value) + self.error
         tiny = (size < 2 * self.format.normal) & (size != 0)
         lost = np.where(tiny, np.asarray(self.format.underflow, dtype=object), 0)
@@ -153,14 +153,14 @@ class Carried:
         return Carried(self.value, _rounded_up(error), self.format)
 
     def stored(self, format_: Format) -> "Carried":
-        """This value in another format: rounded where that is the coarser one."""
+        """Convert to another format; round if that is coarser."""
         moved = Carried(self.value, self.error, format_)
         moved = moved.rounded(K) if format_.unit > self.format.unit else moved
-        # Where an update is a number by itself, the format has to hold it.
+        # A backend may store the update itself in this format, where it may overflow.
         return moved.unless(abs(moved.value) + moved.error > format_.largest)
 
     def unless(self, condition: Any) -> "Carried":
-        """The same, of which nothing is said where the condition holds."""
+        """Make the error unbounded where the condition holds."""
         if not np.any(condition):
             return self
         unbounded = np.asarray(UNBOUNDED, dtype=object)
@@ -168,11 +168,11 @@ class Carried:
 
     @property
     def _overflows(self) -> Any:
-        """Where a backend may hold an infinity."""
+        """Mask of elements that may be infinite in a backend."""
         return abs(self.value) + self.error > self.format.reach
 
     def around(self, reported: Any) -> "Carried":
-        """The same error about the value that a backend reports, where that is finite."""
+        """Move the value to the one that a backend reports, if finite, and keep the error."""
         known = np.isfinite(reported)
         return Carried(
             np.where(known, exact(np.where(known, reported, 0)), self.value),
@@ -182,12 +182,12 @@ class Carried:
 
     @classmethod
     def summand(cls, scalar: Any, format_: Format) -> "Carried":
-        """A scalar as a number that has been converted to the format, to be added."""
+        """Return a scalar to add: it has been rounded to the format."""
         return cls.of(np.asarray(scalar, dtype=object), format_).rounded()
 
     @classmethod
     def factor(cls, scalar: Any, format_: Format) -> "Carried":
-        """A scalar to multiply by: K counts its conversion, but it may be too small for that."""
+        """Return a scalar to multiply by: K includes its rounding, but not its underflow."""
         return cls.of(np.asarray(scalar, dtype=object), computed_in(format_)).rounded(0)
 
     def _operand(self, other: Any) -> "Carried":
@@ -245,10 +245,10 @@ class Carried:
 
 
 def loosest(x: Any, y: Any) -> Carried:
-    """The same value computed in two right ways: the larger of the two errors.
+    """Return the value of two right formulations, with the larger of their two errors.
 
     Raises:
-        AssertionError: the values differ, so that the two ways are not the same function.
+        AssertionError: the values differ, so the two formulations are not the same function.
     """
     x, y = (
         each if isinstance(each, Carried) else Carried.of(each, other.format)
@@ -260,7 +260,7 @@ def loosest(x: Any, y: Any) -> Carried:
 
 
 def span(x: Carried, y: Carried) -> Carried:
-    """Anything between two numbers, errors included: one where they are the same number."""
+    """Return the interval that contains both numbers with their errors."""
     middle = (x.value + y.value) / 2
     reach = abs(x.value - y.value) / 2 + np.maximum(x.error, y.error)
     return Carried(middle, reach, coarser((x.format, y.format)))

@@ -1,7 +1,7 @@
-"""What one step may give, worked out once for each distinct element.
+"""Bounds of one step, computed once for each distinct element.
 
 The rule is elementwise, so elements with the same bits before and after a step have the same bound.
-Exact rationals are slow; long arrays in which few numbers recur are not.
+Exact rationals are slow; a long array with few distinct numbers needs few of them.
 """
 
 from collections.abc import Mapping
@@ -18,55 +18,55 @@ from adamax_core import Hyperparameters
 
 
 class Bound(Protocol):
-    """What one quantity of one parameter may be: an `Allowed`, or a `Spread` one."""
+    """The allowed values of one quantity of one parameter: `Allowed` or `Spread`."""
 
     def excess(self, got: Any) -> Any:
-        """How far each element is off, in bounds: up to 1 is right, infinity cannot be right."""
+        """Return the error of each element over its bound: up to 1 is right, infinity never is."""
         ...
 
     def interval(self, index: tuple[int, ...]) -> str:
-        """The allowed values of one element, for people."""
+        """Return the allowed values of one element as text."""
         ...
 
     def exactly(self, index: tuple[int, ...]) -> str:
-        """What the rule gives for one element, for people; empty where it is no number."""
+        """Return the exact value of one element as text; empty if it is not finite."""
         ...
 
     @property
     def says(self) -> Any:
-        """Where the bound says anything: a divisor that may be zero leaves nothing to say."""
+        """Mask of bounded elements: a divisor that may be zero makes the error unbounded."""
         ...
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The bounds of a few distinct elements, each for all that are the same.
+    """Bounds of the distinct elements, looked up by every element.
 
     Attributes:
-        allowed: those of the distinct elements, on one axis.
-        which: of which of them each element is, shape of the parameter as pairs of reals.
+        allowed: bounds of the distinct elements, on one axis.
+        which: index into `allowed` of each element, shape of the parameter as pairs of reals.
     """
 
     allowed: Allowed
     which: Any
 
     def excess(self, got: Any) -> Any:
-        """As that of `Allowed`."""
+        """See `Bound`."""
         got = np.asarray(got).astype(np.float64)
         first, back = _distinct(self.which, got)
         return self.allowed[self.which.flat[first]].excess(got.flat[first])[back].reshape(got.shape)
 
     def interval(self, index: tuple[int, ...]) -> str:
-        """As that of `Allowed`."""
+        """See `Bound`."""
         return self.allowed.interval((self.which[index],))
 
     def exactly(self, index: tuple[int, ...]) -> str:
-        """As that of `Allowed`."""
+        """See `Bound`."""
         return self.allowed.exactly((self.which[index],))
 
     @property
     def says(self) -> Any:
-        """As that of `Allowed`."""
+        """See `Bound`."""
         return self.allowed.says[self.which]
 
 
@@ -80,7 +80,10 @@ def bounds(
     reported: Moments | None,
     accurate_correction: bool,
 ) -> Mapping[str, Bound]:
-    """As `oracle.allowed`, distinct elements once, where the state is reported."""
+    """Return the bounds of `oracle.allowed`, computed once for each distinct element.
+
+    A backend that reports no state gets those of `oracle.allowed` itself.
+    """
     exactly = partial(allowed, accurate_correction=accurate_correction)
     if reported is None:
         return exactly(param, grad, before, hp)
@@ -94,7 +97,7 @@ def bounds(
 
 
 def _distinct(*arrays: Any) -> tuple[Any, Any]:
-    """Where each combination of bits is first, and which combination each element has."""
+    """Return the first index of each bit pattern, and the number of the pattern of each element."""
     columns = [np.ravel(array) for array in arrays]
     rows = np.empty(columns[0].size, [(str(n), f"V{c.itemsize}") for n, c in enumerate(columns)])
     for n, column in enumerate(columns):

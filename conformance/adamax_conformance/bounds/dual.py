@@ -1,8 +1,8 @@
 """Dual numbers over numbers that carry their error: derivatives of the rule with their bounds.
 
-The rule is elementwise, so one tangent an element is its whole Jacobian: seed an input with tangent
-one and the tangent of the output is the derivative. At a kink (``|.|`` at zero, a tie in ``max``),
-and where rounding may fall on either side of one, every subgradient is allowed (D-4).
+The rule is elementwise, so its Jacobian is one tangent for each element: seed an input with tangent
+one, and the tangent of the output is the derivative. At a kink (``|.|`` at zero, a tie in ``max``),
+and so near one that rounding may fall on either side, every subgradient is allowed (D-4).
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from adamax_conformance.spec.formats import Format
 
 @dataclass(frozen=True, eq=False)
 class Dual:
-    """A value and its derivative with respect to whatever was seeded.
+    """A value and its derivative with respect to the seeded input.
 
     >>> from adamax_conformance.spec.formats import FLOAT64
     >>> x = Dual.of(np.array([3.0, 0.0]), FLOAT64, seeded=True)
@@ -32,7 +32,7 @@ class Dual:
 
     @classmethod
     def of(cls, values: Any, format_: Format, *, seeded: bool) -> "Dual":
-        """Exact values, with tangent one if they are what is differentiated, else zero."""
+        """Return exact values, with tangent one if they are seeded, else zero."""
         primal = Carried.of(values, format_)
         return cls(primal, Carried.of(primal.value * 0 + int(seeded), format_))
 
@@ -42,7 +42,7 @@ class Dual:
 
     @staticmethod
     def maximum(x: "Dual", y: "Dual") -> "Dual":
-        """The larger primal, with its tangent; anything between the two tangents at a tie."""
+        """Return the larger primal with its tangent; at a tie, the interval of both tangents."""
         difference = x.primal.value - y.primal.value
         close = abs(difference) <= x.primal.error + y.primal.error
         return Dual(
@@ -59,7 +59,7 @@ class Dual:
         return Dual(constant, Carried.of(constant.value * 0, constant.format))
 
     def stored(self, format_: Format) -> "Dual":
-        """Both parts in another format."""
+        """Convert both parts to another format."""
         return Dual(self.primal.stored(format_), self.tangent.stored(format_))
 
     def __neg__(self) -> "Dual":

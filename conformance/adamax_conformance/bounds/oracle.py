@@ -1,7 +1,7 @@
-"""What one step may give: the reference rule, run on numbers that carry their rounding error.
+"""The allowed results of one step: the reference rule, run on numbers that carry their error.
 
-The value is exact; the error is the largest that an admitted way of computing may leave. Infinities
-and NaN are outside the rationals: there the rule, run on float64, says which of them must come out.
+The value is exact; the error is the largest of any admitted formulation. Infinities and NaN are not
+rationals: for them the rule, run on floats, says which of them is right.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters, Rule
 
 BEYOND = mpq(2) ** 5000
-"""What stands for an infinity: larger than any number of any format."""
+"""Stand-in for an infinity: larger than any number of any format."""
 
 
 class _Movable(Protocol):
@@ -34,13 +34,13 @@ QUANTITIES = ("exp_avg", "exp_inf", "param")
 
 
 def pairs(array: Any) -> Any:
-    """A complex array as reals on a new last axis (A-9); any other array as it is."""
+    """Return a complex array as reals on a new last axis (A-9), and any other array unchanged."""
     array = np.asarray(array)
     return np.stack([array.real, array.imag], axis=-1) if array.dtype.kind == "c" else array
 
 
 def with_numbers(hp: Hyperparameters, number: Callable[[Any], Any]) -> Hyperparameters:
-    """The same hyperparameters in another kind of number: a float is a rational exactly."""
+    """Convert the hyperparameters to another number type; a float is exactly a rational."""
     beta1, beta2 = hp.betas
     return replace(
         hp,
@@ -52,17 +52,17 @@ def with_numbers(hp: Hyperparameters, number: Callable[[Any], Any]) -> Hyperpara
 
 
 def interpolated(exp_avg: Any, grad: Any, beta1: Any) -> Any:
-    """A-4 as one interpolation, the other common way to write it."""
+    """A-4 as one interpolation, the other common formulation."""
     return exp_avg + (1 - beta1) * (grad - exp_avg)
 
 
 def factored(exp_avg: Any, grad: Any, beta1: Any) -> Any:
-    """A-4 for equal weights, as XLA compiles it: the sum first, which may overflow."""
+    """A-4 for equal weights, as XLA compiles it: it adds first, which may overflow."""
     return beta1 * (exp_avg + grad)
 
 
 def shrunk(param: Any, lr: Any, weight_decay: Any) -> Any:
-    """A-8 as a factor on the parameter, the other common way to write it."""
+    """A-8 as a factor on the parameter, the other common formulation."""
     return param - (1 - lr * weight_decay) * param
 
 
@@ -78,7 +78,7 @@ _DISPLACEMENTS: tuple[Callable[..., Any], ...] = (
     lambda m, u, lr, c: lr / u * m / c,
     lambda m, u, lr, c: lr * (m / c / u),
 )
-"""A-7 in other associations, but none that divides by lr: N-8 forbids that to overflow."""
+"""A-7 in other associations, but none that divides by lr: that may overflow, which N-8 forbids."""
 
 _DECAYS: tuple[Callable[..., Any], ...] = (
     lambda p, lr, weight_decay: lr * (weight_decay * p),
@@ -88,18 +88,17 @@ _DECAYS: tuple[Callable[..., Any], ...] = (
 
 
 _CORNERS = 4
-"""So many elements are as fast as the smallest and the largest of two arrays."""
+"""For up to so many elements, the corners of two arrays save no time."""
 
 
 def _in_any_association(
     line: Callable[..., Carried], others: Sequence[Callable[..., Carried]], scalars: Format
 ) -> Callable[..., Carried]:
-    """A line with what the range of the format may do to it in another association.
+    """Return the line, its error increased by underflow and overflow in other associations.
 
-    Any association is right (A-7, N-8), and between numbers of moderate size all have the same
-    error, which K counts. Where a partial product is too small or too large for the format that is
-    computed in, the result may be off by more; that part of the error alone is found here, by
-    numbers that have a range and round nothing.
+    Any association is right (A-7, N-8), and for numbers of moderate size all have the same error,
+    which K counts. If a partial product underflows or overflows in the format used to compute, the
+    error may be larger. Numbers with a range but no rounding give that part of the error alone.
     """
     ranged = replace(scalars, unit=mpq(0))
 
@@ -110,7 +109,7 @@ def _in_any_association(
     def any_association(*args: Any) -> Carried:
         result = line(*args)
         bare = [Carried.read(a.value, ranged) if isinstance(a, Carried) else a for a in args]
-        # A product of moderate numbers is between those of the smallest and of the largest.
+        # If the products of the extremes stay in range, all other products do.
         if result.value.size > _CORNERS and not np.any(beyond(*_corners(bare))):
             return result
         return Carried(result.value, result.error + beyond(*bare), result.format)
@@ -125,7 +124,7 @@ def _average(scalars: Format) -> Callable[..., Carried]:
 
 
 def _corners(numbers: Sequence[Any]) -> list[Any]:
-    """Of each array its smallest and its largest magnitude but zero, on an axis of its own."""
+    """Return the smallest and the largest nonzero magnitude of each array, each on its own axis."""
     arrays = [index for index, each in enumerate(numbers) if isinstance(each, Carried)]
     found = list(numbers)
     for axis, index in enumerate(arrays):
@@ -140,20 +139,20 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
 
 
 def _accurate_correction(format_: Format) -> Callable[[mpq, int], Carried]:
-    """A-6 to the last places (N-3): a few roundings of the value itself."""
+    """A-6 accurate to the last places (N-3): K roundings of the exact value."""
     return lambda beta1, step: Carried.of(1 - power(beta1, step), format_).rounded(K)
 
 
 def _subtracted_correction(format_: Format) -> Callable[[mpq, int], Carried]:
-    """A-6 as it is printed: beta1 converted, raised, and subtracted from one, which cancels."""
+    """A-6 as printed: beta1 rounded, raised, and subtracted from one, with cancellation."""
     return lambda beta1, step: 1 - Carried.of(beta1, format_).rounded() ** step
 
 
 def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
-    """The rule with each line as loose as its admitted formulations: the source of every bound.
+    """Return the rule whose lines have the error of any admitted formulation: the source of bounds.
 
     Scalars are computed in at least float32 (N-1). The cancellation in ``1 - beta1**t`` is admitted
-    everywhere but where it is what is judged, so that it is one deviation and not a hundred.
+    except in the cases that judge it, so that it causes one failure and not a hundred.
     """
     scalars = computed_in(format_)
     accurate, subtracted = _accurate_correction(scalars), _subtracted_correction(scalars)
@@ -173,8 +172,8 @@ class Allowed:
 
     Attributes:
         carried: exact values with their bounds, shape of the parameter as pairs of reals.
-        special: what the rule gives on float64; where it is not finite, it decides.
-        either_special: NaN will do for an infinity and the other way round.
+        special: result of the rule on floats; where it is not finite, it decides.
+        either_special: True if NaN is accepted for an infinity and the other way round.
     """
 
     carried: Carried
@@ -182,13 +181,13 @@ class Allowed:
     either_special: bool
 
     def __getitem__(self, index: Any) -> Self:
-        """The same for some of the elements."""
+        """Return the allowed values of some elements."""
         value, error = self.carried.value[index], self.carried.error[index]
         carried = Carried(value, error, self.carried.format)
         return replace(self, carried=carried, special=self.special[index])
 
     def excess(self, got: Any) -> Any:
-        """How far each element is off, in bounds: up to 1 is right, infinity cannot be right."""
+        """See `adamax_conformance.bounds.distinct.Bound`."""
         got = np.asarray(got).astype(np.float64)
         excess = np.asarray(Special(self.special, self.either_special).excess(got))
         number = np.isfinite(self.special)
@@ -210,7 +209,7 @@ class Allowed:
         return float(min(distance / error, mpq(10) ** 300)) if error else np.inf
 
     def interval(self, index: tuple[int, ...]) -> str:
-        """The allowed values of one element, for people."""
+        """See `adamax_conformance.bounds.distinct.Bound`."""
         if not np.isfinite(self.special[index]):
             return "not finite" if self.either_special else f"{self.special[index]}"
         value, error = self.carried.value[index], self.carried.error[index]
@@ -219,17 +218,17 @@ class Allowed:
         return f"[{decimal(value - error)}, {decimal(value + error)}]"
 
     def exactly(self, index: tuple[int, ...]) -> str:
-        """What the rule gives for one element, for people; empty where it is no number."""
+        """See `adamax_conformance.bounds.distinct.Bound`."""
         return decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
 
     @property
     def says(self) -> Any:
-        """Where the bound says anything: a divisor that may be zero leaves nothing to say."""
+        """See `adamax_conformance.bounds.distinct.Bound`."""
         return (self.carried.error < NOTHING_SAID) | ~np.isfinite(self.special)
 
 
 def decimal(value: mpq, digits: int = 17) -> str:
-    """A rational in so many digits, also where it is beyond float64.
+    """Return a rational in so many decimal digits, also if it is beyond float64.
 
     >>> decimal(mpq(2, 3), 4)
     '0.6667'
@@ -242,7 +241,7 @@ def decimal(value: mpq, digits: int = 17) -> str:
 
 
 class Observed(Generic[Number]):
-    """A line of the rule that remembers what it gave, and goes on from what a backend reports."""
+    """A line of the rule that keeps its result in `gave` and returns what the backend reported."""
 
     def __init__(self, line: Callable[..., Number], reported: Any) -> None:
         self.line = line
@@ -250,7 +249,7 @@ class Observed(Generic[Number]):
         self.gave: Number
 
     def __call__(self, *args: Any) -> Number:
-        """The line, then the same error about what is reported."""
+        """Compute the line; return the reported value, if any, with the error of the line."""
         self.gave = self.line(*args)
         return self.gave if self.reported is None else self.gave.around(self.reported)
 
@@ -264,17 +263,17 @@ def allowed(
     reported: Moments | None = None,
     accurate_correction: bool = False,
 ) -> dict[str, Allowed]:
-    """What `param`, `exp_avg` and `exp_inf` may be after one step; keys are `QUANTITIES`.
+    """Return the allowed values of `param`, `exp_avg` and `exp_inf` after one step, by quantity.
 
     Args:
         param: the parameter before the step, an array of floats or of complex numbers; or what the
-            last step allowed, where a whole trajectory is followed.
+            last step allowed.
         grad: the gradient.
-        before: the moments before the step: arrays as the backend reports them, or, where it shows
+        before: the moments before the step: arrays that the backend reported, or, if it reports
             none, what the last step allowed.
         hp: hyperparameters of this step.
-        reported: the moments after the step as the backend reports them. The step is then judged
-            from them, so that a wrong moment is a fault of its own line alone.
+        reported: the moments that the backend reported after the step. The later lines of the rule
+            start from them, so that a wrong moment counts against its own line alone.
         accurate_correction: judge the bias correction to the last places (N-3).
     """
     param, grad, *moments = (
@@ -303,10 +302,10 @@ def _format_of(array: Any) -> Format:
 
 
 def _finite(array: Any, format_: Format) -> Carried:
-    """Exact rationals; an infinity is beyond every format, so that nothing follows from it.
+    """Return exact rationals; an infinity becomes `BEYOND`, so that results of it are unbounded.
 
-    Where the result is special, special values decide; where it is not, as that of dividing by a
-    norm that has overflowed, nothing is said.
+    If the result is special, special values decide. If it is not, as after dividing by a norm that
+    has overflowed, any value is allowed.
     """
     if isinstance(array, Allowed):
         return Carried(array.carried.value, array.carried.error, format_)

@@ -1,8 +1,8 @@
-"""A memory for functions of arrays that are slow and pure, such as the oracle.
+"""A cache for slow pure functions of arrays, such as the oracle.
 
-Exact rationals take nine tenths of a judgement. Backends that agree to the last bit, as the loop
-and the foreach of one framework do, and as a variant does with the reference wherever it is not
-wrong, take the same steps: what those may give is then worked out once.
+Exact rationals take nine tenths of a judgement. Backends that agree to the last bit take the same
+steps, whose bounds are then computed once: the loop and the foreach of one framework, or a wrong
+variant and the reference wherever the variant is right.
 """
 
 import functools
@@ -16,15 +16,15 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LIMIT = 2_000_000
-"""How many elements of argument arrays are remembered: all cases in all dtypes have as many."""
+"""Largest number of array elements in cached arguments: as many as all cases in all dtypes have."""
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, which remembers what it gave for the last arguments.
+    """Cache the results of a function for the most recent arguments.
 
-    Arrays are the same where dtype, shape and every bit are. Calls with arguments of which that
-    cannot be said, and with more than `LIMIT` elements, are passed on. What is returned is shared:
-    it must not be changed.
+    Arrays are equal if dtype, shape and all bits are. A call is not cached if an argument cannot be
+    compared this way, or if its arrays have more than `LIMIT` elements. Do not change a result: all
+    calls share it.
 
     >>> calls = []
     >>> @remembered

@@ -1,4 +1,4 @@
-"""What the rule gives where it gives no number: infinities and NaN, which no rational is."""
+"""Results of the rule that are not rationals: infinities and NaN."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -11,18 +11,18 @@ from adamax_core import CANONICAL, Hyperparameters
 
 
 class Special(NamedTuple):
-    """What the rule gives where it gives no number.
+    """The result of the rule on floats, to be used where it is not finite.
 
     Attributes:
-        value: NaN, an infinity, or a number where the exact result is one.
-        either: whether NaN will do for an infinity and the other way round.
+        value: NaN, an infinity, or a finite number if the exact result is one.
+        either: True if NaN is accepted for an infinity and the other way round.
     """
 
     value: Any
     either: bool
 
     def excess(self, got: Any) -> Any:
-        """Zero where NaN or infinity is right, infinity where it is not; to be read there alone."""
+        """Return 0 where NaN or an infinity is right, else infinity; for special values only."""
         same = (got == self.value) | (np.isnan(got) & np.isnan(self.value))
         return np.where(~np.isfinite(got) if self.either else same, 0.0, np.inf)
 
@@ -30,12 +30,13 @@ class Special(NamedTuple):
 def special_values(
     arrays: Sequence[Any], step: int, hp: Hyperparameters, format_: Format, stored: Format
 ) -> tuple[Special, Special, Special]:
-    """First moment, norm and parameter by the rule on floats: only infinities and NaN matter.
+    """Return first moment, norm and parameter by the rule on floats, for their infinities and NaN.
 
-    It is run in the widest range that the platform has, so that what is finite stays finite, and in
-    that of the format, the update stored. Where the two differ in being NaN, or a hyperparameter or
-    the moment is lost in the format, the way of computing decides which it is: what was flushed to
-    zero, times an infinity or divided by zero, is NaN, and so is an infinity less another.
+    The rule runs in the widest range of the platform, where finite results stay finite, and in the
+    range of the format, with the update stored. If only one of the two is NaN, or if a
+    hyperparameter or the moment may underflow or overflow in the format, both are right: the
+    formulation decides which comes out. Zero after underflow times an infinity or over zero is NaN,
+    and so is an infinity minus another.
     """
     widest = np.dtype(np.longdouble)
     wide = _on_floats(arrays, step, hp, widest, widest)
@@ -66,7 +67,7 @@ def _on_floats(
         param, grad, exp_avg, exp_inf = (np.asarray(each).astype(dtype) for each in arrays)
         names = ("lr", "eps", "weight_decay")
         scalars = unvalidated(
-            hp,  # a beta may be rounded to one
+            hp,  # rounding a beta may give one
             betas=tuple(dtype.type(float(beta)) for beta in hp.betas),
             **{name: dtype.type(float(getattr(hp, name))) for name in names},
         )
@@ -76,13 +77,13 @@ def _on_floats(
 
 
 def _as_float64(wide: Any) -> Any:
-    """In float64, and finite where it was."""
+    """Convert to float64; finite values stay finite."""
     largest = np.finfo(np.float64).max
     clipped = np.where(np.isfinite(wide), np.clip(wide, -largest, largest), wide)
     return clipped.astype(np.float64)
 
 
 def _loses_scalars(hp: Hyperparameters, format_: Format) -> bool:
-    """Whether a hyperparameter may become zero or infinite in a format."""
+    """Can a hyperparameter become zero or infinite in this format?"""
     scalars = (hp.lr, *hp.betas, hp.eps, hp.weight_decay, hp.lr * hp.weight_decay)
     return any(0 < each < 2 * format_.normal or each > format_.largest for each in scalars)

@@ -112,7 +112,9 @@ def compare(what: str, got: Any, expected: Carried) -> Finding:
     index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
     worst = float(excess[index])
     if worst > 1:
-        off = f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "cannot be right"
+        off = (
+            f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "not a rounding error"
+        )
         raise Violation(
             f"{what}{list(index) or ''}: got {float(got[index])!r}, allowed "
             f"{bound.interval(index)}, exactly {bound.exactly(index)}; {off}"

@@ -66,7 +66,7 @@ def fuzz(
     # Heavy imports stay out of --help.
     from adamax_conformance.check import check  # noqa: PLC0415 - as above
     from adamax_conformance.fuzz import fuzz as series  # noqa: PLC0415 - as above
-    from adamax_conformance.fuzz.repro import Repro, save, told, versions  # noqa: PLC0415 - as above
+    from adamax_conformance.fuzz.repro import Repro, explained, save, versions  # noqa: PLC0415 - as above
 
     path = _free(out)
     backend = found(name)
@@ -103,7 +103,7 @@ def fuzz(
     if last.trial is None:
         typer.echo(last.failure.message)
         raise typer.Exit(Exit.NOT_CONFORMANT)
-    for line in told(last.trial, last.failure):
+    for line in explained(last.trial, last.failure):
         typer.echo(line)
     try:
         save(Repro(name, last.trial, last.failure, command, versions()), path)

@@ -32,7 +32,7 @@ def replay(
     Example: adamax-conformance replay repro.json torch
     """
     # Heavy imports stay out of --help.
-    from adamax_conformance.fuzz.repro import failure_of, load, told  # noqa: PLC0415 - as above
+    from adamax_conformance.fuzz.repro import explained, failure_of, load  # noqa: PLC0415 - as above
     from adamax_conformance.subject.watched import Watched  # noqa: PLC0415 - as above
 
     try:
@@ -45,6 +45,6 @@ def replay(
         typer.echo(f"{backend.name}: right; it was: {repro.failure.message}")
         return
     typer.echo(f"{backend.name}: wrong")
-    for line in told(repro.trial, failure):
+    for line in explained(repro.trial, failure):
         typer.echo(line)
     raise typer.Exit(Exit.NOT_CONFORMANT)

@@ -1,4 +1,4 @@
-"""The dialects of Adamax, which of them a backend computes, and what that costs."""
+"""The dialects of Adamax, a diagnosis of a backend's dialect, and the effect of a dialect."""
 
 from adamax_conformance.dialects.axes import AXES
 from adamax_conformance.dialects.cost import Cost, cost

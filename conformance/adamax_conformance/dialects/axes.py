@@ -1,9 +1,9 @@
-"""The dialects that go by the name of Adamax: the axes on which they differ, and what is on each.
+"""The dialects of Adamax: the axes on which they differ, and the alternatives on each axis.
 
-An alternative is the canonical rule with a line replaced, or run with other hyperparameters. It is
+An alternative is the canonical rule with a line replaced, or with changed hyperparameters. It is
 written like the rule: the same source runs on floats, on decimals, and on numbers that carry their
-rounding error. Finding out which one a backend computes is `adamax_conformance.dialects.diagnose`'s
-business, what that costs `adamax_conformance.dialects.cost`'s.
+rounding error. `adamax_conformance.dialects.diagnose` finds the dialect of a backend, and
+`adamax_conformance.dialects.cost` the effect of a dialect on the size of steps.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from adamax_core import Hyperparameters, Rule
 from adamax_core.rule import Array, maximum
 
 Change = Callable[[Rule, Hyperparameters], tuple[Rule, Hyperparameters]]
-"""What an alternative makes of a rule and of the hyperparameters that it is run with."""
+"""Function of an alternative: takes the rule and its hyperparameters, returns changed ones."""
 
 
 def _same(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
@@ -23,14 +23,14 @@ def _same(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
 
 
 class Alternative(NamedTuple):
-    """One way of doing things on an axis.
+    """One alternative on an axis.
 
     Attributes:
-        name: short, unique on its axis.
+        name: short name, unique on its axis.
         phrase: the name in a sentence about a backend.
-        formula: what it computes.
-        who: implementations that were seen to do so; empty where none is known.
-        change: the rule made to do so; the rule as it is, where nothing has to be changed.
+        formula: the formula that it computes.
+        who: implementations that are known to compute it; empty if none is known.
+        change: function that changes the rule to compute it; the identity for no change.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Alternative(NamedTuple):
 
 @dataclass(frozen=True)
 class Axis:
-    """Something that implementations do in several ways.
+    """A choice on which implementations differ.
 
     Attributes:
-        name: how reports call it.
+        name: its name in reports.
         clause: the clause of docs/spec.md that decides it.
-        specified: the name of what it decides.
-        alternatives: by name.
+        specified: name of the alternative that the clause specifies.
+        alternatives: alternatives by name.
     """
 
     name: str
@@ -57,13 +57,13 @@ class Axis:
     alternatives: dict[str, Alternative] = field(default_factory=dict)
 
     def add(self, name: str, phrase: str, formula: str, who: str = "") -> None:
-        """An alternative that changes nothing in the rule."""
+        """Add an alternative that does not change the rule."""
         self.alternatives[name] = Alternative(name, phrase, formula, who)
 
     def alternative(
         self, name: str, phrase: str, formula: str, who: str = ""
     ) -> Callable[[Change], Change]:
-        """A decorator: the function is the change."""
+        """Decorate the change of an alternative, and add the alternative."""
 
         def register(change: Change) -> Change:
             self.alternatives[name] = Alternative(name, phrase, formula, who, change)

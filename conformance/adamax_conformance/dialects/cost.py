@@ -1,8 +1,7 @@
-"""What a dialect of Adamax costs: the size of its steps against the specification's.
+"""The cost of a dialect of Adamax: the size of its steps relative to the specification.
 
-At the defaults the closest dialects differ by 6e-12 of a step, and by less where gradients are
-larger than one: too close to the roundings of float64. So the rule is run on decimals of fifty
-digits.
+At the defaults the closest dialects differ by 6e-12 of a step, and by less for gradients above one:
+too close to the roundings of float64. So the rule runs on decimals of fifty digits.
 """
 
 from collections.abc import Sequence
@@ -21,7 +20,7 @@ ELEMENTS = 16
 
 
 class Cost(NamedTuple):
-    """How far a dialect has gone after some steps, as a ratio to the specification.
+    """Distance that a dialect has moved after some steps, relative to the specification.
 
     Attributes:
         step: the step, from one.
@@ -41,9 +40,9 @@ def cost(
     hyperparameters: Hyperparameters = DEFAULT,
     seed: int = 0,
 ) -> list[Cost]:
-    """The costs after each of 1, 2, 5, 10, 20, 50, ... steps, and after the last.
+    """Return the costs after 1, 2, 5, 10, 20, 50, ... steps, and after the last.
 
-    Gradients are normal numbers times `scale`, parameters start at zero.
+    Gradients are normally distributed with standard deviation `scale`; parameters start at zero.
 
     Raises:
         ValueError: `scale` is not positive and finite, or `steps` is not positive.
@@ -75,7 +74,7 @@ def cost(
 
 
 def marks(steps: int) -> list[int]:
-    """1, 2, 5, 10, ... and the last.
+    """Return the step numbers 1, 2, 5, 10, ... and the last.
 
     >>> marks(30)
     [1, 2, 5, 10, 20, 30]
@@ -89,7 +88,7 @@ def _decimals(values: Any) -> Any:
 
 
 def _paths(dialect: Dialect, grads: Sequence[Any], hp: Hyperparameters) -> list[Decimal]:
-    """The size of each step."""
+    """Return the size of each step."""
     param = exp_avg = exp_inf = _decimals(np.zeros(ELEMENTS))
     sizes = []
     for count, grad in enumerate(grads):

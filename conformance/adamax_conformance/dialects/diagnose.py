@@ -1,4 +1,4 @@
-"""`diagnose`: which dialect of Adamax a backend computes, axis by axis."""
+"""`diagnose`: find the dialect of Adamax that a backend computes, axis by axis."""
 
 import numpy as np
 
@@ -15,15 +15,15 @@ def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
 
     Args:
         backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows. Parameters
-            alone are enough; where the state is shown, its start, its counts and what a NaN does
-            to it are read there.
-        dtype: of real parameters to probe in; by default the widest that the backend takes.
+            alone are enough. If the backend reports its state, the diagnosis also uses its initial
+            values, its counts, and the effect of a NaN on it.
+        dtype: real dtype of the parameters; by default the widest that the backend takes.
 
     Raises:
         ValueError: the backend does not take this dtype, or it is not a real one.
-        TypeError: what is no backend.
-        BackendNotFoundError: a name that is not a backend.
-        BackendBrokenError: a name whose backend cannot be imported.
+        TypeError: the object is not a backend.
+        BackendNotFoundError: no backend has this name.
+        BackendBrokenError: the backend of this name cannot be imported.
 
     >>> diagnose("numpy").sentence
     'canonical Adamax'
@@ -35,9 +35,9 @@ def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
     subject = find(backend) if isinstance(backend, str) else require_backend(backend)
     taken = [name for name in FLOATS[::-1] if name in subject.dtypes]
     if dtype is not None and dtype not in taken:
-        raise ValueError(f"dtype = {dtype!r} is none of the real dtypes of {subject.name}: {taken}")
+        raise ValueError(f"dtype = {dtype!r} must be a real dtype of {subject.name}: {taken}")
     if not taken:
         return Diagnosis(subject.name, "", broken=f"it takes none of {', '.join(FLOATS)}")
-    # The probe meets infinities and NaN on purpose.
+    # The probe uses infinities and NaN on purpose.
     with np.errstate(all="ignore"):
         return Probe(Watched(subject), dtype or taken[0]).diagnosis()

@@ -1,4 +1,4 @@
-"""What was found out about a backend: an answer on each axis, and the sentence they make."""
+"""The diagnosis of a backend: the finding on each axis, and a sentence that sums them up."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,16 +13,16 @@ NOT_SEEN = "not seen"
 
 @dataclass(frozen=True)
 class Found:
-    """What a backend does on one axis.
+    """The finding on one axis.
 
     Attributes:
-        axis: its name.
+        axis: name of the axis.
         clause: the clause of docs/spec.md that decides it.
         found: the name of an alternative, or ``other``, ``not offered``, ``not seen``.
-        specified: the name of what the specification says.
-        phrase: what was found, in a sentence about the backend.
-        note: what it computes, or why it cannot be seen.
-        who: implementations that were seen to do so.
+        specified: name of the alternative that the specification requires.
+        phrase: the finding, in a sentence about the backend.
+        note: the formula, or why the axis cannot be seen.
+        who: implementations that are known to compute the same.
     """
 
     axis: str
@@ -35,21 +35,21 @@ class Found:
 
     @property
     def deviates(self) -> bool:
-        """Whether it was seen, and is not what the specification says."""
+        """Was an alternative found that differs from the specification?"""
         return self.found not in (self.specified, NOT_OFFERED, NOT_SEEN)
 
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """Which dialect a backend computes.
+    """The dialect that a backend computes.
 
     Attributes:
-        backend: its name.
-        dtype: the dtype that it was probed in.
-        axes: what was found, in the order of `adamax_conformance.dialects.AXES`.
-        dialect: the dialect, to run; None where an axis of the rule is not known.
-        adamax: whether it is an Adamax at all; None where it could not be probed.
-        broken: why it could not be probed, or nothing.
+        backend: name of the backend.
+        dtype: dtype used to probe it.
+        axes: the findings, in the order of `adamax_conformance.dialects.AXES`.
+        dialect: the dialect, to run; None if an axis of the rule is not known.
+        adamax: True if it is any Adamax; None if it could not be probed.
+        broken: why it could not be probed; empty if it could.
     """
 
     backend: str
@@ -61,7 +61,7 @@ class Diagnosis:
 
     @property
     def canonical(self) -> bool:
-        """Whether all that was seen is what the specification says."""
+        """Does everything that was seen match the specification?"""
         return bool(self.adamax) and not self.deviating
 
     @property
@@ -71,7 +71,7 @@ class Diagnosis:
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """Implementations with this eps and this bias correction."""
+        """Implementations with the same eps and bias correction."""
         return () if self.dialect is None else self.dialect.known_as
 
     @property
@@ -94,7 +94,7 @@ class Diagnosis:
         return next(found for found in self.axes if found.axis == axis)
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything as what JSON can hold."""
+        """Return everything as values for JSON."""
         return {
             "backend": self.backend,
             "dtype": self.dtype,

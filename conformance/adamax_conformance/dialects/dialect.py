@@ -1,4 +1,4 @@
-"""A dialect: one alternative on each axis that the rule has, to run as the rule is run."""
+"""A dialect: one alternative on each axis of the rule, callable like the rule."""
 
 from dataclasses import dataclass
 
@@ -15,20 +15,20 @@ KNOWN_AS = {
     ("none", "yes"): ("MXNet", "the paper"),
     ("outside", "none"): ("MLX",),
 }  # fmt: skip
-"""Who computes an eps with a bias correction."""
+"""Implementations by their eps and bias correction."""
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """One alternative on each axis that the rule has; called as `adamax_core.Rule` is.
+    """One alternative on each axis of the rule; call it like `adamax_core.Rule`.
 
     Attributes:
-        eps: of `EPS`.
-        correction: of `CORRECTION`.
-        start: of `START`; what it sets is set in the first step, whatever the state shows before.
-        sign: of `SIGN`.
-        decay: of `DECAY`; None for what the hyperparameters ask for.
-        complex: of `COMPLEX`; the modulus is that of pairs on the last axis.
+        eps: alternative of `EPS`.
+        correction: alternative of `CORRECTION`.
+        start: alternative of `START`; it applies in the first step, not before.
+        sign: alternative of `SIGN`.
+        decay: alternative of `DECAY`; None to follow the hyperparameters.
+        complex: alternative of `COMPLEX`; complex numbers are pairs on the last axis.
 
     >>> from adamax_core import step, init
     >>> import numpy as np
@@ -58,7 +58,7 @@ class Dialect:
         hyperparameters: Hyperparameters,
         base: Rule = CANONICAL,
     ) -> Step:
-        """One step; `base` is the canonical rule in the numbers that it is run on."""
+        """Take one step; `base` is the canonical rule for the type of numbers used."""
         rule, hp = base, hyperparameters
         for axis, name in (
             (EPS, self.eps),
@@ -73,5 +73,5 @@ class Dialect:
 
     @property
     def known_as(self) -> tuple[str, ...]:
-        """Implementations with this eps and this bias correction."""
+        """Implementations with the same eps and bias correction."""
         return KNOWN_AS.get((self.eps, self.correction), ())

@@ -1,4 +1,4 @@
-"""Whether a dialect takes the steps that a backend was seen to take, up to rounding."""
+"""Compare the observed steps of a backend with those of a dialect, up to rounding."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from adamax_conformance.subject.watched import Watched
 
 @dataclass(frozen=True)
 class Seen:
-    """A run, and what a backend made of it: the parameters before each step and after the last."""
+    """A run and its result on a backend: parameters and moments before each step and at the end."""
 
     run: Run
     params: Sequence[Arrays]
@@ -26,19 +26,19 @@ class Seen:
 
 
 Count = Callable[[str, int], int]
-"""The count of a parameter before the step of an index."""
+"""Function of a parameter's name and the index of a step: the parameter's count before the step."""
 
 
 def fits(dialect: Dialect, seen: Seen, count: Count | None = None) -> bool:
-    """Whether every step of a run is one that this dialect takes, up to rounding.
+    """Does the dialect give all steps of the run, up to rounding?
 
     Args:
-        dialect: what might have taken them.
+        dialect: the dialect to compare with.
         seen: the run.
-        count: the count of a parameter before a step; by default that of its own gradients.
+        count: the count of a parameter before a step; by default the number of its gradients.
     """
     own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
-    # One element is enough to turn most down, and rationals take their time.
+    # One element rejects most dialects, and rationals are slow.
     return all(
         _fits(dialect, seen, name, own, elements)
         for elements in (slice(1), slice(1, None))
@@ -79,17 +79,17 @@ def _fits(dialect: Dialect, seen: Seen, name: str, count: Count, elements: slice
 
 
 def observe(backend: Watched, run: Run) -> Seen:
-    """Take the steps, each from the parameters that the last one gave.
+    """Run the steps on the backend, each from the parameters that the last one returned.
 
     Raises:
-        BackendError: the backend raised, or returned what has no form.
+        BackendError: the backend raised, or returned something malformed.
     """
     shown = list(stepwise(backend, run, run.start(backend)))
     return Seen(run, [each.params for each in shown], [each.moments for each in shown])
 
 
 def count_of(scope: str, run: Run) -> Count:
-    """The count of a parameter before the step of an index, by who shares it."""
+    """Return the count function for counts of each parameter, each group, or all parameters."""
 
     def sharing(name: str) -> set[str]:
         if scope == "group":

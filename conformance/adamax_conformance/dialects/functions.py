@@ -1,4 +1,4 @@
-"""Functions that some dialects need and the rule does not, on every kind of number."""
+"""Functions that dialects need beyond those of the rule, on each type of number."""
 
 import math
 from decimal import Decimal
@@ -14,7 +14,7 @@ _ROOT_DIGITS = 256
 
 
 def square_root(x: Any) -> Any:
-    """The root of a float, a decimal, an array of either, or a number that carries its error.
+    """Return the root of a float, a decimal, an array of either, or a number with its error.
 
     >>> square_root(2.25), square_root(Decimal("2.25"))
     (1.5, Decimal('1.5'))
@@ -30,13 +30,13 @@ def square_root(x: Any) -> Any:
 
 
 def _rational_root(value: mpq) -> mpq:
-    """To 256 binary digits, and exact for the square of a rational of fewer."""
+    """Return the root to 256 binary digits; exact if it has fewer."""
     return mpq(math.isqrt((value.numerator << 2 * _ROOT_DIGITS) // value.denominator),
                     1 << _ROOT_DIGITS)  # fmt: skip
 
 
 def modulus(grad: Array) -> Array:
-    """The modulus of complex numbers that are pairs on the last axis, twice, for both parts."""
+    """Return the modulus of complex numbers, pairs on the last axis, repeated for both parts."""
     if isinstance(grad, Carried):
         other = Carried(grad.value[..., ::-1], grad.error[..., ::-1], grad.format)
     else:

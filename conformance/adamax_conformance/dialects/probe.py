@@ -1,14 +1,14 @@
-"""`diagnose`: which dialect of Adamax a backend computes, axis by axis.
+"""Probe a black box: find the dialect of Adamax that a backend computes.
 
-A black box is probed with extreme hyperparameters, under which the dialects are far apart. Each
-alternative of `adamax_conformance.dialects` is run on numbers that carry their rounding error, from
-the parameters that the backend itself returned; the one whose every interval holds what came next
-is named. The intervals of no two overlap everywhere, so at most one can fit: a test computes that
-for every pair (in bfloat16 one pair, of which neither is known to exist, comes too close).
+The probe uses extreme hyperparameters, under which the dialects are far apart. Each alternative of
+`adamax_conformance.dialects` runs on numbers that carry their rounding error, from the parameters
+that the backend itself returned. The alternative fits if all its intervals contain the next
+parameters. No two alternatives have intervals that overlap everywhere, so at most one can fit; a
+test computes that for every pair (in bfloat16 one pair comes too close; neither is in known use).
 
-Where no eps and bias correction fit, the probe is repeated with eps = 0, with beta1 = 0 and with
-both, which takes the one, the other and both out of the rule: what then fits is Adamax with
-something else in that place, and the other axes are probed with those values.
+If no eps and bias correction fit, the probe repeats with eps = 0, with beta1 = 0 and with both,
+which removes eps, the correction or both from the rule. What then fits is Adamax with something
+else in that place, and the other axes are probed with those values.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -48,14 +48,14 @@ from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 PROBE = Hyperparameters(lr=4.0, betas=(0.75, 0.5), eps=0.1875)
-"""Far from each other and from one, and exact in every format."""
+"""Values far from each other and from one, and exact in every format."""
 
 WEIGHT_DECAY = 0.125
 
-UNKNOWN = "too little is known of the rest of the rule"
+UNKNOWN = "the rest of the rule is not known well enough"
 
-# A row a step, a column an element. No first gradient is zero, later ones are: there it is seen
-# what is left of the norm.
+# One row for each step, one column for each element. The first gradients are nonzero; some later
+# ones are zero and show the decay of the norm.
 GRADS = (
     (0.5, 0.125, 0.03125, -1.0, 32.0, 0.25),
     (0.0, 0.0, 0.0, 0.25, 0.0, 0.25),
@@ -66,22 +66,22 @@ GRADS = (
 )
 PARAMS = (0.0, 8.0, -4.0, 16.0, 2.0, -32.0)
 
-# Of 3 + 4i, 5 + 12i and the like the modulus is a whole number.
+# The modulus of 3 + 4i, 5 + 12i and the like is an integer.
 COMPLEX_GRADS = ((3 + 4j, 5 - 12j, 1j, -8), (0, 0, 0, 6j), (0, 3 + 4j, 0, 0), (-4 + 3j, 0, 1, 0))
 
-# Which of a, b and c has a gradient in which step; b and c are a group of their own where there
-# are groups. Each has its first one at another step, and a misses a later one.
+# The parameters with a gradient in each step. Their first gradients come at different steps, and a
+# misses a later one. With groups, b and c form a group.
 PRESENT = ("a", "ab", "abc", "bc", "abc")
 
 
 class Probe:
-    """The questions to one backend, in one dtype.
+    """A probe of one backend in one dtype.
 
     Attributes:
-        dialect: what is known of it so far.
-        hp: hyperparameters under which that is all there is to know of the rule.
-        scale: of the gradients, for the same reason.
-        known: whether `hp` and `scale` did not have to take anything out of the rule.
+        dialect: the dialect as known so far.
+        hp: hyperparameters under which the backend computes `dialect`.
+        scale: scale of the gradients, for the same reason.
+        known: False if `hp` and `scale` had to remove eps or the correction from the rule.
     """
 
     def __init__(self, backend: Watched, dtype: str) -> None:
@@ -93,7 +93,7 @@ class Probe:
         self.known = True
 
     def diagnosis(self) -> Diagnosis:
-        """The answers on all axes."""
+        """Return the findings on all axes."""
         name = self.backend.backend.name
         try:
             rule = self._rule()
@@ -119,25 +119,25 @@ class Probe:
         return Diagnosis(name, self.dtype, axes, dialect, adamax=True)
 
     def _axis(self, axis: Axis, look: Callable[[], Found], feature: str = "") -> Found:
-        """What a look finds, where there is something to look at and it does not raise."""
+        """Look at one axis, if the backend offers its feature; an error is a finding too."""
         if feature and feature not in self.backend.features:
-            return _unseen(axis, NOT_OFFERED, f"the backend has no feature {feature}")
+            return _unseen(axis, NOT_OFFERED, f"the backend does not offer {feature}")
         try:
             return look()
         except BackendError as error:
             return _raises(axis, error)
 
     def _run(self, grads: Iterable[Any], hp: Hyperparameters, dtype: str = "") -> Run:
-        """A run of one parameter from zero, with gradients of the scale."""
+        """Return a run of one parameter from zero, with gradients times the scale."""
         kind = dtype_of(dtype or self.dtype)
         rows = [(np.asarray(row) * self.scale).astype(kind) for row in grads]
         return Run({"w": np.zeros(rows[0].shape, kind)}, [{"w": row} for row in rows], hp)
 
     def _rule(self) -> tuple[Found, Found, Found] | None:
-        """Eps, bias correction and initial state, which show together; None if it is no Adamax."""
+        """Find eps, bias correction and initial state together; None if it is not Adamax."""
         for with_eps, with_correction in ((True, True), (False, True), (True, False), (False,) * 2):
             self.known = with_eps and with_correction
-            # Large gradients, to make an eps vanish that is not the one that was asked for.
+            # Large gradients hide an eps that does not come from the hyperparameters.
             self.scale = 1.0 if with_eps else 2.0 ** (8 if self.dtype == "float16" else 60)
             self.hp = replace(
                 PROBE,
@@ -152,7 +152,7 @@ class Probe:
                 continue
             for eps, correction, start in product(
                 EPS.alternatives if with_eps else [EPS.specified],
-                # With beta1 = 0 all the others are one.
+                # With beta1 = 0 all the others are equal.
                 CORRECTION.alternatives if with_correction else ["yes", "extra square root"],
                 START.alternatives,
             ):
@@ -166,10 +166,10 @@ class Probe:
         return None
 
     def _start(self, seen: Seen) -> Found:
-        """What the state shows before the first step, or what the first step shows of it."""
+        """Find the initial state, from the state before the first step or from the first step."""
         shown = seen.moments[0]
         if shown is None:
-            return _found(START, self.dialect.start, "the state is hidden, the first step shows it")
+            return _found(START, self.dialect.start, "seen in the first step; the state is hidden")
         step, exp_avg, exp_inf = shown["w"]
         exp_avg, exp_inf = np.asarray(exp_avg, float), np.asarray(exp_inf, float)
         if step != 0:
@@ -183,7 +183,7 @@ class Probe:
         return _found(START, OTHER, f"m = {exp_avg[0]:g}, u = {exp_inf[0]:g}")
 
     def _choice(self, axis: Axis, seen: Seen, options: Mapping[str, Dialect]) -> Found:
-        """The option that fits; no two of an axis do."""
+        """Return the finding for the option that fits; at most one of an axis does."""
         fitting = [name for name, dialect in options.items() if fits(dialect, seen)]
         if fitting:
             return _found(axis, fitting[0])
@@ -197,7 +197,7 @@ class Probe:
         return self._choice(SIGN, seen, options)
 
     def _decay(self, axis: Axis, turned: bool) -> Found:
-        """With maximize where that works, to see which of decay and sign comes first."""
+        """Find the weight decay, with maximize if that works: it shows the order of the two."""
         hp = replace(
             self.hp,
             weight_decay=WEIGHT_DECAY,
@@ -212,11 +212,11 @@ class Probe:
             axis, seen, {name: replace(self.dialect, decay=name) for name in names}
         )
         if found.found == "coupled" and not turned:
-            return replace(found, note=f"{found.note}; or before: there is no sign to see it by")
+            return replace(found, note=f"{found.note}; or before, unseen without maximize")
         return found
 
     def _missing_and_scope(self) -> tuple[Found, Found]:
-        """Parameters whose first gradients come at different steps, and one that misses a later."""
+        """Find both from parameters whose gradients start at different steps or miss one."""
         kind = dtype_of(self.dtype)
         rows = {
             name: [(np.asarray(row) * self.scale).astype(kind) for row in np.roll(GRADS, i, axis=1)]
@@ -237,13 +237,13 @@ class Probe:
         if len(fitting) > 1:
             fitting = [name for name in fitting if _shows(seen, count_of(name, run))] or fitting
         if len(fitting) == 1:
-            note = "" if groups else "or for each group: only one was offered"
+            note = "" if groups else "or for each group; the backend has only one"
             note = note if fitting[0] == "global" else ""
             return _found(MISSING, "untouched"), _found(SCOPE, fitting[0], note)
         if fitting:
-            why = "nothing that is shown depends on the count"
+            why = "neither steps nor state depend on the count"
             return _found(MISSING, "untouched"), _unseen(SCOPE, NOT_SEEN, why)
-        why = "parameters without a gradient are not left alone"
+        why = "parameters without a gradient change"
         zeros = {name: np.zeros_like(param) for name, param in params.items()}
         filled = replace(seen, run=replace(run, grads=[zeros | dict(each) for each in grads]))
         if fits(self.dialect, filled):
@@ -253,7 +253,7 @@ class Probe:
         return _found(MISSING, OTHER), _unseen(SCOPE, NOT_SEEN, why)
 
     def _loaded_scope(self, kind: Any) -> Found:
-        """Two parameters whose counts differ when they are loaded."""
+        """Find the step scope by loading two parameters with different counts."""
         row = np.asarray(GRADS[0], kind)
         zeros = np.zeros_like(row)
         counts = {"a": 4, "b": 0}
@@ -271,18 +271,18 @@ class Probe:
             fitting = [name for name in fitting if _shows(seen, options[name])]
         if len(fitting) != 1:
             return _unseen(SCOPE, NOT_SEEN, "a missing gradient raises, and loading shows no count")
-        return _found(SCOPE, fitting[0], "seen by loading counts that differ")
+        return _found(SCOPE, fitting[0], "seen by loading different counts")
 
     def _complex(self) -> Found:
         taken = [name for name in COMPLEX_DTYPES[::-1] if name in self.backend.backend.dtypes]
         if not taken:
-            return _unseen(COMPLEX, NOT_OFFERED, "the backend takes no complex dtype")
+            return _unseen(COMPLEX, NOT_OFFERED, "the backend does not take complex dtypes")
         seen = observe(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
         options = {name: replace(self.dialect, complex=name) for name in COMPLEX.alternatives}
         return self._choice(COMPLEX, seen, options)
 
     def _nan(self) -> Found:
-        """A NaN that comes first, one that comes later, and elements that have none."""
+        """Find the effect of a NaN in the first step, in a later one, and on other elements."""
         grads = np.array(GRADS[:4])
         comes = {0: 0, 1: 1}
         for element, step in comes.items():
@@ -290,18 +290,16 @@ class Probe:
         seen = observe(self.backend, self._run(grads, self.hp))
         params = np.array([each["w"].astype(float) for each in seen.params])
         if not np.isfinite(params[:, len(comes) :]).all():
-            return _found(NAN, OTHER, "it spreads to elements that have none")
+            return _found(NAN, OTHER, "it spreads to other elements")
         policies = {_policy(seen, params[:, e], e, step) for e, step in comes.items()}
         if len(policies) > 1:
-            return _found(
-                NAN, OTHER, f"{' or '.join(sorted(policies))}, as it comes first or later"
-            )
+            return _found(NAN, OTHER, f"{' or '.join(sorted(policies))}, depending on the step")
         hidden = "in the parameter; the norm is hidden" if seen.moments[0] is None else ""
         return _found(NAN, policies.pop(), hidden)
 
 
 def _policy(seen: Seen, params: Any, element: int, step: int) -> str:
-    """What became of a NaN that came to an element in a step, counted from zero."""
+    """Return the effect of a NaN in an element of the gradient of a step, counted from zero."""
     if not np.isnan(params[step + 1 :]).all():
         return "skipped" if params[step + 1] == params[step] else OTHER
     norms = [m["w"].exp_inf[element] for m in seen.moments[step + 1 :] if m is not None]
@@ -311,7 +309,7 @@ def _policy(seen: Seen, params: Any, element: int, step: int) -> str:
 
 
 def _shows(seen: Seen, count: Count) -> bool:
-    """Whether the state shows these counts after each step."""
+    """Does the state show these counts after each step?"""
     return all(
         shown is not None and shown[name].step == count(name, index)
         for index, shown in enumerate(seen.moments)

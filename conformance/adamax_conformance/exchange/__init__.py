@@ -1,1 +1,1 @@
-"""Runs as JSON: what every file and message of the judge is made of."""
+"""Runs as JSON, for all files and messages of the judge."""

@@ -1,8 +1,8 @@
-"""Runs as JSON, the one encoding for vectors, for the protocol and for files that reproduce.
+"""Runs as JSON: the one encoding for vectors, the protocol and files that reproduce a failure.
 
-A float is its bits: big-endian IEEE 754, in hexadecimal, so that nothing is lost or depends on a
-parser of decimals. A bfloat16 is the upper half of a float32. An array is row by row, a complex
-number its real part, then its imaginary part. The schema is ``schemas/run.schema.json``.
+A float is encoded as its bits: big-endian IEEE 754, in hexadecimal. So nothing is lost, and nothing
+depends on a parser of decimals. A bfloat16 is the upper half of a float32. Arrays are row-major; a
+complex number is its real part, then its imaginary part. The schema is ``schemas/run.schema.json``.
 """
 
 import reprlib
@@ -18,17 +18,17 @@ from adamax_conformance.subject.memory import LAYOUTS, laid_out, layout_of
 from adamax_core import Hyperparameters
 
 Document = Mapping[str, Any]
-"""What `json.loads` makes of an object."""
+"""A JSON object, as `json.loads` returns it."""
 
 _NUMBERS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 
 class WireError(ValueError):
-    """A document that is not what this module writes; the message says what does not fit."""
+    """A document does not have the form that this module writes; the message says why."""
 
 
 def encode_number(number: float) -> str:
-    """Sixteen hexadecimal digits, the bits of a float64.
+    """Return the bits of a float64 as sixteen hexadecimal digits.
 
     >>> encode_number(1.0)
     '3ff0000000000000'
@@ -37,7 +37,7 @@ def encode_number(number: float) -> str:
 
 
 def decode_number(text: Any) -> float:
-    """The float64 of sixteen hexadecimal digits.
+    """Return the float64 of sixteen hexadecimal digits.
 
     >>> decode_number("3ff0000000000000")
     1.0
@@ -54,7 +54,7 @@ def _bytes(text: Any, length: int, what: str) -> bytes:
 
 
 def encode_array(array: Any) -> Document:
-    """An array with its dtype, shape and bits; its layout where that is not row by row.
+    """Encode the dtype, shape and bits of an array, and its layout if that is not row-major.
 
     >>> encode_array(np.array([1.0, -0.5], np.float32))
     {'dtype': 'float32', 'shape': [2], 'bits': '3f800000bf000000'}
@@ -70,7 +70,7 @@ def encode_array(array: Any) -> Document:
 
 
 def _word(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """The unsigned integer of the size of a real of this dtype."""
+    """Return the unsigned integer dtype of the size of a real of this dtype."""
     return np.dtype(f"u{format_of(dtype).dtype.itemsize}")
 
 
@@ -80,7 +80,7 @@ def _words(array: Any) -> Any:
 
 
 def decode_array(document: Any) -> Any:
-    """The array of a document.
+    """Decode an array.
 
     Raises:
         WireError: a key is missing, a dtype unknown, or the bits are not those of the shape.
@@ -112,18 +112,18 @@ def _fields(document: Any, what: str, *names: str) -> list[Any]:
 
 
 def encode_arrays(arrays: Mapping[str, Any]) -> Document:
-    """Arrays by name."""
+    """Encode arrays by name."""
     return {name: encode_array(array) for name, array in arrays.items()}
 
 
 def decode_arrays(document: Any) -> dict[str, Any]:
-    """Arrays by name; see `decode_array`."""
+    """Decode arrays by name; see `decode_array`."""
     _fields(document, "arrays by name")
     return {name: decode_array(each) for name, each in document.items()}
 
 
 def encode_moments(moments: Mapping[str, Moments]) -> Document:
-    """The state of each parameter."""
+    """Encode the state of each parameter."""
     return {
         name: {
             "step": int(slot.step),
@@ -135,7 +135,7 @@ def encode_moments(moments: Mapping[str, Moments]) -> Document:
 
 
 def decode_moments(document: Any) -> dict[str, Moments]:
-    """The state of each parameter; see `decode_array`."""
+    """Decode the state of each parameter; see `decode_array`."""
     _fields(document, "a state")
     moments = {}
     for name, slot in document.items():
@@ -147,7 +147,7 @@ def decode_moments(document: Any) -> dict[str, Moments]:
 
 
 def encode_hyperparameters(hp: Hyperparameters) -> Document:
-    """The five numbers as float64, and the two modes.
+    """Encode the five numbers as float64, and the two modes.
 
     >>> encode_hyperparameters(Hyperparameters())["beta1"]
     '3feccccccccccccd'
@@ -161,7 +161,7 @@ def encode_hyperparameters(hp: Hyperparameters) -> Document:
 
 
 def decode_hyperparameters(document: Any) -> Hyperparameters:
-    """The hyperparameters of a document, unchecked: a refusal may be what is looked for."""
+    """Decode hyperparameters without checking their domains: a run may test a refusal."""
     *numbers, maximize, decoupled = _fields(
         document, "hyperparameters", *_NUMBERS, "maximize", "decoupled_weight_decay"
     )
@@ -178,7 +178,7 @@ def decode_hyperparameters(document: Any) -> Hyperparameters:
 
 
 def encode_run(run: Run) -> Document:
-    """A run: hyperparameters of each step, parameters, the state to begin with, gradients."""
+    """Encode a run: hyperparameters of each step, parameters, the initial state, gradients."""
     return {
         "hyperparameters": [encode_hyperparameters(run.at(i)) for i in range(len(run.grads))],
         "params": encode_arrays(run.params),
@@ -190,15 +190,15 @@ def encode_run(run: Run) -> Document:
 
 
 def decode_run(document: Any) -> Run:
-    """The run of a document.
+    """Decode a run.
 
     Raises:
-        WireError: it does not fit; says what and where.
+        WireError: the document does not fit; says what and where.
     """
     names = ("hyperparameters", "params", "state", "state_dtype", "undecayed", "grads")
     hps, params, state, state_dtype, undecayed, grads = _fields(document, "a run", *names)
     if not isinstance(grads, list) or not isinstance(hps, list) or len(grads) != len(hps):
-        raise WireError("grads and hyperparameters must be lists of one entry a step")
+        raise WireError("grads and hyperparameters must be lists of one entry per step")
     if state_dtype is not None and state_dtype not in DTYPES:
         raise WireError(
             f"state_dtype is {state_dtype!r}, must be null or one of {', '.join(DTYPES)}"
@@ -216,7 +216,7 @@ def decode_run(document: Any) -> Run:
 
 
 def encode_trial(trial: Trial) -> Document:
-    """A run and how it is judged."""
+    """Encode a run and how to judge it."""
     return {
         "run": encode_run(trial.run),
         "judged": sorted(trial.judged, key=EVERYTHING.index),
@@ -225,7 +225,7 @@ def encode_trial(trial: Trial) -> Document:
 
 
 def decode_trial(document: Any) -> Trial:
-    """The trial of a document; see `decode_run`."""
+    """Decode a trial; see `decode_run`."""
     run, judged, accurate = _fields(document, "a trial", "run", "judged", "accurate_correction")
     if not isinstance(judged, list) or not all(each in EVERYTHING for each in judged):
         raise WireError(f"judged is {judged!r}, must be among {', '.join(EVERYTHING)}")

@@ -1,6 +1,6 @@
-"""Fuzzing: examples that nobody has thought of, drawn by Hypothesis and judged as cases are.
+"""Fuzzing: judge random examples, drawn by Hypothesis, as cases are judged.
 
-``fuzz`` draws and judges; what is drawn is in `arrays`, `runs` and `sessions`.
+``fuzz`` draws and judges; `arrays`, `runs` and `sessions` define the examples.
 """
 
 from adamax_conformance.fuzz.engine import Fuzzed, fuzz

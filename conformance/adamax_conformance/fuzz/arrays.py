@@ -1,8 +1,8 @@
-"""What arrays a fuzzer draws: any shape, any layout, any magnitude that a format has.
+"""Hypothesis strategies for arrays: any shape, any layout, any magnitude of a format.
 
-Arrays of up to `FEW` elements are drawn number by number, so that what Hypothesis shrinks them to
-is exact. Longer ones repeat `PERIOD` numbers from a drawn seed: there the length is what matters,
-and numbers that recur are bounded once.
+Arrays of up to `FEW` elements are drawn number by number, so that Hypothesis can shrink each.
+Longer ones repeat `PERIOD` numbers from a drawn seed: their length matters, and repeated numbers
+need one bound each.
 """
 
 import math
@@ -17,16 +17,16 @@ from adamax_conformance.subject.memory import LAYOUTS, laid_out
 FEW = 8
 LARGEST = 70_000
 PERIOD = 61
-"""No power of two, so that a repeated block is not what a kernel takes at once."""
+"""Not a power of two, so that the period does not match the block of a kernel."""
 
 KINDS = ("plain", "plain", "plain", "wide", "wide", "tiny", "huge", "special")
-"""Ordinary numbers; all exponents; about the smallest normal number; about the largest; NaN too."""
+"""Ordinary numbers; all exponents; near the smallest normal number; near the largest; with NaN."""
 
 _NOT_NUMBERS = (float("nan"), float("inf"), float("-inf"))
 
 
 def shapes(largest: int = LARGEST) -> st.SearchStrategy[tuple[int, ...]]:
-    """0-d, empty, short, boxes, and up to `largest` elements, whatever divides their number."""
+    """Strategy for shapes: 0-d, empty, short, boxes, and any length up to `largest` elements."""
     side = int(largest**0.5)
     return st.one_of(
         st.integers(0, FEW).map(lambda n: (n,)),
@@ -39,19 +39,19 @@ def shapes(largest: int = LARGEST) -> st.SearchStrategy[tuple[int, ...]]:
 
 
 def kinds() -> st.SearchStrategy[str]:
-    """What numbers an array has; one of `KINDS`."""
+    """Strategy for the kind of numbers in an array, one of `KINDS`."""
     return st.sampled_from(KINDS)
 
 
 @st.composite
 def arrays(draw: st.DrawFn, dtype: str, shape: tuple[int, ...], kind: str | None = None) -> Any:
-    """An array of this dtype and shape.
+    """Draw an array of this dtype and shape.
 
     Args:
-        draw: Hypothesis's.
+        draw: the function that Hypothesis passes.
         dtype: one of `adamax_conformance.DTYPES`.
-        shape: of the array.
-        kind: what numbers it has, one of `KINDS`; drawn when None.
+        shape: shape of the array.
+        kind: kind of its numbers, one of `KINDS`; drawn when None.
     """
     kind = draw(kinds()) if kind is None else kind
     target = dtype_of(dtype)
@@ -70,7 +70,7 @@ def arrays(draw: st.DrawFn, dtype: str, shape: tuple[int, ...], kind: str | None
 
 
 def _rounded(reals: Any, dtype: str) -> Any:
-    """In the format, and finite where they were."""
+    """Round to the format; finite numbers stay finite."""
     format_ = format_of(dtype)
     largest = float(format_.largest)
     clipped = np.where(np.isfinite(reals), np.clip(reals, -largest, largest), reals)
@@ -78,7 +78,7 @@ def _rounded(reals: Any, dtype: str) -> Any:
 
 
 def _numbers(dtype: str, kind: str) -> st.SearchStrategy[float]:
-    """One number of this kind; a bfloat16 is the float32 that it is rounded from."""
+    """Strategy for one number of this kind; for bfloat16, a float32 to round."""
     format_ = format_of(dtype)
     width: Any = 32 if format_.name == "bfloat16" else 8 * format_.dtype.itemsize
     normal, largest = float(format_.normal), float(format_.largest)
@@ -101,7 +101,7 @@ def _either_sign(number: float) -> st.SearchStrategy[float]:
 
 
 def _filled(draw: st.DrawFn, dtype: str, kind: str, size: int) -> Any:
-    """Many numbers of this kind, from a drawn seed; an eighth are zero."""
+    """Draw a seed and make many numbers of this kind from it; an eighth are zero."""
     format_ = format_of(dtype)
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     lowest = math.frexp(float(format_.normal))[1] - 5

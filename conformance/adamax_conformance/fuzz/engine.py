@@ -1,7 +1,7 @@
-"""`fuzz`: examples drawn by Hypothesis, judged, and the first failure made small.
+"""`fuzz`: draw examples with Hypothesis, judge them, and shrink the first failure.
 
-What is drawn depends on the seed, the dtype and the versions of this package and of Hypothesis
-alone. Nothing is kept between two calls.
+The examples depend only on the seed, the dtype, and the versions of this package and of Hypothesis.
+A call stores nothing for the next.
 """
 
 import contextlib
@@ -32,27 +32,27 @@ from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
 _SERIES = 25
-"""Examples that are drawn at a time, until there are enough elements too."""
+"""Examples in one call of Hypothesis; calls repeat until examples and elements are enough."""
 
 _ATTEMPTS = 1000
-"""Smaller examples that are tried for a failure; a number, since a time would not be repeatable."""
+"""Smaller examples to try for a failure; a time limit would not be reproducible."""
 
 
 LARGEST_HIDDEN = 1024
-"""Elements of an array where the state is hidden: along a trajectory all is exact, and slow."""
+"""Largest array if the state is hidden: judging a whole trajectory in exact numbers is slow."""
 
 
 @dataclass(frozen=True)
 class Fuzzed:
-    """What a series of examples in one dtype has shown.
+    """The result of a series of examples in one dtype.
 
     Attributes:
-        dtype: of the parameters.
-        examples: how many were judged.
-        elements: elements of parameters that took a step, each judged in two moments and itself.
-        seconds: how long it took.
-        failure: the first failure, if there was one.
-        trial: the run that fails, made small; None where it is none.
+        dtype: dtype of the parameters.
+        examples: number of examples judged.
+        elements: number of parameter elements that took a step; each has three judged quantities.
+        seconds: duration.
+        failure: the first failure, or None.
+        trial: the shrunk run that fails; None if nothing fails, or if the failure is not in a run.
     """
 
     dtype: str
@@ -64,18 +64,18 @@ class Fuzzed:
 
 
 class _FoundError(Exception):
-    """An example that a backend gets wrong, for Hypothesis to make smaller."""
+    """A backend fails an example; Hypothesis shrinks it."""
 
 
 class _Series:
-    """Examples in one dtype, counted, and the failure among them."""
+    """Counts of the examples in one dtype, and the first failure."""
 
     def __init__(
         self, backend: Watched, dtype: str, *, shown: bool, advance: Callable[[int], None]
     ) -> None:
         self.backend = backend
-        # The last places of the correction (N-3) are not seen in half precision or where the state
-        # is hidden, and a backend that is known not to have them would show nothing else.
+        # The last places of the correction (N-3) are invisible in half precision or with a hidden
+        # state, and a backend that is known to lack them would fail nothing else.
         known = any(clause.startswith("N-3") for clause in backend.backend.deviations)
         self._accurate = shown and not known and format_of(dtype).unit <= FLOAT32.unit
         self.advance = advance
@@ -90,14 +90,14 @@ class _Series:
         """Judge one example.
 
         Raises:
-            _FoundError: it is wrong.
+            _FoundError: the backend fails it.
         """
         if self.failure is not None:
-            # From here on Hypothesis tries smaller ones, and in the end the smallest once more.
+            # Hypothesis is shrinking: it tries smaller examples, and the smallest once more.
             self._attempts += 1
             if self._attempts > _ATTEMPTS and _key(example) not in self._failing:
                 return
-        # What is drawn overflows on purpose, in the backend as in the judge.
+        # The examples overflow on purpose, in the backend and in the judge.
         with np.errstate(all="ignore"):
             elements = self._look(example)
         if elements is None:
@@ -109,7 +109,7 @@ class _Series:
             self.advance(elements)
 
     def _look(self, example: Run | Session) -> int | None:
-        """How many elements have taken a step; None where something is wrong, which is kept."""
+        """Return the number of elements that took a step; record a failure and return None."""
         elements = 0
         try:
             for run in [example] if isinstance(example, Run) else runs_of(self.backend, example):
@@ -120,7 +120,7 @@ class _Series:
                     return None
                 elements += sum(grad.size for grads in run.grads for grad in grads.values())
         except BackendError as error:
-            # A session that is saved before its first step has no run to show for it.
+            # The failure is in saving the session, so it has no run of steps.
             self.failure, self.trial = Failure(str(error)), None
             return None
         return elements
@@ -142,23 +142,23 @@ def fuzz(
     stateful: bool = False,
     advance: Callable[[int], None] = lambda _elements: None,
 ) -> Iterator[Fuzzed]:
-    """Judge a backend by drawn examples, a series in each dtype, until one fails.
+    """Judge a backend by random examples, a series in each dtype, until one fails.
 
     Args:
         backend: a `Backend`, or a name that `adamax_conformance.registry.find` knows.
-        dtypes: of parameters; all that the backend takes by default.
-        examples: how many at least are judged in each dtype.
-        elements: how many elements at least take a step in each dtype.
-        seed: of what is drawn.
+        dtypes: dtypes of parameters; all that the backend takes by default.
+        examples: smallest number of examples in each dtype.
+        elements: smallest number of elements that take a step in each dtype.
+        seed: seed of the examples.
         stateful: draw sessions (`adamax_conformance.fuzz.sessions`) instead of runs.
         advance: called with the number of elements after each example.
 
     Yields:
-        What each dtype has shown, as soon as it has.
+        The result of each dtype, as soon as it is known.
 
     Raises:
         ValueError: an unknown dtype, or one that the backend does not take.
-        LookupError: a name that is not a backend.
+        LookupError: no backend has this name.
 
     >>> [found] = fuzz("numpy", dtypes=["float32"], examples=5)
     >>> found.examples, found.failure
@@ -199,7 +199,7 @@ def _fuzzed(
     failure, trial = series.failure, series.trial
     if failure is not None and trial is not None:
         smaller = smallest(backend, trial)
-        # What fails now and then is told as it was seen.
+        # If the failure does not repeat, report it as it was first seen.
         again = failure_of(backend, smaller)
         failure, trial = (again, smaller) if again else (failure, trial)
     seconds = time.monotonic() - begin
@@ -220,7 +220,7 @@ def _draw(
     examples: int,
     seed: Any,
 ) -> None:
-    """Draw so many examples; if one fails, smaller ones until none does."""
+    """Draw so many examples; if one fails, let Hypothesis shrink it."""
 
     @hypothesis.seed(zlib.crc32(repr(seed).encode()))
     @hypothesis.settings(

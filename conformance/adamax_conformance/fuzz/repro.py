@@ -1,7 +1,7 @@
-"""A run that a backend gets wrong, as a file: written, read, told in numbers, and judged again.
+"""Files that reproduce a failing run: write, read, explain in numbers, and judge again.
 
-``fuzz`` writes such files, ``replay`` judges them. A run in JSON is the business of
-`adamax_conformance.exchange.wire`, the schema ``repro.schema.json``.
+``fuzz`` writes such files, ``replay`` judges them. `adamax_conformance.exchange.wire` encodes the
+run; the schema is ``repro.schema.json``.
 """
 
 import json
@@ -34,16 +34,16 @@ _PACKAGES = ("adamax-spec", "hypothesis", "numpy", *FRAMEWORKS)
 
 
 class ReproError(ValueError):
-    """A file that is none of these; the message says what does not fit, and where."""
+    """The file does not have this format; the message says what does not fit, and where."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What is wrong with a run.
+    """The fault of a run.
 
     Attributes:
-        message: in a sentence.
-        divergence: where it left what is allowed; None where something else is wrong.
+        message: the fault in a sentence.
+        divergence: the first wrong value; None if the fault is not a wrong value.
     """
 
     message: str
@@ -52,14 +52,14 @@ class Failure:
 
 @dataclass(frozen=True)
 class Repro:
-    """A run that a backend got wrong.
+    """A run that fails on a backend.
 
     Attributes:
         backend: name of the backend, as on the command line.
-        trial: the run, and how it is judged.
-        failure: what was wrong.
-        command: what found it.
-        versions: of the packages that took part.
+        trial: the run, and how to judge it.
+        failure: the fault.
+        command: the command that found it.
+        versions: versions of Python and of the packages involved.
     """
 
     backend: str
@@ -70,7 +70,7 @@ class Repro:
 
 
 def failure_of(backend: Watched, trial: Trial) -> Failure | None:
-    """What is wrong with a run, or None; the state that it loads has to stay as it is, too.
+    """Judge a run; return its fault, or None. Changing the arrays of a loaded state is one too.
 
     >>> from adamax_conformance.registry import find
     >>> run = Run({"w": np.zeros(2)}, [{"w": np.ones(2)}], Hyperparameters())
@@ -78,7 +78,7 @@ def failure_of(backend: Watched, trial: Trial) -> Failure | None:
     """
     before = _bits(trial.run)
     try:
-        # The judge's own arithmetic meets infinities on purpose.
+        # The judge computes with infinities on purpose.
         with np.errstate(all="ignore"):
             judge(backend, trial)
     except Violation as violation:
@@ -86,7 +86,7 @@ def failure_of(backend: Watched, trial: Trial) -> Failure | None:
     except BackendError as error:
         return Failure(str(error))
     if _bits(trial.run) != before:
-        return Failure("the steps after a load have changed what was loaded (S-4)")
+        return Failure("the steps after a load changed the loaded arrays (S-4)")
     return None
 
 
@@ -95,7 +95,7 @@ def _bits(run: Run) -> list[bytes]:
 
 
 def versions() -> dict[str, str]:
-    """Of Python, and of the packages that take part and are imported."""
+    """Return the versions of Python and of the packages involved, if imported."""
     found = {"python": sys.version.partition(" ")[0]}
     for package in _PACKAGES:
         if package not in FRAMEWORKS or package in sys.modules:
@@ -164,8 +164,8 @@ def load(path: Path) -> Repro:
     )
 
 
-def told(trial: Trial, failure: Failure) -> Iterator[str]:
-    """A failure in lines: what is wrong, then every number of the run, in decimals and exactly."""
+def explained(trial: Trial, failure: Failure) -> Iterator[str]:
+    """Yield lines that explain a failure: the fault, then the numbers of the run, also exactly."""
     found = failure.divergence
     if found is None:
         yield printable(failure.message)
@@ -177,11 +177,11 @@ def told(trial: Trial, failure: Failure) -> Iterator[str]:
         if found.exact:
             yield f"  exactly   {found.exact}"
         off = f"{found.distance:.3g} times the bound"
-        yield f"  distance  {off if math.isfinite(found.distance) else 'it cannot be right'}"
+        yield f"  distance  {off if math.isfinite(found.distance) else 'not a rounding error'}"
     run = trial.run
-    yield from _told("params", run.params)
+    yield from _arrays("params", run.params)
     for name, slot in (run.saved or {}).items():
-        yield from _told(
+        yield from _arrays(
             f"loaded state of {printable(name)}, step {slot.step}",
             {"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf},
         )
@@ -194,7 +194,7 @@ def told(trial: Trial, failure: Failure) -> Iterator[str]:
         if not index or hp != run.at(index - 1):
             yield from _hyperparameters(hp)
         missing = ", ".join(printable(name) for name in run.params if name not in grads)
-        yield from _told(f"step {index + 1}, grads", grads)
+        yield from _arrays(f"step {index + 1}, grads", grads)
         if missing:
             yield f"  none for {missing}"
 
@@ -209,7 +209,7 @@ def _hyperparameters(hp: Hyperparameters) -> Iterator[str]:
         yield f"  {name:<12} {_number(number)}"
 
 
-def _told(title: str, arrays: Arrays) -> Iterator[str]:
+def _arrays(title: str, arrays: Arrays) -> Iterator[str]:
     yield title
     for name, array in arrays.items():
         reals = np.ravel(pairs(array)).astype(np.float64)
@@ -222,6 +222,6 @@ def _told(title: str, arrays: Arrays) -> Iterator[str]:
 
 
 def _number(number: Any) -> str:
-    """In digits that give it back, and exactly."""
+    """Format a number in decimal digits that round-trip, and exactly in hexadecimal."""
     number = float(number)
     return f"{number!r} = {number.hex()}" if math.isfinite(number) else f"{number!r}"

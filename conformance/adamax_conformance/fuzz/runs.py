@@ -1,6 +1,6 @@
-"""What runs a fuzzer draws: several parameters, steps with missing gradients, any hyperparameters.
+"""Hypothesis strategies for runs: parameters, steps with missing gradients, any hyperparameters.
 
-Everything that docs/spec.md allows may come; what a backend does not offer is left out.
+They draw everything that docs/spec.md allows, except features that the backend does not offer.
 """
 
 from collections.abc import Collection
@@ -19,7 +19,7 @@ from adamax_core import Hyperparameters
 
 BETWEEN_0_AND_1 = (0.9, 0.5, 0.75, 0.0, 0.99, 0.999)
 COUNTS = (1, 0, 10, 1000, 2**24 - 1, 2**31 - 10)
-"""Steps that a loaded state has taken; the runs end before 2^31 - 1 (S-7)."""
+"""Step counts of loaded states; the runs end before 2^31 - 1 (S-7)."""
 
 _LONG = 512
 
@@ -29,8 +29,8 @@ _GRADIENTS = {
     "float32": ("float16", "bfloat16"),
     "float64": ("float32", "float16"),
 }
-"""Other dtypes that gradients come in. Never wider than float32 for narrower parameters: a
-framework may have no float64 then, as JAX by default."""
+"""Other dtypes of gradients. For parameters below float64 at most float32: a framework may have no
+float64, like JAX by default."""
 
 _STATES = {
     "float16": ("float32", "bfloat16"),
@@ -42,12 +42,12 @@ _STATES = {
 
 @dataclass(frozen=True)
 class Offers:
-    """What is asked of a backend in one series of examples.
+    """Limits on the examples of one series.
 
     Attributes:
-        dtype: of the parameters.
-        features: what the backend has beyond the plain step.
-        largest: how many elements an array may have.
+        dtype: dtype of the parameters.
+        features: features that the backend offers.
+        largest: largest number of elements of an array.
     """
 
     dtype: str
@@ -64,7 +64,7 @@ def _betas() -> st.SearchStrategy[float]:
 
 
 def _sizes(*common: float) -> st.SearchStrategy[float]:
-    """A number from zero, such as users take, or any at all."""
+    """Strategy for a number from zero: one of the common ones, or any."""
     return st.one_of(
         st.sampled_from(common), st.sampled_from(common), st.floats(0, allow_infinity=False)
     )
@@ -72,7 +72,7 @@ def _sizes(*common: float) -> st.SearchStrategy[float]:
 
 @st.composite
 def hyperparameters(draw: st.DrawFn, features: Collection[str] = ()) -> Hyperparameters:
-    """Any hyperparameters in their domains, in the modes that are offered."""
+    """Draw any hyperparameters in their domains, in the modes that the backend offers."""
     decay, decoupled = "weight_decay" in features, "decoupled_weight_decay" in features
     weight_decay = 0.0
     if decay or decoupled:
@@ -90,7 +90,7 @@ def hyperparameters(draw: st.DrawFn, features: Collection[str] = ()) -> Hyperpar
 
 @st.composite
 def parameters(draw: st.DrawFn, offers: Offers) -> dict[str, Any]:
-    """One to three parameters, of which one may be long."""
+    """Draw one to three parameters, at most one of them long."""
     params: dict[str, Any] = {}
     largest = offers.largest
     for name in ("a", "b", "c")[: draw(st.integers(1, 3))]:
@@ -102,13 +102,13 @@ def parameters(draw: st.DrawFn, offers: Offers) -> dict[str, Any]:
 
 
 def _seldom(draw: st.DrawFn, one_in: int) -> bool:
-    """True once in so many times, and simplest when False."""
+    """Draw True once in so many times; shrink to False."""
     return draw(st.integers(0, one_in - 1)) == one_in - 1
 
 
 @st.composite
 def gradients(draw: st.DrawFn, params: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """A gradient for most parameters, all of one dtype: nearly always that of the parameters."""
+    """Draw a gradient for most parameters, all of one dtype: usually that of the parameters."""
     if dtype not in COMPLEX and _seldom(draw, 8):
         dtype = draw(st.sampled_from(_GRADIENTS[dtype]))
     return {
@@ -120,7 +120,7 @@ def gradients(draw: st.DrawFn, params: dict[str, Any], dtype: str) -> dict[str, 
 
 @st.composite
 def moments(draw: st.DrawFn, dtype: str, shape: tuple[int, ...]) -> Moments:
-    """A state that could have been saved: the norm is never negative, and zero before a step."""
+    """Draw a valid saved state: the norm is never negative, and all is zero before a step."""
     step = draw(st.sampled_from(COUNTS))
     exp_avg, drawn = draw(arrays(dtype, shape)), draw(arrays(dtype, shape))
     if not step:
@@ -133,7 +133,7 @@ def moments(draw: st.DrawFn, dtype: str, shape: tuple[int, ...]) -> Moments:
 
 @st.composite
 def runs(draw: st.DrawFn, offers: Offers) -> Run:
-    """A run of one to five steps, fewer where there is much to compare."""
+    """Draw a run of one to five steps; of at most two for long parameters."""
     dtype, features = offers.dtype, offers.features
     params = draw(parameters(offers))
     long = sum(param.size for param in params.values()) > _LONG

@@ -1,7 +1,7 @@
 """Sessions: any interleaving of step, missing gradient, save, load, and change of hyperparameters.
 
-A session is judged as the runs that it is made of: from the start or from a load to the next load
-or the end. So whatever goes wrong in one is a run, which can be replayed by itself.
+A session is judged as a sequence of runs, each from the start or a load to the next load or the
+end. So each failure is one run, which can be replayed by itself.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,17 +28,17 @@ class Step(NamedTuple):
 
 
 class Change(NamedTuple):
-    """From here on other hyperparameters are in force (H-6)."""
+    """Use other hyperparameters from here on (H-6)."""
 
     hp: Hyperparameters
 
 
 class Save(NamedTuple):
-    """Parameters and state are kept aside; the training goes on."""
+    """Save a copy of parameters and state, then continue."""
 
 
 class Load(NamedTuple):
-    """The training goes on from what was saved last, or from where it is."""
+    """Continue from the last save, or, without one, from the present parameters and state."""
 
 
 Operation = Step | Change | Save | Load
@@ -46,12 +46,12 @@ Operation = Step | Change | Save | Load
 
 @dataclass(frozen=True)
 class Session:
-    """What happens to an optimizer, in order.
+    """A sequence of operations on an optimizer.
 
     Attributes:
         params: initial parameters.
-        hp: hyperparameters to begin with.
-        operations: what is done.
+        hp: initial hyperparameters.
+        operations: the operations, in order.
     """
 
     params: Arrays
@@ -66,7 +66,7 @@ class _Saved(NamedTuple):
 
 @st.composite
 def sessions(draw: st.DrawFn, offers: Offers) -> Session:
-    """A session of up to twelve operations; without loading where it is not offered."""
+    """Draw a session of up to twelve operations; without save and load if `load` is not offered."""
     params = draw(parameters(offers))
     kinds: tuple[type[Operation], ...] = (Step, Step, Step, Change)
     if "load" in offers.features:
@@ -83,10 +83,10 @@ def sessions(draw: st.DrawFn, offers: Offers) -> Session:
 
 
 def runs_of(backend: Watched, session: Session) -> Iterator[Run]:
-    """The runs of a session, to be judged as they come; those without a step are left out.
+    """Yield the runs of a session that have steps; judge each before taking the next.
 
-    A run that is saved comes twice, once as far as it was then. Where a load follows, the backend
-    is asked for what it has come to, so that a run that is wrong should not be gone beyond.
+    A run with a save in it comes twice, first up to the save. To continue after a save or load, the
+    backend takes the run again; do not ask for more runs after a wrong one.
 
     Raises:
         BackendError: the backend raised.
@@ -118,13 +118,13 @@ def runs_of(backend: Watched, session: Session) -> Iterator[Run]:
 
 
 def _end(backend: Watched, run: Run) -> _Saved | None:
-    """What a run leaves to be saved; None where the state cannot be seen."""
+    """Return parameters and moments at the end of a run; None if the state is not accessible."""
     *_, last = follow(backend, run)
     return None if last.moments is None else _Saved(last.params, last.moments)
 
 
 def encode_session(session: Session) -> Document:
-    """A session as JSON, to compare two."""
+    """Encode a session as JSON, to compare sessions."""
     return {
         "params": encode_arrays(session.params),
         "hyperparameters": encode_hyperparameters(session.hp),

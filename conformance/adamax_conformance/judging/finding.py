@@ -1,4 +1,4 @@
-"""What a look at a backend found: a `Finding` where all is right, else a `Violation`."""
+"""The outcome of looking at a backend: a `Finding` if all is right, else a `Violation`."""
 
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -8,11 +8,11 @@ from adamax_conformance.judging.run import Trial
 
 @dataclass(frozen=True)
 class Finding:
-    """What a case that passed has looked at.
+    """A passed comparison.
 
     Attributes:
-        elements: how many numbers were compared.
-        used: the largest part of a bound that an error took, 0 to 1.
+        elements: number of values that were compared.
+        used: largest ratio of an error to its bound, 0 to 1.
         trace: the same for each step of a run, in order.
     """
 
@@ -27,19 +27,19 @@ class Finding:
 
 @dataclass(frozen=True)
 class Divergence:
-    """The value of a run that is furthest from what is allowed, in the first step that is wrong.
+    """The value furthest outside its interval, in the first wrong step of a run.
 
     Attributes:
         step: the step, from one; zero before the first.
-        parameter: its name.
+        parameter: name of the parameter.
         index: the element; empty for a 0-d parameter or a count. The last axis of a complex
             parameter is real part, imaginary part.
         quantity: ``param``, ``exp_avg``, ``exp_inf`` or ``step``.
-        got: what the backend gave.
-        allowed: the interval where it should lie, or what else is allowed.
-        exact: what the rule gives, in seventeen digits; empty where it is no number.
-        distance: distance from the exact value in bounds; infinity where no number is right.
-        bits: those of `got`, after its dtype: ``float32 3f800000``; empty where it is no float.
+        got: the value of the backend.
+        allowed: the interval for this value, or another description of the allowed values.
+        exact: result of the rule in seventeen digits; empty if it is not a finite number.
+        distance: distance from the exact value in bounds; infinity if no error bound applies.
+        bits: dtype and bits of `got`, ``float32 3f800000``; empty if it is not a float.
     """
 
     step: int
@@ -63,19 +63,19 @@ class Divergence:
         off = (
             f"off by {self.distance:.3g} times the bound"
             if self.distance != float("inf")
-            else "cannot be right"
+            else "not a rounding error"
         )
         return f"{self.where}: got {self.got}, allowed {self.allowed}{exact}; {off}"
 
 
 class Violation(Exception):  # noqa: N818 - a finding about a backend, not an error of the judge
-    """A backend did something that a clause forbids; the message says what, where and what else.
+    """A backend violated a clause; the message says how and where, and what is allowed.
 
     Attributes:
-        divergence: where a run first left what is allowed, if it was a run.
+        divergence: the first wrong value, if a run was judged.
         trial: that run, and how it was judged.
-        trace: the part of the bound that each step used, the wrong one included.
-        elements: how many numbers had been compared.
+        trace: largest ratio of an error to its bound in each step, the wrong one included.
+        elements: number of values that had been compared.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Judging a run of steps: each step from the state that the backend itself reported.
+"""Judge a run of steps: each step from the state that the backend itself reported.
 
-Errors therefore never accumulate, and the bound is as tight at step 1000 as at step 1. A backend
-that shows no state is judged along its trajectory: what one step allows is where the next begins.
+Errors therefore never accumulate, and the bound is as tight at step 1000 as at step 1. If a backend
+reports no state, the interval that one step allows is the input of the next.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -23,14 +23,14 @@ _NO_GRADIENT = "before: it has no gradient"
 
 @dataclass
 class _Tally:
-    """Comparisons so far, and the worst of the present step."""
+    """Comparisons so far, and what is wrong in the present step."""
 
     elements: int = 0
     trace: list[float] = field(default_factory=list)
     wrong: list[Divergence] = field(default_factory=list)
 
     def compare(self, step: int, name: str, quantity: str, got: Any, bound: Bound) -> None:
-        """Each element with its interval; the worst of those outside is kept."""
+        """Compare each element with its interval; record the worst of those outside."""
         got = pairs(got)
         self.elements += int(np.count_nonzero(bound.says))
         if not got.size:
@@ -46,21 +46,21 @@ class _Tally:
             self.wrong.append(Divergence(*wrong))
 
     def count(self, step: int, name: str, got: int, expected: int) -> None:
-        """The count of a parameter, which is exact."""
+        """Compare the step count of a parameter, which is exact."""
         self.elements += 1
         if got != expected:
             exact = str(expected)
             self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
 
     def stays(self, step: int, name: str, what: str, was: Any, now: Any) -> None:
-        """A dtype, which another bound would come with."""
+        """Compare a dtype with that before the step; another dtype would change the bound."""
         if now != was:
             self.wrong.append(Divergence(step, name, (), what, str(now), str(was), "", np.inf))
 
     def same(
         self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
     ) -> None:
-        """Every bit is as it was."""
+        """Compare bit by bit."""
         got, expected = np.asarray(got), np.asarray(expected)
         self.elements += got.size
         if got.tobytes() != expected.tobytes():
@@ -69,12 +69,12 @@ class _Tally:
 
 
 class Shown(NamedTuple):
-    """What a backend shows before the first step of a run, or after a step.
+    """Parameters and state of a backend, before the first step of a run or after a step.
 
     Attributes:
         params: parameters by name.
-        moments: the state by the name of its parameter; None where it cannot be seen.
-        state: what the backend goes on from; None where it is told whole runs.
+        moments: moments by parameter name; None if the state is not accessible.
+        state: the state for the next step; None if the backend takes whole runs.
     """
 
     params: Arrays
@@ -83,7 +83,7 @@ class Shown(NamedTuple):
 
 
 def follow(backend: Watched, run: Run) -> Iterator[Shown]:
-    """Run the steps: what the backend shows before the first, then after each.
+    """Run the steps: yield what the backend shows before the first, then after each.
 
     Raises:
         BackendError: the backend raised.
@@ -96,7 +96,7 @@ def follow(backend: Watched, run: Run) -> Iterator[Shown]:
 
 
 def stepwise(backend: Watched, run: Run, state: Any) -> Iterator[Shown]:
-    """The same from a state that the backend has made, a step at a time."""
+    """Run the steps one at a time, starting from a state of the backend."""
     params: Arrays = copies(run.params)
     yield Shown(params, backend.moments(params, state), state)
     for index, grads in enumerate(run.grads):
@@ -111,14 +111,14 @@ def judge(
     also: Callable[[Run, Arrays, Any], Finding] | None = None,
     showing: Iterator[Shown] | None = None,
 ) -> Finding:
-    """Run the steps and compare each; raise at the first step that is wrong.
+    """Run the steps and compare each; raise at the first wrong step.
 
     Args:
         backend: the backend, watched.
-        trial: what to run, and what of it to judge.
-        also: a further look at the last parameters and state.
-        showing: the run as it is taken from a state that the backend is in already; such a run
-            is none that could be taken again by itself.
+        trial: the run, and the quantities to judge.
+        also: a further check of the last parameters and state.
+        showing: the run, started from a state that the backend already has; such a run cannot be
+            repeated on its own.
 
     Raises:
         Violation: a value is outside its interval; names step, element, value and interval.
@@ -130,7 +130,7 @@ def judge(
     params, believed, state = next(showing)
     if believed is None:
         if trial.accurate_correction:
-            # The last places of the correction cannot be told from those of a hidden moment.
+            # Errors in the last places of the correction and of a hidden moment look the same.
             return Finding()
         judged = {*judged, "param"}
         believed = initial(run)
@@ -184,7 +184,7 @@ def _judge_loaded(
     saved: Mapping[str, Moments],
     loaded: Mapping[str, Moments],
 ) -> None:
-    """A state that has been loaded is what was saved, before the first step."""
+    """Compare a loaded state with the saved one, before the first step."""
     for name, slot in saved.items():
         if "step" in judged:
             tally.count(0, name, loaded[name].step, slot.step)
@@ -201,7 +201,7 @@ def _judge_kept(
     before: Moments,
     after: Moments | None,
 ) -> None:
-    """A parameter without a gradient: every bit stays (S-2)."""
+    """Compare a parameter without a gradient and its state: every bit stays (S-2)."""
     tally.same(step, name, "param", stepped, param)
     for part, got, kept in zip(Moments._fields, after or (), before, strict=after is not None):
         tally.same(step, name, part, got, kept)
@@ -217,7 +217,7 @@ def _judge_step(
     after: Moments | None,
     bound: Mapping[str, Bound],
 ) -> Moments:
-    """A parameter that has taken a step. Returns where it goes on from."""
+    """Compare a parameter that has taken a step; return the moments for its next step."""
     steps = before.step + 1
     values = {"param": stepped}
     if after is not None:

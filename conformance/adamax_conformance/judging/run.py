@@ -1,6 +1,6 @@
-"""What is run, and how it is judged: plain data.
+"""Runs and how to judge them, as plain data.
 
-`Run` is a trajectory of steps, `Trial` the same with what of it is judged.
+`Run` is a trajectory of steps; `Trial` is a run with the quantities to judge.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,10 +24,10 @@ class Run:
 
     Attributes:
         params: initial parameters by name.
-        grads: one dict a step; a missing key is a missing gradient.
-        hp: hyperparameters of every step, or a sequence, one a step.
+        grads: one dict for each step; a missing key is a missing gradient.
+        hp: hyperparameters of all steps, or a sequence, one for each step.
         saved: moments to load before the first step; those of `init` when None.
-        state_dtype: dtype that the state is asked to have.
+        state_dtype: requested dtype of the state; the backend's choice when None.
         undecayed: names of parameters that are exempt from weight decay.
     """
 
@@ -39,15 +39,15 @@ class Run:
     undecayed: Collection[str] = ()
 
     def at(self, index: int) -> Hyperparameters:
-        """The hyperparameters of the step with this index, from zero."""
+        """Return the hyperparameters of the step with this index, from zero."""
         return self.hp if isinstance(self.hp, Hyperparameters) else self.hp[index]
 
     def kept(self) -> "Run":
-        """The same run, which what a backend does to the arrays it loads does not change."""
+        """Return the run with copies of the saved moments, which a backend cannot change."""
         return self if self.saved is None else replace(self, saved=copied(self.saved))
 
     def start(self, backend: Watched) -> Any:
-        """The state before the first step."""
+        """Return the backend's state before the first step."""
         if self.saved is not None:
             return backend.load(
                 self.params, self.at(0), {k: v._asdict() for k, v in self.saved.items()}
@@ -62,12 +62,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Trial:
-    """A run and how it is judged.
+    """A run and how to judge it.
 
     Attributes:
-        run: what to run.
-        judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` it is about. The
-            parameters are judged in any case where the state cannot be seen.
+        run: the run.
+        judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` to compare. If the state
+            is not accessible, ``param`` is always compared.
         accurate_correction: judge the bias correction to the last places (N-3).
     """
 
@@ -77,7 +77,7 @@ class Trial:
 
 
 def initial(run: Run) -> dict[str, Moments]:
-    """The moments before the first step: those that are loaded, or zeros (S-1)."""
+    """Return the moments before the first step: the saved ones, or zeros (S-1)."""
     if run.saved is not None:
         return dict(run.saved)
     dtype = None if run.state_dtype is None else dtype_of(run.state_dtype)

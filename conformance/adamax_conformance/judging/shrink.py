@@ -1,7 +1,7 @@
-"""The smallest run that still shows a violation: fewer steps, one parameter, one element, 0 and 1.
+"""Shrink a run that shows a violation: fewer steps, one parameter, one element, zeros and ones.
 
-The rule is elementwise, so one element is nearly always enough; where it is not (a tail that is
-forgotten, a parameter that is skipped), the size is what is wrong, and it stays.
+The rule is elementwise, so one element is nearly always enough. If it is not (a kernel forgets the
+tail of an array, or skips a parameter), the fault depends on the size, which then stays.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,17 +18,17 @@ from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subject.watched import BackendError, Watched
 
 TRIES = 200
-"""How many smaller runs are tried; what is found by then will do."""
+"""Largest number of smaller runs to try."""
 
 _Each = Callable[[str, Any], Any]
 
 
 class _Fault(NamedTuple):
-    """What is wrong in a run.
+    """A fault of a run.
 
     Attributes:
-        kind: the quantity that is wrong, or what was raised by which operation.
-        divergence: where; None where something was raised.
+        kind: the wrong quantity, or the operation that raised and the class of its exception.
+        divergence: the wrong value; None if an operation raised.
     """
 
     kind: tuple[str, ...]
@@ -36,7 +36,7 @@ class _Fault(NamedTuple):
 
 
 def smallest(backend: Watched, trial: Trial) -> Trial:
-    """A run that is wrong in the same way, and none of whose simplifications is.
+    """Return a smaller run with the same kind of fault; no simplification of it has that fault.
 
     Args:
         backend: the backend, watched.
@@ -72,19 +72,19 @@ def _fault(backend: Watched, trial: Trial) -> _Fault | None:
 
 
 def _simplifications(run: Run, found: Divergence | None) -> Iterator[Run]:
-    """Runs with less in them, the boldest first."""
+    """Yield simpler runs, the greatest reduction first."""
     yield from _with_fewer_steps(run, found)
     yield from _with_fewer_elements(run, found)
     yield from _with_plainer_numbers(run)
 
 
 def _with_fewer_steps(run: Run, found: Divergence | None) -> Iterator[Run]:
-    # What is wrong before the first step still needs one, to be a run.
+    # A run needs at least one step, even if it is wrong before the first.
     last = max(found.step, 1) if found else len(run.grads)
     if last < len(run.grads):
         yield _with_steps(run, range(last))
     elif len(run.grads) > 1:
-        # Halves, then quarters, ...: of a long run most steps go at once.
+        # Remove halves, then quarters, and so on: most steps of a long run go at once.
         every, size = range(len(run.grads)), len(run.grads) // 2
         while size:
             for first in range(0, len(every), size):
@@ -128,7 +128,10 @@ def _last(count: int, _key: str, array: Any) -> Any:
 
 
 def _element(index: tuple[int, ...], _key: str, array: Any) -> Any:
-    """One element as an array of one; of a complex number both parts; the first of other arrays."""
+    """Return the element at this index as an array of one; of an array that lacks it, the first.
+
+    The index may end in an axis of real and imaginary part: a complex element stays whole.
+    """
     at = index[: array.ndim]
     inside = len(at) == array.ndim and all(i < n for i, n in zip(at, array.shape, strict=True))
     return array[at].reshape(1) if inside else _first(1, _key, array)
@@ -139,7 +142,7 @@ def _with_steps(run: Run, steps: Any) -> Run:
 
 
 def _with_arrays(run: Run, each: _Each) -> Run:
-    """The same run with each array changed; where that gives None, without it."""
+    """Apply a function to each array of the run, and drop the arrays for which it returns None."""
 
     def changed(arrays: Any) -> dict[str, Any]:
         kept = ((key, each(key, array)) for key, array in arrays.items())

@@ -1,10 +1,10 @@
 """JSON Lines between the judge and a program in any language; docs/protocol.md describes it.
 
-`client` is the judge's side, on top of a `process` that may do anything; `server` is a program's.
+`client` is the side of the judge, on top of an untrusted `process`; `server` is that of a program.
 """
 
 VERSION = 1
-"""Of the messages; schemas/protocol.schema.json has their form."""
+"""Version of the messages; schemas/protocol.schema.json defines them."""
 
 TIMEOUT = 10.0
-"""Seconds that a program has for one answer, unless told otherwise."""
+"""Default time for one answer of a program, in seconds."""

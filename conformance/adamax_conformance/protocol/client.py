@@ -1,7 +1,7 @@
-"""The judge's side of the protocol: a program, as a `Backend`.
+"""The judge's side of the protocol: a program as a `Backend`.
 
-A run is sent whole, from its first step, whenever something is to be known of it. So the program
-keeps nothing between the messages, and one that is lost is started again for the next.
+Each message is a whole run, from its first step. So the program keeps nothing between messages, and
+after a crash the judge restarts it for the next run.
 """
 
 import shlex
@@ -31,15 +31,15 @@ from adamax_conformance.subject.printable import LONGEST, printable
 from adamax_core import Hyperparameters
 
 PATIENCE = 5
-"""After so many runs in a row that took too long, no further one is begun."""
+"""After so many timeouts in a row, the judge sends no further run."""
 
 
 class CommandError(ValueError):
-    """A command line that cannot be run; the message says why."""
+    """The command line cannot be run; the message says why."""
 
 
 class RefusedError(ValueError):
-    """The program refused an argument: its answer was an error of the kind ``value``."""
+    """The program refused an argument: it answered with an error of the kind ``value``."""
 
 
 class FailedError(RuntimeError):
@@ -48,12 +48,12 @@ class FailedError(RuntimeError):
 
 @dataclass(frozen=True)
 class Position:
-    """Where a run has come to: what `Backend` calls a state.
+    """The steps of a run so far, and their result: what `Backend` calls a state.
 
     Attributes:
-        run: the message, up to here.
-        params: the parameters that the program gave last.
-        moments: the state that it showed last.
+        run: the message with the steps so far.
+        params: parameters after these steps.
+        moments: moments after these steps; None if the program does not report them.
     """
 
     run: Document
@@ -62,7 +62,7 @@ class Position:
 
 
 class _Offer(NamedTuple):
-    """What a program says of itself."""
+    """The answer of a program to ``hello``."""
 
     name: str
     dtypes: Sequence[str]
@@ -70,14 +70,14 @@ class _Offer(NamedTuple):
 
 
 class ProgramBackend:
-    """A program that speaks the protocol; it is started when something is first asked of it.
+    """A program that speaks the protocol; it starts at the first request.
 
     Attributes:
-        name: as on the command line.
-        deviations: none; a file of expectations may have them.
+        name: the name in reports, as on the command line.
+        deviations: none; use a file of expectations.
 
     Args:
-        name: how reports call it, ``cmd:./program arguments``.
+        name: the name in reports, ``cmd:./program arguments``.
         command: the program and its arguments.
         timeout: seconds for each answer.
     """
@@ -95,37 +95,37 @@ class ProgramBackend:
 
     @classmethod
     def of(cls, name: str, timeout: float = TIMEOUT) -> "ProgramBackend":
-        """The backend of a name ``cmd:PROGRAM ARGUMENTS``, quoted as for a shell.
+        """Return the backend of a name ``cmd:PROGRAM ARGUMENTS``, quoted as for a shell.
 
         Raises:
-            CommandError: there is no such program here.
+            CommandError: the program was not found, or the quotes do not match.
 
         >>> ProgramBackend.of("cmd:no-such-program --fast")
         Traceback (most recent call last):
-        adamax_conformance.protocol.client.CommandError: there is no program 'no-such-program' here
+        adamax_conformance.protocol.client.CommandError: program 'no-such-program' not found
         """
         try:
             command = shlex.split(name.partition(":")[2])
         except ValueError as error:
-            raise CommandError(f"the command cannot be read: {error}") from error
+            raise CommandError(f"cannot parse the command: {error}") from error
         if not command or not command[0]:
-            raise CommandError("there is no command: write cmd:./program arguments")
+            raise CommandError("the command is empty: write cmd:./program arguments")
         if shutil.which(command[0]) is None:
-            raise CommandError(f"there is no program {command[0]!r} here")
+            raise CommandError(f"program {command[0]!r} not found")
         return cls(name, command, timeout)
 
     @property
     def dtypes(self) -> Sequence[str]:
-        """Those that the program names; all where it does not even say hello, to say so later."""
+        """The dtypes that the program offers; all if ``hello`` fails, so that a run reports why."""
         return offer.dtypes if (offer := self._met()) else DTYPES
 
     @property
     def features(self) -> Sequence[str]:
-        """Those that the program names."""
+        """The features that the program offers."""
         return offer.features if (offer := self._met()) else ()
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Position:
-        """A run without a step: whether these hyperparameters are accepted, and the state."""
+        """Send a run without steps; the program checks `hp` and returns the state."""
         undecayed = options.get("undecayed", ())
         run = Run(params, [], hp, state_dtype=options.get("state_dtype"), undecayed=undecayed)
         return self._begun(_message(run), params)
@@ -133,7 +133,7 @@ class ProgramBackend:
     def load(
         self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Mapping[str, Any]]
     ) -> Position:
-        """The same from a state, which may be another optimizer's."""
+        """Send a run without steps that begins with a saved state, perhaps of another optimizer."""
         state = {
             name: {key: part if key == "step" else encode_array(part) for key, part in slot.items()}
             for name, slot in saved.items()
@@ -146,20 +146,21 @@ class ProgramBackend:
     def step(
         self, params: Arrays, grads: Arrays, state: Position, hp: Hyperparameters
     ) -> tuple[Arrays, Position]:
-        """The run so far and one step more.
+        """Send the run so far with one more step.
 
         Raises:
-            TypeError: a gradient of a dtype that the protocol does not have.
-            ValueError: `params` are not those of the state.
+            TypeError: the protocol does not have the dtype of a gradient.
+            ValueError: `params` differ from those of the state.
         """
         for name, grad in grads.items():
             if grad.dtype.name not in DTYPES:
                 raise TypeError(
-                    f"a gradient of {grad.dtype} for {name}: one of {', '.join(DTYPES)} can be sent"
+                    f"the gradient of {name} has dtype {grad.dtype}, must be one of "
+                    f"{', '.join(DTYPES)}"
                 )
         if any(array.tobytes() != state.params[name].tobytes() for name, array in params.items()):
             raise ValueError(
-                "the parameters were changed between two steps, and a run is sent whole"
+                "the parameters were changed between two steps; a program gets whole runs only"
             )
         before = state.run["grads"]
         run = {
@@ -173,26 +174,26 @@ class ProgramBackend:
         return stepped, Position(run, stepped, moments)
 
     def moments(self, state: Position) -> Mapping[str, Moments] | None:
-        """What the program showed with its last answer."""
+        """Return the moments of the program's last answer."""
         return state.moments
 
     def trajectory(self, run: Run) -> list[tuple[Arrays, Mapping[str, Moments] | None]]:
-        """The whole run in one message; see `adamax_conformance.judging.judge.follow`."""
+        """Send the whole run in one message; see `adamax_conformance.judging.judge.follow`."""
         return self._shown(_message(run), run.params)
 
     def vjp(self, wrt: str, steps: Steps) -> Any:
-        """Not in this version of the protocol."""
+        """Raise: this version of the protocol has no derivatives."""
         raise NotImplementedError("the protocol has no derivatives")
 
     def close(self) -> None:
-        """Stop the program; it is started again where something more is asked of it."""
+        """Stop the program; another request restarts it."""
         if self._process is not None:
             self._process.end()
 
     def _shown(
         self, run: Document, params: Arrays
     ) -> list[tuple[Arrays, Mapping[str, Moments] | None]]:
-        """Parameters and state before the first step and after each, as the program has them."""
+        """Return the program's parameters and moments before the first step and after each."""
         answer = self._answer(run)
         if "error" in answer:
             raise _failure(answer["error"])
@@ -201,24 +202,24 @@ class ProgramBackend:
             shown = [params, *(decode_arrays(record["params"]) for record in answer["records"])]
             moments = [None if state is None else decode_moments(state) for state in states]
         except WireError as error:
-            raise self._lost(f"answered out of form: {printable(error, LONGEST)}") from error
+            raise self._lost(f"gave a malformed answer: {printable(error, LONGEST)}") from error
         if len(shown) != len(run["grads"]) + 1:
             raise self._lost(
-                f"gave {len(shown) - 1} records for {len(run['grads'])} steps, must give one a step"
+                f"gave {len(shown) - 1} records for {len(run['grads'])} steps, must be one per step"
             )
         for number, arrays in enumerate(shown):
             if set(arrays) != set(params):
                 raise self._lost(
-                    f"gave params of {_names(arrays)} in record {number}, must be {_names(params)}"
+                    f"gave params {_names(arrays)} in record {number}, must be {_names(params)}"
                 )
         return list(zip(shown, moments, strict=True))
 
     def _answer(self, run: Document) -> Document:
-        """The answer to a run, of the form that it has to have."""
+        """Return the answer to a run, checked against the schema."""
         if self._hung >= PATIENCE:
             raise LostError(
-                f"not asked any more: the last {PATIENCE} answers took longer than "
-                f"{self._timeout:g} s each; --timeout gives more time"
+                f"not run: the last {PATIENCE} answers took longer than {self._timeout:g} s each; "
+                "raise --timeout"
             )
         try:
             answer = self._asked_for("run", run, "records")
@@ -229,7 +230,7 @@ class ProgramBackend:
         return answer
 
     def _met(self) -> _Offer | None:
-        """What the program said of itself at first; None where it did not."""
+        """Return the program's first answer to ``hello``; None if that failed."""
         if self._offer is None and self._unknown is None:
             try:
                 self._start()
@@ -238,10 +239,10 @@ class ProgramBackend:
         return self._offer
 
     def _start(self) -> None:
-        """Start the program, and hear what it offers.
+        """Start the program and read its offer.
 
         Raises:
-            LostError: it does not say; or not the same as before.
+            LostError: ``hello`` failed, or its answer differs from the first one.
         """
         try:
             self._process, self._asked = Process(self._command), 0
@@ -252,7 +253,7 @@ class ProgramBackend:
             raise self._lost(f"refused hello: {_failure(answer['error'])}")
         offer = _Offer(printable(answer["name"], 40), answer["dtypes"], answer["features"])
         if self._offer not in (None, offer):
-            raise self._lost("says another thing in answer to hello than at first")
+            raise self._lost("answered hello differently from the first time")
         self._offer = offer
 
     def _asked_for(self, command: str, content: Document, part: str) -> Document:
@@ -263,7 +264,7 @@ class ProgramBackend:
         return self._exchange(command, content, part)
 
     def _exchange(self, command: str, content: Document, part: str) -> Document:
-        """Send a message; its answer, of this part of the schema or an error."""
+        """Send a message; return the answer, which fits this part of the schema or is an error."""
         process, number = self._process, self._asked
         assert process is not None  # noqa: S101 - for mypy: it was started
         self._asked += 1
@@ -277,30 +278,30 @@ class ProgramBackend:
             raise type(error)(f"{self._called} {error}") from error
         except LineError as error:
             what = (
-                f"{printable(error, LONGEST)}: {_beginning(line)}; all that is not an answer "
-                "goes to the standard error"
+                f"{printable(error, LONGEST)}: {_beginning(line)}; print anything else to the "
+                "standard error"
             )
-            raise self._lost(f"answered out of form: {what}") from error
+            raise self._lost(f"gave a malformed answer: {what}") from error
         except SchemaError as error:
-            raise self._lost(f"answered out of form: {printable(error, LONGEST)}") from error
+            raise self._lost(f"gave a malformed answer: {printable(error, LONGEST)}") from error
         if answer["id"] != number and not ("error" in answer and answer["id"] is None):
-            raise self._lost(f"answered {answer['id']}, was asked {number}")
+            raise self._lost(f"gave an answer with id {answer['id']} to request {number}")
         return answer
 
     def _lost(self, what: str) -> LostError:
-        """The error of a program that is not to be relied on any more."""
+        """Kill the program; return the error to raise."""
         if self._process is not None:
             self._process.kill()
         return LostError(f"{self._called} {what}")
 
     @property
     def _called(self) -> str:
-        """The subject of a message: the name that the program gave, once it has."""
+        """The subject of a message: the program's name, once it has answered ``hello``."""
         return self._offer.name if self._offer else "hello: the program"
 
 
 def _message(run: Run) -> Document:
-    """A run as it is sent: with hyperparameters also where there is no step."""
+    """Encode a run; one without steps has hyperparameters too, for `init` to check."""
     document = encode_run(run)
     none = [encode_hyperparameters(run.at(0))]
     return {**document, "hyperparameters": document["hyperparameters"] or none}

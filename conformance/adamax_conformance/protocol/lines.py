@@ -1,4 +1,4 @@
-"""A message as a line of JSON, and back, with nothing in it that JSON does not have."""
+"""Messages as lines of strict JSON, without NaN or infinity."""
 
 import json
 from collections.abc import Mapping
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class LineError(ValueError):
-    """A line that is no message; says what does not fit."""
+    """A line is not a message; says why."""
 
 
 def to_line(message: Mapping[str, Any]) -> bytes:
-    r"""One line, in ASCII.
+    r"""Encode a message as one line in ASCII.
 
     >>> to_line({"command": "stop"})
     b'{"command":"stop"}\n'
@@ -19,14 +19,14 @@ def to_line(message: Mapping[str, Any]) -> bytes:
 
 
 def from_line(line: bytes) -> dict[str, Any]:
-    """The object of a line.
+    """Decode a line into an object.
 
     Raises:
         LineError: it is not UTF-8, not JSON, nested too deeply, not an object, or has a key twice.
 
     >>> from_line(b'{"id": NaN}')
     Traceback (most recent call last):
-    adamax_conformance.protocol.lines.LineError: NaN is not JSON: a float is sent as its bits
+    adamax_conformance.protocol.lines.LineError: NaN is not JSON: send a float as its bits
     """
     try:
         document = json.loads(
@@ -41,12 +41,12 @@ def from_line(line: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise LineError(f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise LineError(f"not an object, but {type(document).__name__}")
+        raise LineError(f"must be an object, but is {type(document).__name__}")
     return document
 
 
 def _refuse(constant: str) -> Any:
-    raise LineError(f"{constant} is not JSON: a float is sent as its bits")
+    raise LineError(f"{constant} is not JSON: send a float as its bits")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -54,5 +54,5 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         keys = [key for key, _ in pairs]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise LineError(f"the key {twice!r} is there twice")
+        raise LineError(f"duplicate key {twice!r}")
     return made

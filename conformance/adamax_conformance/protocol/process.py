@@ -1,8 +1,8 @@
-"""A child process that answers a line with a line, and whatever else it may do instead.
+"""An untrusted child process that answers each line with a line.
 
-It has a time for each answer and a limit on its length, it is never waited for by a blocking read
-or write, and it ends, with all that it has started, when the judge does. What the lines mean is the
-business of `adamax_conformance.protocol.client`. POSIX only: it is a process group of its own.
+Each answer has a time limit and a length limit. Reads and writes never block. The process and its
+own children end with the judge. `adamax_conformance.protocol.client` interprets the lines. POSIX
+only: the child is the leader of a process group.
 """
 
 import os
@@ -18,7 +18,7 @@ from adamax_conformance.subject.backend import LostError
 from adamax_conformance.subject.printable import LONGEST, printable
 
 LONGEST_LINE = 64 * 2**20
-"""Bytes of an answer; a longer one is not read to its end."""
+"""Largest length of an answer in bytes; reading stops there."""
 
 STOP = b'{"command":"stop"}\n'
 
@@ -30,11 +30,11 @@ _GRACE = 1.0
 
 
 class HungError(LostError):
-    """The process gave no answer in its time."""
+    """The process did not answer in time."""
 
 
 class Process:
-    """One life of a program.
+    """One execution of a program.
 
     Args:
         command: the program and its arguments.
@@ -65,36 +65,34 @@ class Process:
             os.set_blocking(pipe, False)
         self._received = bytearray()
         self._said = b""
-        # Also where this object is forgotten, and where the interpreter exits.
+        # Runs also when this object is collected, and when the interpreter exits.
         self._end = weakref.finalize(self, _end, self._child)
 
     @property
     def pid(self) -> int:
-        """The number of the process, and of its group."""
+        """The id of the process, and of its group."""
         return self._child.pid
 
     @property
     def ended(self) -> bool:
-        """Whether it has been made an end of."""
+        """Has the process been stopped or killed by this object?"""
         return not self._end.alive
 
     def end(self) -> None:
-        """Ask it to stop; kill it, and all that it has started, where it does not."""
+        """Ask the process to stop; then kill what is left of its group."""
         self._end()
 
     def kill(self) -> None:
-        """Kill it, and all that it has started."""
+        """Kill the process and its children."""
         if self._end.detach() is not None:
             _kill(self._child)
 
     def ask(self, line: bytes, timeout: float) -> bytes:
-        """Send a line; the line that it answers, without its end.
-
-        The process is killed where this raises.
+        """Send a line; return the answer without its line end. Kill the process on any error.
 
         Raises:
-            HungError: no answer came in this many seconds.
-            LostError: it exited, closed its output, or wrote something else than one line.
+            HungError: the process did not answer within `timeout` seconds.
+            LostError: it exited, closed its output, or wrote anything but one line.
         """
         try:
             return self._ask(line, timeout)
@@ -113,7 +111,7 @@ class Process:
             while (left := deadline - time.monotonic()) > 0:
                 ready = [key.fd for key, _ in selector.select(min(left, _TICK))]
                 if not ready and self._child.poll() is not None:
-                    # Somebody else still holds its output.
+                    # The process has exited, but a child of it keeps the pipe open.
                     raise LostError(self._how_it_ended())
                 if self._in in ready:
                     try:
@@ -126,21 +124,20 @@ class Process:
                     selector.unregister(self._err)
                 if self._out in ready and (answer := self._read_line()) is not None:
                     if unsent:
-                        raise LostError(f"wrote {_quoted(answer)} before it had read what it was "
-                                        "asked")  # fmt: skip
+                        raise LostError(f"wrote {_quoted(answer)} before reading the request")
                     return answer
-        raise HungError(f"gave no answer in {timeout:g} s{self._last_words()}")
+        raise HungError(f"did not answer within {timeout:g} s{self._last_words()}")
 
     def _require_silence(self) -> None:
-        """Raise unless nothing has come since the last answer, and the process is there."""
+        """Raise if the process has written since its last answer, or has exited."""
         early = bytes(self._received) or _read(self._out)
         if early:
-            raise LostError(f"wrote {_quoted(early)} without being asked")
+            raise LostError(f"wrote {_quoted(early)} without a request")
         if early is not None or self._child.poll() is not None:
             raise LostError(self._how_it_ended())
 
     def _read_line(self) -> bytes | None:
-        """What has come so far of the answer, if that is all of it."""
+        """Read a part of the answer; return the answer if it is complete, else None."""
         chunk = _read(self._out)
         if chunk is None:
             return None
@@ -157,7 +154,7 @@ class Process:
         return answer
 
     def _listen(self) -> bool:
-        """Keep both ends of what comes on the standard error; False where that is closed."""
+        """Read standard error, keeping its beginning and end; return False once it is closed."""
         chunk = _read(self._err)
         self._said += chunk or b""
         if len(self._said) > 2 * _KEPT:
@@ -165,7 +162,7 @@ class Process:
         return chunk != b""
 
     def _how_it_ended(self) -> str:
-        """What became of a process whose output has ended, which may take it a moment."""
+        """Describe the end of a process that has closed its output; wait briefly for its exit."""
         deadline = time.monotonic() + _GRACE
         while self._child.poll() is None and time.monotonic() < deadline:
             self._listen()
@@ -175,21 +172,21 @@ class Process:
                 break
         code = self._child.returncode
         if code is None:
-            how = "closed its standard output, and goes on"
+            how = "closed its standard output but is still running"
         elif code < 0:
             with suppress(ValueError):
                 code = signal.Signals(-code).name
-            how = f"was ended by signal {code}"
+            how = f"was killed by signal {code}"
         else:
             how = f"exited with code {code}"
         return f"{how}{self._last_words()}"
 
     def _last_words(self) -> str:
-        """What it has begun to answer, and what it has said beside that."""
-        begun = f" after {_quoted(self._received)}, which has no end" if self._received else ""
+        """Quote the incomplete answer and the standard error."""
+        begun = f" after the incomplete line {_quoted(self._received)}" if self._received else ""
         lines = [line.strip() for line in self._said.decode(errors="replace").splitlines()]
         lines = [line for line in lines if line]
-        # In some languages the end tells what went wrong, in some the beginning.
+        # Some languages print the cause of an error last, some first.
         if len(lines) > 2 * _LINES_SHOWN:
             lines = [*lines[:_LINES_SHOWN], "...", *lines[-_LINES_SHOWN:]]
         said = " | ".join(printable(line[-100:], LONGEST) for line in lines)
@@ -197,7 +194,7 @@ class Process:
 
 
 def _read(pipe: int) -> bytes | None:
-    """What there is in a pipe; None where there is nothing yet, empty where it has ended."""
+    """Read what a pipe holds: None if nothing yet, empty at its end."""
     try:
         return os.read(pipe, _CHUNK)
     except BlockingIOError:
@@ -211,7 +208,7 @@ def _readable(pipe: int) -> bool:
 
 
 def _quoted(raw: bytes | bytearray) -> str:
-    """The beginning of an output, for a message."""
+    """Quote the beginning of an output for a message."""
     return repr(printable(bytes(raw[:200]).decode(errors="replace"), 60))
 
 
@@ -226,7 +223,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
 
 
 def _kill(child: "subprocess.Popen[bytes]") -> None:
-    """The whole group: what the program started, too. Its number is not given to others before."""
+    """Kill the whole process group. Its id cannot be reused before `wait`."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()

@@ -1,7 +1,7 @@
-"""A program's side of the protocol, with any backend behind it: what `serve` runs.
+"""The program's side of the protocol, for any backend: the command `serve` runs it.
 
-It is as strict as the judge's side, and says what is wrong with a message, so that whoever writes a
-judge of their own can try it.
+It checks messages as strictly as the judge does and says what is wrong with them. So it can also
+test another judge.
 """
 
 from collections.abc import Iterator, Mapping
@@ -27,7 +27,7 @@ from adamax_conformance.subject.watched import BackendError, MalformedError, Wat
 
 
 class _Failure(Exception):  # noqa: N818 - an answer, not an error of the server
-    """What is answered where there is nothing else to answer."""
+    """An error to send as the answer."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -35,7 +35,7 @@ class _Failure(Exception):  # noqa: N818 - an answer, not an error of the server
 
 
 def serve(backend: Backend, requests: BinaryIO, answers: BinaryIO) -> None:
-    """Answer the requests, a line each, until ``stop`` or their end."""
+    """Answer the requests, one for each line, until ``stop`` or the end of input."""
     watched, greeted = Watched(backend), False
     for line in requests:
         number = None
@@ -70,7 +70,7 @@ def _command(message: Document) -> str:
 
 
 def offered() -> tuple[str, ...]:
-    """The features that the protocol has words for."""
+    """Return the features that the protocol supports."""
     return tuple(schema("protocol")["$defs"]["offer"]["properties"]["features"]["items"]["enum"])
 
 
@@ -111,7 +111,7 @@ def _run(backend: Watched, message: Document) -> Document:
 
 
 def _saved(state: Document) -> Mapping[str, Mapping[str, Any]]:
-    """A state to be loaded, whatever its arrays are called."""
+    """Decode a state to load; its arrays may have any names."""
     return {
         name: {key: part if key == "step" else decode_array(part) for key, part in slot.items()}
         for name, slot in state.items()
@@ -125,7 +125,7 @@ def _encoded(steps: Iterator[Any]) -> Iterator[Document]:
 
 
 def _require_offered(backend: Watched, message: Document) -> None:
-    """Raise where a run asks for what the answer to hello did not name."""
+    """Raise if a run needs a dtype or feature that the answer to hello did not offer."""
     hyperparameters = message["hyperparameters"]
     asked = {
         "undecayed": bool(message["undecayed"]),

@@ -160,7 +160,7 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
 def distance(divergence: Divergence) -> str:
     """How far off, in words."""
     if np.isinf(divergence.distance):
-        return "no number of bounds: it cannot be right"
+        return "infinite: not a rounding error"
     return f"{divergence.distance:.3g} times the bound"
 
 

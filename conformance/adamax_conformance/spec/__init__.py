@@ -1,1 +1,1 @@
-"""The specification as data: its clauses, and the floating-point formats that it is judged in."""
+"""The specification as data: its clauses, and the floating-point formats in which it is judged."""

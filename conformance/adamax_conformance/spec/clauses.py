@@ -15,8 +15,8 @@ class Clause:
     Attributes:
         id: ``A-5``.
         title: the decision in a few words, as in the heading of the document.
-        required: whether it binds every backend; the others bind those that offer the feature.
-        words: what the document says, in Markdown, without its list of cases or tests.
+        required: True if it binds every backend; other clauses bind backends with the feature.
+        words: the text of the clause, in Markdown, without its list of cases or tests.
     """
 
     id: str
@@ -46,4 +46,4 @@ HOW_RIGHT = next(
     for heading, _, text in (section.partition("\n") for section in _SECTIONS)
     if heading == "## How right is right"
 )
-"""What the document says of bounds in general, in Markdown."""
+"""The section of the document on bounds in general, in Markdown."""

@@ -1,4 +1,4 @@
-"""The floating-point formats that are judged: what one rounding can do in each."""
+"""The floating-point formats that are judged: unit roundoff, range and underflow of each."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ class Format:
         dtype: that dtype.
         unit: unit roundoff, half the distance from 1 to the next number.
         normal: the smallest normal number; below it a result has fewer digits, or none.
-        underflow: the most that is lost there: the number itself, since hardware may flush to
-            zero; the smallest subnormal in float16, which is computed in float32 and flushed by
-            nothing.
+        underflow: the largest error of a result below `normal`. It is `normal` itself, since
+            hardware may flush to zero, except in float16: there it is the smallest subnormal,
+            since float16 is computed in float32 and never flushed.
         largest: the largest finite number.
-        reach: the same of the format that it is computed in, which is at least float32 (N-1).
+        reach: the largest finite number of the format used to compute, at least float32 (N-1).
     """
 
     name: str
@@ -63,7 +63,7 @@ _FORMATS |= {"complex64": FLOAT32, "complex128": FLOAT64}
 
 
 def format_of(dtype: Any) -> Format:
-    """The format of a dtype or of its name; of the parts, for a complex one.
+    """Return the format of a dtype or of its name; for a complex dtype, that of its parts.
 
     >>> format_of("complex64").name, format_of(np.dtype(np.float16)).unit
     ('float32', mpq(1,2048))
@@ -72,15 +72,15 @@ def format_of(dtype: Any) -> Format:
 
 
 def dtype_of(name: str) -> np.dtype[Any]:
-    """The NumPy dtype of a name, bfloat16 included."""
+    """Return the NumPy dtype of a name, bfloat16 included."""
     return np.dtype(name) if name in COMPLEX else _FORMATS[name].dtype
 
 
 def computed_in(format_: Format) -> Format:
-    """The format that scalars and intermediate results have: at least float32 (N-1)."""
+    """Return the format of scalars and intermediate results: at least float32 (N-1)."""
     return min((format_, FLOAT32), key=lambda each: each.unit)
 
 
 def coarser(formats: Iterable[Format]) -> Format:
-    """The format with the largest unit roundoff."""
+    """Return the format with the largest unit roundoff."""
     return max(formats, key=lambda format_: format_.unit)

@@ -1,1 +1,1 @@
-"""An implementation under judgement: what it must offer, and how the judge guards itself."""
+"""An implementation under judgement: its protocol, and guards against its faults."""

@@ -1,6 +1,6 @@
-"""What the judge needs of a backend, and the class that ten lines of glue fill in.
+"""`Backend`, the protocol that the judge calls, and `FunctionalBackend`, which wraps functions.
 
-Arrays cross this border as NumPy arrays (bfloat16 is that of ml_dtypes), in dicts by name.
+Arrays are passed as NumPy arrays (bfloat16 is that of ml_dtypes), in dicts by parameter name.
 """
 
 import copy
@@ -18,10 +18,10 @@ Arrays = Mapping[str, Any]
 
 
 class Moments(NamedTuple):
-    """The state of one parameter, as a backend reports it or is asked to load it.
+    """The state of one parameter, as a backend reports or loads it.
 
     Attributes:
-        step: how many steps the parameter has taken.
+        step: number of steps that the parameter has taken.
         exp_avg: first moment, shape of the parameter.
         exp_inf: infinity norm, shape of the parameter.
     """
@@ -32,7 +32,7 @@ class Moments(NamedTuple):
 
 
 def copied(moments: Mapping[str, Moments]) -> dict[str, Moments]:
-    """The same moments in memory of their own."""
+    """Return copies of the moments."""
     return {
         name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
         for name, slot in moments.items()
@@ -40,14 +40,14 @@ def copied(moments: Mapping[str, Moments]) -> dict[str, Moments]:
 
 
 class Steps(NamedTuple):
-    """Some steps to differentiate through, by a vector-Jacobian product.
+    """Steps to differentiate through, by a vector-Jacobian product.
 
     Attributes:
         params: parameters before the first step.
-        grads: one dict a step, complete.
+        grads: one dict for each step; no gradient is missing.
         saved: moments before the first step.
         hp: hyperparameters of all the steps.
-        cotangents: what weighs each element of the last parameters.
+        cotangents: weight of each element of the final parameters.
     """
 
     params: Arrays
@@ -59,7 +59,7 @@ class Steps(NamedTuple):
 
 @dataclass(frozen=True)
 class SparseGradient:
-    """A gradient in coordinate form, which S-10 says is refused.
+    """A gradient in coordinate form, which a backend must refuse (S-10).
 
     Attributes:
         indices: int64 array ``(nonzeros,)`` into the first axis.
@@ -82,32 +82,34 @@ FEATURES: Mapping[str, str] = {
     "sparse": "`step` turns a `SparseGradient` into the framework's own (S-10)",
     "vjp": "`vjp` differentiates the parameters after some steps (D-1 to D-4)",
 }
-"""What a backend may offer beyond `init`, `step` and `moments`; the rest is unsupported."""
+"""Features that a backend may offer beyond `init`, `step` and `moments`, and their meaning.
+
+Cases of a feature that a backend does not offer are unsupported.
+"""
 
 WRT = ("params", "grads", "exp_avg", "exp_inf", "lr", "beta1", "beta2", "eps", "weight_decay")
-"""What `Backend.vjp` can be asked to differentiate with respect to."""
+"""The inputs that `Backend.vjp` may be asked to differentiate with respect to."""
 
 
 class LostError(Exception):
-    """A backend raises this where it has refused nothing: it was lost on the way.
+    """A backend failed without refusing: its process crashed, hung, or sent no valid answer.
 
-    Its process crashed or hung, or what came of it is no answer. A clause that asks for a refusal
-    is not fulfilled by it.
+    A clause that asks for a refusal is not fulfilled by this error.
     """
 
 
 class Backend(Protocol):
     """An implementation under judgement.
 
-    One that is told a whole run at once, and not a step at a time, has a method ``trajectory(run)``
-    as well, which gives what `adamax_conformance.judging.judge.follow` gives.
+    A backend that takes a whole run at once, instead of one step at a time, also has a method
+    ``trajectory(run)``: parameters and moments before the first step and after each.
 
     Attributes:
-        name: how reports call it.
-        dtypes: names of the dtypes of parameters that it takes (`adamax_conformance.DTYPES`).
-        features: those of `FEATURES` that it offers.
+        name: its name in reports.
+        dtypes: names of the parameter dtypes that it takes (`adamax_conformance.DTYPES`).
+        features: the features of `FEATURES` that it offers.
         deviations: clauses, cases or ``case[dtype]`` that are known to fail, with the reason. A
-            known deviation that does not show is a failure.
+            known deviation that passes is a failure.
     """
 
     # Properties, so that frozen classes may implement the protocol; their meaning is above.
@@ -121,35 +123,35 @@ class Backend(Protocol):
     def deviations(self) -> Mapping[str, str]: ...  # noqa: D102
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:
-        """The state before the first step. `hp` may be out of its domain, to see it refused."""
+        """Return the state before the first step. The judge also passes invalid `hp`: refuse it."""
         ...
 
     def step(
         self, params: Arrays, grads: Arrays, state: Any, hp: Hyperparameters
     ) -> tuple[Arrays, Any]:
-        """New parameters and state; a missing gradient is a missing key."""
+        """Return new parameters and state; a missing gradient is a missing key."""
         ...
 
     def moments(self, state: Any) -> Mapping[str, Moments] | None:
-        """What the state holds, a parameter each; None when it cannot be seen."""
+        """Return the moments of each parameter; None if the state is not accessible."""
         ...
 
     def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> Any:
-        """The state that ``{parameter: {"step": ..., "exp_avg": ..., ...}}`` describes."""
+        """Build the state from ``{parameter: {"step": ..., "exp_avg": ..., ...}}``."""
         ...
 
     def vjp(self, wrt: str, steps: Steps) -> Any:
-        """The derivative of ``sum(cotangents * parameters after the steps)``.
+        """Return the derivative of ``sum(cotangents * parameters after the steps)``.
 
         With respect to one of `WRT`: a dict of arrays for ``params``, ``exp_avg`` and ``exp_inf``,
-        a list of them, a step each, for ``grads``, a number for a hyperparameter.
+        a list of such dicts, one for each step, for ``grads``, a number for a hyperparameter.
         """
         ...
 
 
 def _absent(what: str) -> Callable[..., Any]:
     def call(*_args: Any, **_kwargs: Any) -> Any:
-        raise LookupError(f"this backend was made without `{what}`")
+        raise LookupError(f"this backend was created without `{what}`")
 
     return call
 
@@ -159,11 +161,11 @@ _ABSENT = {name: _absent(name) for name in ("load", "vjp")}
 
 @dataclass(frozen=True)
 class FunctionalBackend:
-    """A backend made of functions; see `Backend` for what each takes and gives.
+    """A backend made of functions; `Backend` describes their arguments and results.
 
     ``init(params, hp) -> state`` and ``step(params, grads, state, hp) -> (params, state)`` are
-    enough; with ``moments(state) -> {name: (step, exp_avg, exp_inf)}`` the judge sees which line of
-    the rule is wrong, without it only that one is.
+    required. With ``moments(state) -> {name: (step, exp_avg, exp_inf)}`` the judge can say which
+    line of the rule is wrong; without it, only that some line is.
 
     >>> import adamax_core
     >>> def init(params, hp):
@@ -199,13 +201,11 @@ class FunctionalBackend:
             raise ValueError(f"unknown dtypes {unknown}: choose among {list(DTYPES)}")
         for name, absent in _ABSENT.items():
             if name in self.features and getattr(self, name) is absent:
-                raise ValueError(
-                    f"the feature {name} needs the function {name}, which is not given"
-                )
+                raise ValueError(f"the feature {name} needs the function {name}: pass {name}=...")
 
 
 def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
-    """Hyperparameters that were never checked, to see whether a backend checks them."""
+    """Return hyperparameters with unchecked changes, to test that a backend checks them."""
     unchecked = copy.copy(hp)
     for name, value in changes.items():
         object.__setattr__(unchecked, name, value)
@@ -213,30 +213,32 @@ def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 
 
 FARTHEST = 2**63
-"""No count of steps gets there."""
+"""A count of steps must be below this."""
 
 
 def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Moments] | None:
-    """The reported moments, checked: one for each parameter, of its shape, steps whole numbers.
+    """Return the reported moments, checked: a triple for each parameter, of its shape and kind.
 
     Raises:
-        ValueError: names the parameter and what does not fit.
+        ValueError: a name, count, shape or dtype does not fit; the message names the parameter.
     """
     if moments is None:
         return None
     if set(moments) != set(params):
-        raise ValueError(f"moments of {sorted(moments)} for parameters {sorted(params)}")
+        raise ValueError(
+            f"moments has the keys {sorted(moments)}, the parameters have {sorted(params)}"
+        )
     checked = {}
     for name, slot in moments.items():
         if not isinstance(slot, tuple | list) or len(slot) != len(Moments._fields):
             raise ValueError(
-                f"{name}: moments gives (step, exp_avg, exp_inf), and gave {slot!r:.60}"
+                f"{name}: moments must be (step, exp_avg, exp_inf), but is {slot!r:.60}"
             )
         step, exp_avg, exp_inf = slot
         if int(step) != step:
             raise ValueError(f"{name}: step {step!r} is not a whole number")
         if abs(step) >= FARTHEST:
-            raise ValueError(f"{name}: step {step:.3g} is beyond what can be counted to")
+            raise ValueError(f"{name}: step {step:.3g} must be below 2**63")
         checked[name] = Moments(int(step), np.asarray(exp_avg), np.asarray(exp_inf))
         param = params[name]
         for field_ in ("exp_avg", "exp_inf"):
@@ -245,7 +247,7 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
                 raise ValueError(
                     f"{name}: {field_} has shape {array.shape}, the parameter {param.shape}"
                 )
-            # A complex parameter has complex moments, pairs of reals or not: A-9 says which.
+            # A complex parameter has complex moments; A-9 defines them.
             if array.dtype.name not in DTYPES or (array.dtype.kind == "c") != (
                 param.dtype.kind == "c"
             ):

@@ -1,4 +1,4 @@
-"""What an exception of a stranger's code says, and where it was raised."""
+"""Message and location of an exception that foreign code raised."""
 
 import sysconfig
 import traceback
@@ -9,9 +9,9 @@ _INSTALLED = sysconfig.get_path("purelib")
 
 
 def location(error: BaseException) -> str:
-    """``kernel.py:14``: the innermost line that is neither the judge's nor an installed package's.
+    """Return ``kernel.py:14``: the innermost line outside the judge and installed packages.
 
-    Empty where there is none.
+    Empty if there is none.
 
     >>> location(ValueError("never raised"))
     ''
@@ -23,17 +23,17 @@ def location(error: BaseException) -> str:
 
 
 def said(error: BaseException) -> str:
-    r"""The first line of its message, whatever else it may do when it is asked for it.
+    r"""Return the first line of the message, even if ``str(error)`` itself raises.
 
     >>> said(ValueError("one\ntwo"))
     'one'
     """
     try:
         return next(iter(str(error).strip().splitlines()), "")
-    except Exception as worse:  # noqa: BLE001 - its code is a stranger's
+    except Exception as worse:  # noqa: BLE001 - foreign code may raise anything
         return f"(and {type(worse).__name__} instead of a message)"
 
 
 def blamed(error: BaseException) -> str:
-    """The location in brackets after a space, to follow a message; empty where there is none."""
+    """Return " (location)", to append to a message; empty if the location is unknown."""
     return f" ({place})" if (place := location(error)) else ""

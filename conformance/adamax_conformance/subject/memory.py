@@ -1,4 +1,4 @@
-"""How numbers lie in memory, and copies that lie the same way: a strided input stays strided."""
+"""Memory layout of arrays, and copies that keep it: a strided input stays strided."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 LAYOUTS = ("C", "F", "strided")
-"""Row by row, column by column, or with a gap after every element."""
+"""Row-major, column-major, or with a gap after each element."""
 
 
 def layout_of(array: Any) -> str:
-    """Which of `LAYOUTS` an array has.
+    """Return the layout of an array, one of `LAYOUTS`.
 
     >>> layout_of(np.zeros((2, 3))), layout_of(np.zeros((2, 3)).T), layout_of(np.zeros(6)[::2])
     ('C', 'F', 'strided')
@@ -21,7 +21,7 @@ def layout_of(array: Any) -> str:
 
 
 def laid_out(array: Any, layout: str) -> Any:
-    """The same numbers in memory of their own, laid out in this way.
+    """Return a copy of the array in this layout.
 
     >>> laid_out(np.arange(3), "strided").strides
     (16,)
@@ -35,7 +35,7 @@ def laid_out(array: Any, layout: str) -> Any:
 
 
 def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """The same arrays in memory of their own, laid out as they were, axes in any order.
+    """Return copies that keep the layout of each array, with its axes in any order.
 
     >>> turned = np.zeros((2, 3, 4)).transpose(1, 2, 0)
     >>> copies({"w": turned})["w"].strides == turned.strides
@@ -50,7 +50,7 @@ def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bits(number: Any) -> str:
-    """The dtype and the bits of a float, in hexadecimal.
+    """Return the dtype and the bits of a float, in hexadecimal.
 
     >>> bits(np.float32(-2))
     'float32 c0000000'

@@ -1,17 +1,16 @@
-"""Text of a stranger made fit to be shown: it can neither move the cursor nor fill the screen."""
+"""Foreign text made safe to print: it can neither move the cursor nor fill the screen."""
 
 import sys
 
 LONGEST = 300
-"""Characters of a message that a program sends; of a longer one the middle is left out."""
+"""Largest number of characters shown of a program's message; the middle of a longer one is cut."""
 
 
 def printable(text: object, longest: int = sys.maxsize) -> str:
-    r"""The text in one line, with every character that does not print as an escape.
+    r"""Return the text in one line, with each unprintable character as an escape.
 
-    Line ends, escape sequences of terminals, marks that turn the direction of writing and halves
-    of surrogate pairs do not print. Escaping for a format of reports is the business of that
-    format.
+    Line ends, terminal escape sequences, bidirectional controls and lone surrogates are
+    unprintable. Each format of reports does its own escaping.
 
     >>> printable("\x1b[31mred\n" + "\ud800")
     '\\x1b[31mred\\n\\ud800'

@@ -1,4 +1,4 @@
-"""A backend behind glass: what it raises and what it returns wrong become errors of the case."""
+"""A guarded backend: what it raises, or returns in a wrong form, becomes an error of the case."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,15 +20,15 @@ from adamax_core import Hyperparameters
 
 
 class BackendError(Exception):
-    """A backend raised, or returned something that is not what its protocol says.
+    """A backend raised, or returned something that violates its protocol.
 
     Attributes:
-        operation: ``init``, ``step``, ``moments``, ``load`` or ``vjp``.
-        cause: what it raised.
+        operation: ``init``, ``step``, ``moments``, ``load``, ``vjp`` or ``trajectory``.
+        cause: the exception.
     """
 
     def __init__(self, operation: str, cause: BaseException) -> None:
-        # One that was lost raised nothing itself, and its message is a sentence.
+        # The judge's own client raises LostError, with a complete sentence as its message.
         lost = isinstance(cause, LostError)
         raised = "" if lost else f"{operation} raised {type(cause).__name__}: "
         super().__init__(f"{raised}{said(cause)}{'' if lost else blamed(cause)}")
@@ -37,18 +37,18 @@ class BackendError(Exception):
 
 
 class MalformedError(BackendError):
-    """A backend did not raise, but what it returned is not of the form that it has to be."""
+    """A backend did not raise, but returned something of a wrong form."""
 
 
 class Watched:
-    """The same operations as the backend; every fault of theirs is a `BackendError`.
+    """The operations of a backend; each of their faults is raised as a `BackendError`.
 
-    Parameters are copied on the way in, so that nothing a backend does to them reaches the judge.
+    The backend gets copies of the parameters, so that it cannot change those of the judge.
 
     Attributes:
-        backend: what is watched.
-        features: what it offers.
-        visible: whether it has shown its state so far.
+        backend: the backend itself.
+        features: the features that it offers.
+        visible: True once it has reported moments.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -56,7 +56,7 @@ class Watched:
         self.features = frozenset(backend.features)
         self.visible = False
 
-    # Each is the operation of the same name of `Backend`.
+    # Each method calls the operation of the same name of `Backend`.
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Any:  # noqa: D102
         return self._call("init", copies(params), hp, **options)
@@ -68,8 +68,8 @@ class Watched:
         result = self._call("step", copies(params), grads, state, hp)
         try:
             if not isinstance(result, tuple | list) or len(result) != 2:  # noqa: PLR2004 - a pair has two
-                raise TypeError(  # noqa: TRY301 - out of form
-                    f"a step gives (params, state), and gave {type(result).__name__}"
+                raise TypeError(  # noqa: TRY301 - malformed
+                    f"a step must return (params, state), but returned {type(result).__name__}"
                 )
             stepped, state = result
             return _like(params, stepped), state
@@ -77,16 +77,16 @@ class Watched:
             raise MalformedError("step", error) from error
 
     def moments(self, params: Arrays, state: Any) -> dict[str, Moments] | None:
-        """The state as it is now, checked and copied, or None where it cannot be seen."""
+        """Return the moments of the present state, checked and copied; None if not accessible."""
         return self._checked(params, self._call("moments", state))
 
     @property
     def takes_runs(self) -> bool:
-        """Whether the backend is told a whole run at once (`trajectory`)."""
+        """Does the backend take a whole run at once (`trajectory`)?"""
         return hasattr(self.backend, "trajectory")
 
     def trajectory(self, run: Any) -> list[tuple[dict[str, Any], dict[str, Moments] | None]]:
-        """Parameters and moments before the first step of a `Run` and after each, checked."""
+        """Return parameters and moments before the first step of a `Run` and after each."""
         reported = self._call("trajectory", run)
         shown = []
         for params, moments in reported:
@@ -105,7 +105,7 @@ class Watched:
         self.visible |= checked is not None
         if checked is None:
             if self.visible:
-                raise MalformedError("moments", ValueError("shown before, and now None"))
+                raise MalformedError("moments", ValueError("returned None after reporting moments"))
             return None
         return copied(checked)
 
@@ -115,7 +115,7 @@ class Watched:
         return self._call("load", copies(params), hp, {k: dict(v) for k, v in saved.items()})
 
     def vjp(self, wrt: str, steps: Steps) -> Any:  # noqa: D102
-        # What it does to its arguments must not become what is expected of it.
+        # A backend that changes its arguments must not change the expected result.
         given = steps._replace(
             params=copies(steps.params),
             grads=[copies(each) for each in steps.grads],
@@ -126,7 +126,7 @@ class Watched:
         try:
             if wrt == "grads":
                 if len(slopes) != len(steps.grads):
-                    raise ValueError(f"{len(slopes)} slopes for {len(steps.grads)} steps")  # noqa: TRY301 - out of form
+                    raise ValueError(f"{len(slopes)} slopes for {len(steps.grads)} steps")  # noqa: TRY301 - malformed
                 return [{k: np.asarray(s[k], float) for k in steps.params} for s in slopes]
             if wrt in ("params", "exp_avg", "exp_inf"):
                 return {key: np.asarray(slopes[key], float) for key in steps.params}
@@ -144,12 +144,12 @@ class Watched:
 
 
 def _like(params: Arrays, stepped: Arrays) -> dict[str, Any]:
-    """New parameters, if they have the names, shapes and dtypes of the old."""
+    """Return the new parameters if they have the names, shapes and dtypes of the old."""
     arrays = {name: np.array(stepped[name]) for name in params}
     for name, param in params.items():
         got = arrays[name]
         if (got.shape, got.dtype) != (param.shape, param.dtype):
             raise ValueError(
-                f"{name} came back as {got.dtype} {got.shape}, was {param.dtype} {param.shape}"
+                f"{name} came back as {got.dtype} {got.shape}, but was {param.dtype} {param.shape}"
             )
     return arrays

@@ -447,9 +447,9 @@ def test_refusing_the_values_of_the_second_look_leaves_it_undecided() -> None:
 
 
 def test_arguments_are_checked() -> None:
-    with pytest.raises(ValueError, match=r"dtype = 'int8' is none of the real dtypes of numpy"):
+    with pytest.raises(ValueError, match=r"dtype = 'int8' must be a real dtype of numpy"):
         diagnose("numpy", dtype="int8")
-    with pytest.raises(TypeError, match="is no backend"):
+    with pytest.raises(TypeError, match="is not a backend"):
         diagnose(cast("Any", 3))
 
 

@@ -261,9 +261,9 @@ def a_trial() -> Trial:
     ("path", "value", "message"),
     [
         (("run",), None, "a run is NoneType, must be an object"),
-        (("run", "grads"), [], "must be lists of one entry a step"),
-        (("run", "grads"), {}, "must be lists of one entry a step"),
-        (("run", "hyperparameters"), 1, "must be lists of one entry a step"),
+        (("run", "grads"), [], "must be lists of one entry per step"),
+        (("run", "grads"), {}, "must be lists of one entry per step"),
+        (("run", "hyperparameters"), 1, "must be lists of one entry per step"),
         (("run", "params"), [], "arrays by name is list"),
         (("run", "state"), [], "a state is list"),
         (("run", "state_dtype"), "int8", "state_dtype is 'int8', must be null or one of"),

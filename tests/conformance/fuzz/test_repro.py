@@ -16,10 +16,10 @@ from adamax_conformance.fuzz.repro import (
     Failure,
     Repro,
     ReproError,
+    explained,
     failure_of,
     load,
     save,
-    told,
     versions,
 )
 from adamax_conformance.judging.finding import Divergence
@@ -154,7 +154,7 @@ def test_steps_that_change_what_was_loaded_are_a_failure() -> None:
 
 def test_every_number_is_told_exactly() -> None:
     repro = a_repro()
-    lines = [*told(repro.trial, repro.failure)]
+    lines = [*explained(repro.trial, repro.failure)]
     assert lines[:6] == [
         "step 2, w[1], param",
         "  got       0.5 (float32 3f0)",
@@ -177,9 +177,9 @@ def test_every_number_is_told_exactly() -> None:
 def test_long_arrays_and_hopeless_distances_are_told_in_short() -> None:
     run = Run({"w": np.zeros(20)}, [{"w": np.zeros(20)}] * 2, HP, undecayed=("w",))
     failure = a_repro(math.inf).failure
-    text = "\n".join(told(Trial(replace(run, state_dtype="float32")), failure))
+    text = "\n".join(explained(Trial(replace(run, state_dtype="float32")), failure))
     assert "    and 12 more\n" in text
-    assert "  distance  it cannot be right\n" in text
+    assert "  distance  not a rounding error\n" in text
     assert "state in float32\nwithout decay: w\n" in text
     assert text.count("hyperparameters") == 1
 

@@ -26,11 +26,11 @@ MAIN = [sys.executable, "-c", "from adamax_conformance.cli import app; app()"]
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cmd:", "there is no command: write cmd:./program arguments"),
-        ("cmd:''", "there is no command"),
-        ("cmd:no-such-program --fast", "there is no program 'no-such-program' here"),
-        ("cmd:./a 'b", "the command cannot be read: No closing quotation"),
-        ("cmd:/etc/passwd", "there is no program '/etc/passwd' here"),
+        ("cmd:", "the command is empty: write cmd:./program arguments"),
+        ("cmd:''", "the command is empty"),
+        ("cmd:no-such-program --fast", "program 'no-such-program' not found"),
+        ("cmd:./a 'b", "cannot parse the command: No closing quotation"),
+        ("cmd:/etc/passwd", "program '/etc/passwd' not found"),
     ],
 )
 def test_command_that_cannot_be_run_is_no_backend(name: str, message: str) -> None:
@@ -73,7 +73,7 @@ def test_gradient_that_the_protocol_has_no_dtype_for_is_refused(
     dtype: Any, program: Callable[..., Any]
 ) -> None:
     backend = program("right")
-    with pytest.raises(TypeError, match=r"one of float16, .* can be sent"):
+    with pytest.raises(TypeError, match=r"must be one of float16"):
         backend.step(ONES, {"w": np.ones(3, dtype)}, backend.init(ONES, PLAIN), PLAIN)
 
 

@@ -57,7 +57,7 @@ def test_session_of_the_document_is_what_is_answered() -> None:
     ("request_", "kind", "message"),
     [
         (b"hello", "message", "not JSON: Expecting value"),
-        (b"[]", "message", "not an object, but list"),
+        (b"[]", "message", "must be an object, but is list"),
         (b'{"command": "run", "id": NaN}', "message", "NaN is not JSON"),
         ({"id": 4}, "message", "command is None, must be hello, run or stop"),
         ({**HELLO, "version": 2}, "unsupported", "version 2 of the protocol; this is 1"),

@@ -1,6 +1,6 @@
-"""The JSON Schemas of every document that the judge reads or writes, a file each.
+"""The JSON Schemas of all documents that the judge reads or writes, one file each.
 
-``run.schema.json`` is what the others refer to: arrays, hyperparameters, runs, trials.
+The others refer to ``run.schema.json``, which defines arrays, hyperparameters, runs and trials.
 """
 
 import json
@@ -16,12 +16,12 @@ _SUFFIX = ".schema.json"
 
 
 class SchemaError(ValueError):
-    """A document is not of its schema; the message says where and why."""
+    """A document violates its schema; the message says where and why."""
 
 
 @cache
 def schema(name: str) -> Any:
-    """The schema of this name, such as ``"run"``."""
+    """Return the schema of this name, such as ``"run"``."""
     return json.loads((files(__name__) / f"{name}{_SUFFIX}").read_text(encoding="utf-8"))
 
 
@@ -37,10 +37,10 @@ def _validator(name: str, part: str) -> Draft202012Validator:
 
 
 def require(name: str, document: Any, part: str = "") -> None:
-    """Return if the document is of the schema of this name, or of this part of its ``$defs``.
+    """Raise unless the document satisfies the schema of this name, or this part of its ``$defs``.
 
     Raises:
-        SchemaError: the most telling way in which it is not, and where.
+        SchemaError: the document violates it; the message gives the most relevant violation.
 
     >>> require("run", {})
     Traceback (most recent call last):

@@ -1,7 +1,7 @@
-"""A program that speaks the protocol, in one file, for each of some languages: what `init` writes.
+"""Skeletons: one-file programs that speak the protocol, one for each language; `init` writes them.
 
-Each is conformant as it is, in float32 and float64, and has one marked function, ``kernel``, to be
-replaced by the kernel that is to be judged. None needs a library beyond its language's own.
+Each is conformant as it is, in float32 and float64. Replace its marked function, ``kernel``, with
+the kernel to judge. A skeleton needs only the standard library of its language.
 """
 
 from collections.abc import Mapping
@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 
 class Skeleton(NamedTuple):
-    """What there is for a language.
+    """The skeleton for one language.
 
     Attributes:
         file: name of the file.
-        build: the command that builds it, in its folder; empty where none is needed.
-        run: the command that runs it.
+        build: command that builds it, in its folder; empty if it needs no build.
+        run: command that runs it.
     """
 
     file: str
@@ -24,7 +24,7 @@ class Skeleton(NamedTuple):
 
     @property
     def source(self) -> str:
-        """The text of the file."""
+        """The content of the file."""
         return (files(__name__) / self.file).read_text(encoding="utf-8")
 
 
@@ -38,4 +38,4 @@ SKELETONS: Mapping[str, Skeleton] = {
     ),
     "rust": Skeleton("adamax_harness.rs", "rustc -O adamax_harness.rs", "./adamax_harness"),
 }
-"""By the name of the language."""
+"""Skeletons by language."""

@@ -3,9 +3,9 @@
 //   g++ -std=c++17 -O2 -ffp-contract=off -o adamax_harness adamax_harness.cpp
 //   adamax-conformance check 'cmd:./adamax_harness'
 //
-// It reads a request a line from the standard input and answers with a line on the standard output,
-// as docs/protocol.md of adamax-spec says. The standard error is free: print there. Put your kernel
-// where `kernel` is; what is there now is a right one. (-ffast-math is not: NaN has to propagate.)
+// It reads one request per line from standard input and writes one answer per line to standard
+// output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error.
+// Replace `kernel`, a conformant kernel, with your own. (No -ffast-math: NaN must propagate.)
 
 #include <cmath>
 #include <cstdint>
@@ -26,13 +26,13 @@ struct Hyperparameters {
 
 // ---- your kernel here ---------------------------------------------------------------------------
 
-// One step of one parameter, in place; T is float or double. `step` is the number of steps before
-// this one. The arithmetic is float64, rounded once to T.
+// Take one step of one parameter, in place; T is float or double. `step` is the number of steps
+// before this one. The arithmetic is float64, rounded once to T.
 template <class T>
 void kernel(std::vector<T>& param, const std::vector<double>& grad, std::vector<T>& exp_avg,
             std::vector<T>& exp_inf, std::int64_t step, const Hyperparameters& hp) {
     const double t = static_cast<double>(step + 1);
-    // 1 - beta1^t, which would cancel for a beta1 near one
+    // 1 - beta1^t, without cancellation for a beta1 near one
     const double correction = hp.beta1 >= 0.5 ? -std::expm1(t * std::log(hp.beta1))
                                               : 1 - std::pow(hp.beta1, t);
     for (std::size_t i = 0; i < param.size(); ++i) {
@@ -51,7 +51,7 @@ void kernel(std::vector<T>& param, const std::vector<double>& grad, std::vector<
     }
 }
 
-// ---- JSON, as much as is needed -----------------------------------------------------------------
+// ---- the JSON that messages need ----------------------------------------------------------------
 
 struct Json {
     enum Kind { Null, Bool, Number, String, List, Object } kind = Null;
@@ -259,7 +259,7 @@ Hyperparameters hyperparameters(const Json& json) {
             json["decoupled_weight_decay"].truth};
 }
 
-// The state before the first step: zero, or what is to be loaded.
+// Return the state before the first step: zeros, or the saved state.
 Slot begin(const std::string& name, const Array& param, const Json& saved) {
     const Array zero{param.dtype, param.shape, std::vector<double>(param.values.size(), 0.0)};
     if (saved.kind == Json::Null) return {0, zero, zero};

@@ -1,8 +1,8 @@
 // A harness for an Adamax kernel, judged by: adamax-conformance check 'cmd:node adamax_harness.mjs'
 //
-// It reads a request a line from the standard input and answers with a line on the standard output,
-// as docs/protocol.md of adamax-spec says. The standard error is free: console.error prints there.
-// Put your kernel where `kernel` is; what is there now is a right one.
+// It reads one request per line from standard input and writes one answer per line to standard
+// output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error,
+// with console.error. Replace `kernel`, a conformant kernel, with your own.
 
 import { createInterface } from "node:readline";
 
@@ -14,20 +14,20 @@ const OFFER = {
 };
 const DOMAINS = { lr: Infinity, beta1: 1, beta2: 1, eps: Infinity, weight_decay: Infinity };
 
-/** An argument is not accepted; the message shows it, and what would be. */
+/** An argument is invalid; the message shows its value and domain. */
 class Refused extends Error {}
 
 // ---- your kernel here ---------------------------------------------------------------------------
 
 /**
- * One step of one parameter: the new parameter, first moment and infinity norm.
+ * Take one step of one parameter; return the new parameter, first moment and infinity norm.
  *
- * param, grad, m and u are Float64Array; what is returned is rounded once to the dtypes by whoever
- * calls this. `step` is the number of steps before this one.
+ * param, grad, m and u are Float64Array; the caller rounds the results once to their dtypes. `step`
+ * is the number of steps before this one.
  */
 function kernel(param, grad, m, u, step, hp) {
   const t = step + 1;
-  // 1 - beta1^t, which would cancel for a beta1 near one
+  // 1 - beta1^t, without cancellation for a beta1 near one
   const correction =
     hp.beta1 >= 0.5 ? -Math.expm1(t * Math.log(hp.beta1)) : 1 - hp.beta1 ** t;
   const after = { param: param.slice(), exp_avg: m.slice(), exp_inf: u.slice() };
@@ -51,7 +51,7 @@ const view = (hex) => {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
 };
 
-/** A float16 of its sixteen bits. */
+/** Decode a float16 from its sixteen bits. */
 function half(bits) {
   const sign = bits >> 15 ? -1 : 1;
   const exponent = (bits >> 10) & 31;
@@ -60,12 +60,12 @@ function half(bits) {
   return sign * (exponent ? (1 + fraction / 1024) * 2 ** (exponent - 15) : fraction * 2 ** -24);
 }
 
-/** The upper half of a float32 as that float32. */
+/** Decode a bfloat16, the upper half of a float32. */
 function widened(bits) {
   return new Float32Array(new Uint32Array([bits << 16]).buffer)[0];
 }
 
-// A gradient may be narrower than its parameter; parameters and state are as OFFER says.
+// A gradient may be narrower than its parameter; parameters and state have the dtypes of OFFER.
 const READ = {
   float16: [2, (data, at) => half(data.getUint16(at))],
   bfloat16: [2, (data, at) => widened(data.getUint16(at))],
@@ -92,13 +92,13 @@ function encode({ dtype, shape, values }) {
   return { dtype, shape, bits: bytes.toString("hex") };
 }
 
-/** The values rounded to the dtype of an array, with its shape. */
+/** Round values to the dtype of an array and give them its shape. */
 const rounded = (like, values) => ({
   ...like,
   values: like.dtype === "float32" ? Float64Array.from(values, Math.fround) : values,
 });
 
-/** A number with a decimal point, as messages are to have it. */
+/** Format a number with a decimal point, for messages. */
 const shown = (x) => (Number.isInteger(x) ? x.toFixed(1) : String(x));
 
 function hyperparameters(document) {
@@ -113,13 +113,13 @@ function hyperparameters(document) {
   return hp;
 }
 
-/** Refuse what would have to be broadcast. */
+/** Refuse a shape that would need broadcasting. */
 function requireFit(what, array, param) {
   if (String(array.shape) !== String(param.shape) || array.shape.length !== param.shape.length)
     throw new Refused(`${what} has shape [${array.shape}], its parameter [${param.shape}]`);
 }
 
-/** The state before the first step: zero, or what is to be loaded. */
+/** Return the state before the first step: zeros, or the saved state. */
 function begin(param, name, saved) {
   const zero = { ...param, values: new Float64Array(param.values.length) };
   if (saved === null) return { step: 0, exp_avg: zero, exp_inf: zero };

@@ -1,8 +1,8 @@
 """A harness for an Adamax kernel: adamax-conformance check 'cmd:python3 adamax_harness.py'.
 
-It reads a request a line from the standard input and answers with a line on the standard output, as
-docs/protocol.md of adamax-spec says. The standard error is free: print there. Put your kernel where
-`kernel` is; what is there now is a right one, in plain Python.
+It reads one request per line from standard input and writes one answer per line to standard output;
+docs/protocol.md of adamax-spec describes both. Print anything else to standard error. Replace
+`kernel`, a conformant kernel in plain Python, with your own.
 """
 
 import json
@@ -23,11 +23,11 @@ DOMAINS = {"lr": math.inf, "beta1": 1, "beta2": 1, "eps": math.inf, "weight_deca
 
 
 class Refused(ValueError):  # noqa: N818 - named for what it does
-    """An argument is not accepted; the message shows it, and what would be."""
+    """An argument is invalid; the message shows its value and domain."""
 
 
 class Tensor(NamedTuple):
-    """An array, row by row, as floats of Python."""
+    """A row-major array of Python floats."""
 
     dtype: str
     shape: list[int]
@@ -35,7 +35,7 @@ class Tensor(NamedTuple):
 
 
 class Slot(NamedTuple):
-    """What the optimizer remembers of one parameter."""
+    """The optimizer's state of one parameter."""
 
     step: int
     exp_avg: Tensor
@@ -48,13 +48,13 @@ class Slot(NamedTuple):
 def kernel(
     param: list[float], grad: list[float], slot: Slot, hp: dict[str, Any]
 ) -> tuple[list[float], list[float], list[float]]:
-    """One step of one parameter: the new parameter, first moment and infinity norm.
+    """Take one step of one parameter; return the new parameter, first moment and infinity norm.
 
-    They are computed in float64 and rounded once to their dtypes by whoever calls this.
+    The arithmetic is float64; the caller rounds the results once to their dtypes.
     """
     lr, beta1, beta2, eps, decay = (hp[name] for name in DOMAINS)
     decoupled, t = hp["decoupled_weight_decay"], slot.step + 1
-    # 1 - beta1^t, which would cancel for a beta1 near one
+    # 1 - beta1^t, without cancellation for a beta1 near one
     correction = -math.expm1(t * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**t  # noqa: PLR2004 - from here on it cancels
     new_param, new_avg, new_inf = [], [], []
     for p, grad_, m, u in zip(param, grad, slot.exp_avg.values, slot.exp_inf.values, strict=True):
@@ -74,7 +74,7 @@ def kernel(
 
 
 def divide(x: float, y: float) -> float:
-    """A quotient as IEEE 754 has it; Python raises where the divisor is zero."""
+    """Divide as IEEE 754 does; Python raises if the divisor is zero."""
     if y == 0:
         return math.nan if x == 0 or math.isnan(x) else math.copysign(math.inf, x)
     return x / y
@@ -84,12 +84,12 @@ def divide(x: float, y: float) -> float:
 
 
 def decode_number(bits: str) -> float:
-    """A float64 of its bits."""
+    """Decode a float64 from its bits."""
     return float(struct.unpack(">d", bytes.fromhex(bits))[0])
 
 
 def decode(document: dict[str, Any]) -> Tensor:
-    """An array of its bits; a gradient may be narrower than its parameter."""
+    """Decode an array from its bits; a gradient may be narrower than its parameter."""
     dtype, shape, raw = document["dtype"], document["shape"], bytes.fromhex(document["bits"])
     if dtype == "bfloat16":  # the upper half of a float32
         raw = b"".join(raw[i : i + 2] + b"\0\0" for i in range(0, len(raw), 2))
@@ -100,7 +100,7 @@ def decode(document: dict[str, Any]) -> Tensor:
 
 
 def encode(tensor: Tensor) -> dict[str, Any]:
-    """The bits of an array."""
+    """Encode an array as its bits."""
     values = array(CODES[tensor.dtype], tensor.values)
     if sys.byteorder == "little":
         values.byteswap()
@@ -108,12 +108,12 @@ def encode(tensor: Tensor) -> dict[str, Any]:
 
 
 def rounded(like: Tensor, values: list[float]) -> Tensor:
-    """The values rounded to the dtype of an array, with its shape."""
+    """Round values to the dtype of an array and give them its shape."""
     return Tensor(like.dtype, like.shape, list(array(CODES[like.dtype], values)))
 
 
 def hyperparameters(document: dict[str, Any]) -> dict[str, Any]:
-    """The hyperparameters of a step, inside their domains."""
+    """Decode the hyperparameters of a step and check their domains."""
     decoded = {**document, **{name: decode_number(document[name]) for name in DOMAINS}}
     for name, limit in DOMAINS.items():
         if not 0 <= decoded[name] < limit:
@@ -122,13 +122,13 @@ def hyperparameters(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def require_fit(what: str, tensor: Tensor, param: Tensor) -> None:
-    """Refuse what would have to be broadcast."""
+    """Refuse a shape that would need broadcasting."""
     if tensor.shape != param.shape:
         raise Refused(f"{what} has shape {tensor.shape}, its parameter {param.shape}")
 
 
 def begin(params: dict[str, Tensor], saved: dict[str, Any] | None) -> dict[str, Slot]:
-    """The state before the first step: zero, or what is to be loaded."""
+    """Return the state before the first step: zeros, or the saved state."""
     slots = {}
     for name, param in params.items():
         zero = Tensor(param.dtype, param.shape, [0.0] * len(param.values))
@@ -144,7 +144,7 @@ def begin(params: dict[str, Tensor], saved: dict[str, Any] | None) -> dict[str, 
 
 
 def shown(slots: dict[str, Slot]) -> dict[str, Any]:
-    """The state, to be sent."""
+    """Encode the state."""
     return {
         name: {"step": s.step, "exp_avg": encode(s.exp_avg), "exp_inf": encode(s.exp_inf)}
         for name, s in slots.items()
@@ -152,7 +152,7 @@ def shown(slots: dict[str, Slot]) -> dict[str, Any]:
 
 
 def run(request: dict[str, Any]) -> dict[str, Any]:
-    """All the steps of a request."""
+    """Take all the steps of a request."""
     params = {name: decode(document) for name, document in request["params"].items()}
     for name, param in params.items():
         if param.dtype not in CODES:
@@ -176,12 +176,12 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
-    """The answer to a request, but for its id."""
+    """Return the answer to a request, without its id."""
     try:
         return OFFER if request["command"] == "hello" else run(request)
     except Refused as error:
         return {"error": {"kind": "value", "message": str(error)}}
-    except Exception as error:  # noqa: BLE001 - whatever it is, the judge is to hear of it
+    except Exception as error:  # noqa: BLE001 - the judge reports any error
         return {"error": {"kind": "internal", "message": f"{type(error).__name__}: {error}"}}
 
 

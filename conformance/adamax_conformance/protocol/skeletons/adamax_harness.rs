@@ -3,9 +3,9 @@
 //   rustc -O adamax_harness.rs
 //   adamax-conformance check 'cmd:./adamax_harness'
 //
-// It reads a request a line from the standard input and answers with a line on the standard output,
-// as docs/protocol.md of adamax-spec says. The standard error is free: eprintln! prints there. Put
-// your kernel where `kernel` is; what is there now is a right one.
+// It reads one request per line from standard input and writes one answer per line to standard
+// output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error,
+// with eprintln!. Replace `kernel`, a conformant kernel, with your own.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -25,7 +25,7 @@ struct Hyperparameters {
 
 // ---- your kernel here ---------------------------------------------------------------------------
 
-/// One step of one parameter, in place, in f64; whoever calls this rounds once to the dtypes.
+/// Take one step of one parameter, in place, in f64; the caller rounds once to the dtypes.
 /// `step` is the number of steps before this one.
 fn kernel(
     param: &mut [f64],
@@ -36,7 +36,7 @@ fn kernel(
     hp: &Hyperparameters,
 ) {
     let t = (step + 1) as f64;
-    // 1 - beta1^t, which would cancel for a beta1 near one
+    // 1 - beta1^t, without cancellation for a beta1 near one
     let correction = if hp.beta1 >= 0.5 {
         -(t * hp.beta1.ln()).exp_m1()
     } else {
@@ -61,9 +61,9 @@ fn kernel(
     }
 }
 
-// ---- JSON, as much as is needed -----------------------------------------------------------------
+// ---- the JSON that messages need ----------------------------------------------------------------
 
-/// Why there is no other answer: the kind of the error and its message.
+/// An error to send as the answer: its kind and message.
 struct Failure(&'static str, String);
 
 fn refused(message: String) -> Failure {
@@ -154,7 +154,7 @@ impl Reader<'_> {
     fn take(&mut self, token: &str) -> Result<(), Failure> {
         if self.next(token) { Ok(()) } else { Err(internal("the message is not JSON")) }
     }
-    /// Names of parameters; escapes are kept as they are, for the answer.
+    /// Names of parameters; escapes stay as they are, for the answer.
     fn string(&mut self) -> Result<String, Failure> {
         self.take("\"")?;
         let mut escaped = false;
@@ -268,7 +268,7 @@ fn hyperparameters(json: &Json) -> Result<Hyperparameters, Failure> {
     })
 }
 
-/// The state before the first step: zero, or what is to be loaded.
+/// Return the state before the first step: zeros, or the saved state.
 fn begin(name: &str, param: &Array, saved: &Json) -> Result<Slot, Failure> {
     if let Json::Null = saved {
         let zero = Array { values: vec![0.0; param.values.len()], ..param.clone() };
