@@ -1,4 +1,4 @@
-"""The console script: the command line of the judge, or a sentence on what to install for it."""
+"""The console script: run the command line of the judge, or say what to install for it."""
 
 import sys
 

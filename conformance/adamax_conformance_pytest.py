@@ -1,6 +1,6 @@
-"""The pytest plugin: the totals of the cases that `adamax_conformance.parametrize` has run.
+"""The pytest plugin: prints the totals of the cases that `adamax_conformance.parametrize` has run.
 
-Every pytest loads it where this distribution is installed, and so it imports nothing of it.
+If this distribution is installed, every pytest run loads it. So it imports nothing of the package.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ _PROPERTY = "adamax-conformance"
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Put backend and status of a case on its report, which pytest-xdist carries along."""
+    """Add backend and status of a case to its report, which pytest-xdist passes on."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     counted = getattr(parameters.get("case"), "conformance", None)
     if call.when == "call" and counted is not None:
@@ -25,7 +25,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """A line for each backend: how many cases have each status."""
+    """Print a line for each backend: the number of cases with each status."""
     totals: dict[str, Counter[str]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:

@@ -61,7 +61,7 @@ def test_unknown_selection_is_refused(arguments: dict[str, Any], message: str) -
 
 
 @pytest.mark.parametrize("backend", [42, None, object()])
-def test_what_is_no_backend_is_a_type_error(backend: Any) -> None:
+def test_object_that_is_not_a_backend_is_a_type_error(backend: Any) -> None:
     with pytest.raises(TypeError, match="is not a backend: it lacks name, dtypes"):
         check(backend)
 
@@ -70,7 +70,7 @@ def test_one_clause_and_one_dtype_may_be_given_as_text() -> None:
     assert len(check("numpy", clauses="A-3", dtypes="float32").results) == 1
 
 
-def test_nothing_is_conformant_that_did_not_run() -> None:
+def test_backend_is_not_conformant_if_nothing_ran() -> None:
     assert check("numpy", clauses=["A-10"]).verdict is Verdict.INCOMPLETE
 
 
@@ -111,7 +111,7 @@ def test_answers_of_every_form_end_in_the_report(
 
 
 @pytest.mark.parametrize("body", [raising, exiting])
-def test_what_the_judge_itself_raises_is_an_error_of_the_case(body: Any) -> None:
+def test_error_inside_the_judge_is_an_error_of_the_case(body: Any) -> None:
     """An object that a backend returns may raise wherever the judge looks at it."""
     result = Subject(BASE).judge(replace(CASES[0], body=body), "float32")
     assert result.status is Status.ERROR
@@ -138,7 +138,7 @@ def test_backend_that_cannot_take_a_step_is_broken(part: str, fault: Callable[..
         (lambda p, s: ({k: v.astype(np.float32) for k, v in p.items()}, s), "came back as float32"),
     ],
 )
-def test_answers_out_of_form_are_the_backends_fault(
+def test_malformed_answers_are_the_backends_fault(
     answer: Callable[[Any, Any], Any], message: str
 ) -> None:
     backend = replace(BASE, step=lambda p, _g, s, _hp: answer(dict(p), s))
@@ -213,7 +213,7 @@ def test_unknown_feature_is_refused_when_the_backend_is_made() -> None:
         replace(BASE, features=("maximise",))
 
 
-def test_operation_that_was_not_given_says_so() -> None:
+def test_missing_operation_says_that_it_is_missing() -> None:
     with pytest.raises(ValueError, match="the feature vjp needs the function vjp"):
         FunctionalBackend("bare", init=BASE.init, step=BASE.step, features=("vjp",))
 
@@ -246,7 +246,7 @@ def test_public_names() -> None:
     assert len({clause.id for clause in CLAUSES}) == len(CLAUSES)
 
 
-def test_what_is_done_to_the_arguments_does_not_become_what_is_expected() -> None:
+def test_changed_arguments_do_not_change_the_expected_result() -> None:
     def emptied(_wrt: str, steps: Any) -> Any:
         for cotangent in steps.cotangents.values():
             cotangent[...] = 0

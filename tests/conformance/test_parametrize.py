@@ -114,7 +114,7 @@ def test_broken_backend_fails_each_test_and_is_named_once_in_the_totals(
     ran.stdout.fnmatch_lines(["*RuntimeError: no device*", "*broken: 3 cases: 3 blocked"])
 
 
-def test_what_is_wrong_in_the_decorator_is_said_at_once(tmp_path: Path) -> None:
+def test_wrong_argument_of_the_decorator_is_refused_at_once(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="unknown clause 'A-99'"):
         adamax_conformance.parametrize("numpy", clauses=["A-99"])
     with pytest.raises(FileNotFoundError, match=r"nowhere\.toml"):

@@ -1,4 +1,4 @@
-"""Every case, a file for each group of clauses, in the order of docs/spec.md."""
+"""All cases, a file for each group of clauses, in the order of docs/spec.md."""
 
 from adamax_conformance.cases import (
     arithmetic,

@@ -1,8 +1,8 @@
-"""What a case is, and the decorators that make one of a short function.
+"""Cases, and the decorators that turn a short function into one.
 
-A case is a function of a `Data`: it makes the data of a run, which the judge compares step by
-step, or, where a clause is about something else (a refusal, a derivative), it does the looking
-itself. Its id is ``CLAUSE/name``; its docstring is the note that says why it exists.
+A case is a function of a `Data`. It either returns a run, which the judge compares step by step,
+or, for other clauses (a refusal, a derivative), compares by itself. Its id is ``CLAUSE/name``; its
+docstring is the note that says why it exists.
 """
 
 import inspect
@@ -30,7 +30,7 @@ PLAIN = Hyperparameters(lr=0.125, betas=(0.75, 0.875), eps=2.0**-10)
 """Numbers that every format holds exactly."""
 
 DEFAULT = Hyperparameters()
-"""What users use."""
+"""The usual hyperparameters."""
 
 
 class Data:
@@ -45,11 +45,11 @@ class Data:
         self._rng = np.random.default_rng([seed, zlib.crc32(f"{case_id}[{dtype}]".encode())])
 
     def array(self, values: Any) -> Any:
-        """These values in the dtype."""
+        """Return the values in the dtype."""
         return np.asarray(values).astype(dtype_of(self.dtype))
 
     def normal(self, shape: tuple[int, ...], octaves: int = 4) -> Any:
-        """Normal numbers whose scale is spread over ``2**-octaves`` to ``2**octaves``."""
+        """Draw normal numbers with scales from ``2**-octaves`` to ``2**octaves``."""
         real = self._normal(shape, octaves)
         if np.dtype(dtype_of(self.dtype)).kind == "c":
             return self.array(real + 1j * self._normal(shape, octaves))
@@ -61,11 +61,11 @@ class Data:
         )
 
     def uniform(self, low: float, high: float, size: int) -> list[float]:
-        """Numbers for hyperparameters, as floats of Python."""
+        """Draw numbers for hyperparameters, as Python floats."""
         return [float(x) for x in self._rng.uniform(low, high, size)]
 
     def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
-        """Parameters, a third of them zero: there the step is seen, not hidden by the parameter."""
+        """Draw parameters, a third of them zero, where no rounding hides the step."""
         params = {}
         for name, shape in (shapes or {"w": (4, 5), "b": (7,)}).items():
             params[name] = self.normal(shape)
@@ -73,7 +73,7 @@ class Data:
         return params
 
     def grads(self, params: Arrays, octaves: int = 4) -> dict[str, Any]:
-        """Gradients that are zero, now and then, so that the infinity norm decays."""
+        """Draw gradients, a quarter of them zero, so that the infinity norm decays."""
         grads = {}
         for name, param in params.items():
             grads[name] = self.normal(param.shape, octaves)
@@ -81,7 +81,7 @@ class Data:
         return grads
 
     def run(self, hp: Hyperparameters, steps: int = 5, **more: Any) -> Run:
-        """A run over ordinary data."""
+        """Draw a run over ordinary data."""
         params = self.params()
         return Run(params, [self.grads(params) for _ in range(steps)], hp, **more)
 
@@ -92,7 +92,7 @@ class Data:
 
 
 def late(data: Data, step: int) -> Run:
-    """Two steps after so many others, with a beta1 whose correction is not over for thousands."""
+    """Return two steps after `step` others, with a beta1 that needs correction for thousands."""
     params = {"w": data.array(np.zeros(3))}
     saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
     hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
@@ -100,10 +100,10 @@ def late(data: Data, step: int) -> Run:
 
 
 def compare(what: str, got: Any, expected: Carried) -> Finding:
-    """Each number with its interval, for a case that knows by itself what is right.
+    """Compare each number with its interval, for a case that computes the right result itself.
 
     Raises:
-        Violation: names the worst number, what it is, and the interval.
+        Violation: names the worst number, its value, and its interval.
     """
     if got.shape != expected.value.shape:
         raise Violation(f"{what}: shape {got.shape}, must be {expected.value.shape}")
@@ -125,7 +125,7 @@ def compare(what: str, got: Any, expected: Carried) -> Finding:
 def require_kept(
     before: Mapping[str, Moments] | None, after: Mapping[str, Moments] | None, what: str
 ) -> None:
-    """Raise unless a refusal of this has left every bit of the state as it was.
+    """Raise unless every bit of the state is the same after a refusal.
 
     Raises:
         Violation: names the parameter and the part of its state.
@@ -133,21 +133,21 @@ def require_kept(
     for name, slot in (before or {}).items():
         for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
             if np.asarray(old).tobytes() != np.asarray(new).tobytes():
-                raise Violation(f"{what} was refused, but {part} of {name} had changed before")
+                raise Violation(f"{what} was refused, but {part} of {name} changed before that")
 
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that a clause says, and how to see it.
+    """A test of one statement of a clause.
 
     Attributes:
         id: ``CLAUSE/name``, permanent.
         note: why the case exists.
-        dtypes: names of the dtypes in which it says something.
-        features: what a backend must offer for it (`adamax_conformance.subject.backend.FEATURES`).
+        dtypes: names of the dtypes that it applies to.
+        features: features that a backend needs (`adamax_conformance.subject.backend.FEATURES`).
         body: judges a backend; raises `Violation` or `BackendError`.
-        trial: makes the run that the case is, where it is one that is judged step by step.
-        beside: the other dtype that it has parameters of, by the dtype of the first.
+        trial: makes the run of the case; None if the case does not judge a run step by step.
+        beside: the second dtype of its parameters, by the first dtype, if it has two.
     """
 
     id: str
@@ -173,7 +173,7 @@ class Cases:
     def case(
         self, case_id: str, *, dtypes: Collection[str] = FLOATS, features: Iterable[str] = ()
     ) -> Callable[[Callable[[Watched, Data], Finding]], Callable[[Watched, Data], Finding]]:
-        """A case that looks for itself."""
+        """Decorate a case that compares by itself."""
 
         def register(
             body: Callable[[Watched, Data], Finding],
@@ -194,7 +194,7 @@ class Cases:
         also: Callable[[Run, Arrays, Any], Finding] | None = None,
         beside: Mapping[str, str] | None = None,
     ) -> Callable[[Callable[[Data], Run]], Callable[[Data], Run]]:
-        """A case that is a run of steps, judged by `adamax_conformance.judging.judge.judge`."""
+        """Decorate a case that returns a run, for `adamax_conformance.judging.judge.judge`."""
 
         def register(make: Callable[[Data], Run]) -> Callable[[Data], Run]:
             def trial(data: Data) -> Trial:

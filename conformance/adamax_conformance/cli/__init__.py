@@ -1,4 +1,4 @@
-"""The command ``adamax-conformance``: one file a command, and `app` with what they share."""
+"""The command ``adamax-conformance``: one file for each subcommand, and `app`, which they share."""
 
 from adamax_conformance.cli import (
     check,

@@ -1,4 +1,4 @@
-"""What the commands share: the application, exit codes, how they stop, names, the progress bar."""
+"""Shared parts of the commands: the application, exit codes, errors, names, the progress bar."""
 
 import io
 import os
@@ -30,7 +30,7 @@ from adamax_core import __version__
 
 
 class Exit(IntEnum):
-    """Exit codes, of every command."""
+    """Exit codes of all commands."""
 
     CONFORMANT = 0
     NOT_CONFORMANT = 1
@@ -60,17 +60,17 @@ def _main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
-    """Says whether an implementation of Adamax computes the specification, and where not.
+    """Check whether an implementation of Adamax computes the specification, and where it differs.
 
-    `explain A-5` shows the words of a clause, `list` what there is to name.
+    `list` shows the names of backends, clauses and cases; `explain A-5` explains a clause.
     """
-    # Where a stream is closed there is none, and much that is written to it would fail.
+    # Python sets a closed stream to None, and every write to it would raise.
     if sys.stdout is None:
-        raise stop("the standard output is closed", Exit.USAGE)
+        raise stop("standard output is closed", Exit.USAGE)
 
 
 def main() -> None:
-    """The command as a shell runs it: what its streams do not take is no traceback."""
+    """Run the command line; an error of standard output gives a message, not a traceback."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -80,42 +80,42 @@ def main() -> None:
             app()
         except SystemExit as asked:
             end = asked
-        # What cannot be written shows here, and not when Python has ended.
+        # Flush here, so that a write error is handled below and not at interpreter exit.
         if sys.stdout is not None:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever read it has seen enough; a verdict stands.
+        # The reader has closed the pipe; keep the exit code.
         deafen(sys.stdout)
     except OSError as error:
         deafen(sys.stdout)
-        end = SystemExit(stop(f"nothing can be written: {error}", Exit.USAGE).exit_code)
+        end = SystemExit(stop(f"cannot write the output: {error}", Exit.USAGE).exit_code)
     raise end
 
 
 def deafen(stream: TextIO) -> None:
-    """Let what is still to be flushed go nowhere."""
+    """Redirect the stream to the null device, so that a later flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def stop(message: str, code: Exit) -> typer.Exit:
-    """An exit with this code, after this message; to be raised."""
+    """Print an error message; return the exit to raise."""
     errors.print(message, style="red", markup=False, highlight=False, emoji=False, soft_wrap=True)
     return typer.Exit(code)
 
 
 def require_new(path: Path) -> None:
-    """Stop, before the work, where a file cannot be made: none is written over."""
+    """Stop before the work if the file exists or cannot be created."""
     if path.exists():
         raise stop(
-            f"{path} is there already and is not written over: remove it, or name another",
+            f"{path} already exists and is not overwritten: remove it, or choose another name",
             Exit.USAGE,
         )
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise stop(f"{path}: nothing can be written into {path.parent}", Exit.USAGE)
+        raise stop(f"{path}: cannot write to folder {path.parent}", Exit.USAGE)
 
 
 def completing(choices: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
-    """What completes a word for the shell, by those of the choices that begin like it."""
+    """Return a shell completion: it offers the choices that start with the incomplete word."""
     return lambda incomplete: [each for each in choices() if each.startswith(incomplete)]
 
 
@@ -126,8 +126,8 @@ complete_case = completing(lambda: (case.id for case in CASES))
 
 
 _HELP = (
-    "An installed backend, with options as in 'torch?foreach=true'; py:module:attribute for your "
-    "own; or 'cmd:./program arguments' in any language."
+    "An installed backend, with options as in 'torch?foreach=true'; or your own: "
+    "py:module:attribute, or 'cmd:./program arguments' in any language."
 )
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME...", help=_HELP, autocompletion=complete_name)
@@ -136,15 +136,15 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help=_HELP, autocompletion=
 
 
 def found(name: str, timeout: float = TIMEOUT) -> Backend:
-    """The backend of this name; a program has so many seconds for each answer.
+    """Return the backend of this name; a program has `timeout` seconds for each answer.
 
     Raises:
-        typer.Exit: there is none (2), or it cannot be made (3).
+        typer.Exit: no backend has this name (2), or creating it failed (3).
     """
-    # As for `python -m`: your own backend may be in the folder that you are in.
+    # As with `python -m`, modules of the current folder can be imported.
     if "" not in sys.path:
         sys.path.insert(0, "")
-    # Programs that were started are stopped at the end, also where that is asked for by a signal.
+    # Turn SIGTERM into an exception, so that the program is stopped then too.
     if name.startswith("cmd:") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -157,17 +157,16 @@ def found(name: str, timeout: float = TIMEOUT) -> Backend:
 
 
 def spoken_aside() -> AbstractContextManager[Any]:
-    """What a backend prints goes to the standard error: the standard output is for the report."""
+    """Redirect what a backend prints to standard error; standard output is for the report."""
     return redirect_stdout(sys.stderr)
 
 
 @contextmanager
 def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
-    """A bar for each task, ``task(name, total)``, which gives what advances it by one.
+    """Yield ``task(name, total)``, which adds a progress bar and returns its advance by one.
 
-    The work is done inside, and what is printed in it is spoken aside.
-
-    It is drawn where somebody may be looking: when the standard error is a terminal.
+    Do the work inside the context, which redirects standard output to standard error. The bars are
+    drawn only if standard error is a terminal.
     """
     columns = (
         TextColumn("{task.description:<32}", markup=False), BarColumn(), MofNCompleteColumn(),

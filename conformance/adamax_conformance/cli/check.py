@@ -44,8 +44,8 @@ _WORST_FIRST = (Exit.BROKEN, Exit.NOT_CONFORMANT, Exit.INCOMPLETE, Exit.CONFORMA
 Format = StrEnum("Format", [*FORMATS])  # type: ignore[misc]  # the names are those of a mapping
 _PRETTY = Format("pretty")
 _EXPECT = (
-    "A TOML file of what is known to deviate: [[expect]] with id, status (fail, error or skip), "
-    "reason and url. What no longer shows fails."
+    "A TOML file of known deviations: [[expect]] with id, status (fail, error or skip), reason and "
+    "url. An expected failure that passes counts as a failure."
 )
 
 
@@ -76,7 +76,7 @@ def check(
     output: Annotated[Format, typer.Option("--format", help="How to write the report.")] = _PRETTY,
     expect: Annotated[Path | None, typer.Option(help=_EXPECT)] = None,
     write_expect: Annotated[
-        Path | None, typer.Option(help="Write such a file, of what fails now.")
+        Path | None, typer.Option(help="Write such a file of all present failures.")
     ] = None,
     timeout: Annotated[
         float, typer.Option(min=0.001, help="Seconds that a cmd: program has for each answer.")
@@ -92,7 +92,7 @@ def check(
 
     Exit codes:
 
-    - 0 conformant, or deviating exactly as documented; all that was asked for passes
+    - 0 conformant, or deviating exactly as documented; a partial run that passes
     - 1 not conformant
     - 2 usage: an unknown name, a framework that is not installed
     - 3 adapter broken: it cannot be imported, or cannot take one step
@@ -106,9 +106,9 @@ def check(
     except (ValueError, OSError) as error:
         raise stop(str(error), Exit.USAGE) from None
     if not chosen:
-        raise stop("nothing is all of these: no such case has this clause and dtype", Exit.USAGE)
+        raise stop("no case matches --clause, --dtype and --case together", Exit.USAGE)
     if (expect or write_expect) and len(set(names)) > 1:
-        raise stop("a file of expectations is about one backend: give one NAME", Exit.USAGE)
+        raise stop("a file of expectations is for one backend: give one NAME", Exit.USAGE)
     if write_expect is not None:
         require_new(write_expect)
     backends = {name: found(name, timeout) for name in names}
@@ -135,16 +135,16 @@ def check(
             errors.print(f"{write_expect}: {len(expectations)} expectations", markup=False)
         write(reports, output.value, verbose=verbose)
     except BrokenPipeError:
-        # Whoever read it has seen enough; nothing is to be flushed to it at the end.
+        # The reader has closed the pipe; the flush at exit must not fail either.
         deafen(sys.stdout)
     except OSError as error:
-        raise stop(f"the report cannot be written: {error}", Exit.USAGE) from None
+        raise stop(f"cannot write the report: {error}", Exit.USAGE) from None
     codes = {_code(report, strict=strict) for report in reports}
     raise typer.Exit(next(code for code in _WORST_FIRST if code in codes))
 
 
 def _expectations(report: Report) -> list[Expectation]:
-    """What fails now, to be known from now on."""
+    """Return an expectation for each present failure."""
     return [
         Expectation(result.id, result.message, result.status.value)
         for result in report.results

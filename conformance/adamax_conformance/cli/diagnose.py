@@ -1,4 +1,4 @@
-"""``adamax-conformance diagnose``: which dialect a backend computes, and what that costs."""
+"""``adamax-conformance diagnose``: find a backend's dialect, and the effect on its steps."""
 
 import json
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 class Form(StrEnum):
-    """How a diagnosis is written."""
+    """Output formats of a diagnosis."""
 
     PRETTY = "pretty"
     JSON = "json"
 
 
 _DEFAULT = Hyperparameters()
-_COST = "Of the cost, that of --scale and --plot."
+_COST = "For the cost, with --scale or --plot."
 _SCALES = tuple(10.0**exponent for exponent in range(-12, 1))
 
 
@@ -34,24 +34,25 @@ _SCALES = tuple(10.0**exponent for exponent in range(-12, 1))
 def diagnose(
     name: Name,
     dtype: Annotated[
-        str | None, typer.Option(help="Probe in this dtype; by default the widest that it takes.")
+        str | None,
+        typer.Option(help="Probe in this dtype; by default the widest of the backend."),
     ] = None,
     scale: Annotated[
         float | None,
-        typer.Option(help="Tell what the dialect costs for gradients of this size, such as 1e-6."),
+        typer.Option(help="Print the dialect's step sizes for gradients of this size, as 1e-6."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, max=10_000, help=f"{_COST} Over so many.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, max=10_000, help=f"Number of steps. {_COST}")] = 100,
     beta1: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[0],
     beta2: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[1],
     eps: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.eps,
     plot: Annotated[
         Path | None,
         typer.Option(
-            help="Write a picture of the cost at every scale from 1e-12 to 1: of this dialect, or, "
-            "if it is canonical, of all that are in use."
+            help="Plot the cost at scales from 1e-12 to 1 into this file: of this dialect, or, if "
+            "it is canonical, of all that are in use."
         ),
     ] = None,
-    output: Annotated[Form, typer.Option("--format", help="How to write it.")] = Form.PRETTY,
+    output: Annotated[Form, typer.Option("--format", help="Output format.")] = Form.PRETTY,
 ) -> None:
     """Name the dialect of Adamax that a backend computes, axis by axis.
 
@@ -90,8 +91,8 @@ def diagnose(
         try:
             _plot(diagnosis, steps, hp, plot)
         except (ValueError, OSError) as error:
-            raise stop(f"the picture cannot be written: {error}", Exit.USAGE) from None
-        errors.print(f"the picture is in {plot}", markup=False)
+            raise stop(f"cannot write the plot: {error}", Exit.USAGE) from None
+        errors.print(f"plot written to {plot}", markup=False)
     if diagnosis.broken:
         raise typer.Exit(Exit.BROKEN)
     raise typer.Exit(Exit.CONFORMANT if diagnosis.canonical else Exit.NOT_CONFORMANT)
@@ -100,7 +101,7 @@ def diagnose(
 def _show(diagnosis: "Diagnosis", console: Console) -> None:
     if diagnosis.axes:
         table = Table(title=f"Dialect of {diagnosis.backend}, probed in {diagnosis.dtype}")
-        for heading in ("", "axis", "found", "specification", "what it does"):
+        for heading in ("", "axis", "found", "specification", "formula"):
             table.add_column(heading, overflow="fold")
         for axis in diagnosis.axes:
             mark, style = ("≠", "red") if axis.deviates else ("✓", "green")
@@ -120,20 +121,20 @@ def _show_costs(
     console: Console,
 ) -> None:
     if diagnosis.dialect is None:
-        console.print("What it costs cannot be told: its rule is not known.")
+        console.print("Its cost is unknown, since its rule is unknown.")
         return
     if all(each.here == each.path == 1 for each in costs):
         console.print(
-            "Minimizing without decay, its steps are the specification's, whatever the size of the "
-            "gradients."
+            "When it minimizes without weight decay, its steps are those of the specification, for "
+            "gradients of any size."
         )
         return
     beta1, beta2 = hp.betas
     table = Table(
-        title=f"Step size over the specification's: normal gradients of {scale:g}, "
-        f"betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}"
+        title="Step size relative to the specification: normal gradients with standard deviation "
+        f"{scale:g}, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}"
     )
-    for heading in ("step", "this step", "less one", "all so far", "less one"):
+    for heading in ("step", "this step", "minus 1", "all so far", "minus 1"):
         table.add_column(heading, justify="right")
     for each in costs:
         ratios = [text for r in each[1:] for text in (f"{float(r):.6g}", f"{float(r - 1):+.1e}")]
@@ -142,10 +143,10 @@ def _show_costs(
 
 
 def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -> None:
-    """The path of a dialect over the specification's, by the scale of the gradients.
+    """Plot the path of a dialect relative to the specification, by the scale of the gradients.
 
     Raises:
-        ValueError: matplotlib is not installed, or the rule of the backend is not known.
+        ValueError: matplotlib is not installed, or the rule of the backend is unknown.
     """
     from adamax_conformance.dialects import KNOWN_AS, Dialect, cost  # noqa: PLC0415 - keeps --help fast
 
@@ -168,7 +169,7 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
         axes.plot(_SCALES, ratios, marker=".", label=_label(dialect))
     beta1, beta2 = hp.betas
     axes.set(
-        title=f"How far {steps} steps go, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}",
+        title=f"Distance after {steps} steps, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}",
         xscale="log",
         yscale="log",
         xlabel="standard deviation of the gradients",
@@ -179,7 +180,7 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
 
 
 def _label(dialect: "Dialect") -> str:
-    """``Keras, ...: eps outside``."""
+    """Return a label such as ``Keras, ...: eps outside``."""
     from adamax_conformance.dialects.axes import CORRECTION  # noqa: PLC0415 - keeps --help fast
 
     who = ", ".join([*dialect.known_as[:1], *(["..."] if dialect.known_as[1:] else [])])

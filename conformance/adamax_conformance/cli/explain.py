@@ -1,4 +1,4 @@
-"""``adamax-conformance explain``: what a clause or a case says, and why it would notice."""
+"""``adamax-conformance explain``: the words of a clause or case, its bound, and what it catches."""
 
 import re
 import sys
@@ -49,11 +49,11 @@ def explain(
         for case in CASES:
             if case.clause == found.id:
                 console.print(f"  {escape(case.id)}  {escape(case.note)}")
-        console.print("\n[bold]Broken variants that it must catch[/bold]")
+        console.print("\n[bold]Wrong variants that it must catch[/bold]")
         for variant in about.aimed_at(found.id):
             console.print(f"  {variant.id}  {escape(variant.does)}")
         if not about.aimed_at(found.id):
-            console.print("  none: the variants are made of the reference, which has one device")
+            console.print("  none: the variants derive from the reference, which has one device")
         console.print("\n[bold]How right is right[/bold]")
         console.print(_text(HOW_RIGHT))
     else:
@@ -61,13 +61,13 @@ def explain(
 
 
 def _text(words: str) -> Markdown:
-    """Words of the document, formulas in plain characters."""
+    """Return text of the document with its formulas in plain characters."""
     plain = LatexNodes2Text(math_mode="text").latex_to_text
     return Markdown(re.sub(r"\$[^$]*\$", lambda formula: plain(formula[0]), words))
 
 
 def _clause(console: Console, clause: Clause) -> None:
-    binds = "required" if clause.required else "where it is offered"
+    binds = "required" if clause.required else "only for backends with the feature"
     console.print(f"[bold]{clause.id} {escape(clause.title)}[/bold] ({binds})")
     console.print(_text(clause.words))
 
@@ -93,7 +93,7 @@ def _case(console: Console, case: Case, dtype: str) -> None:
             numbers = decimal(each.value, 9), f"± {decimal(each.error, 3)}", counted
             table.add_row(f"  {escape(each.text)}", *numbers)
         console.print(table)
-    console.print(f"\n[bold]Broken variants that it kills[/bold] in {dtype}")
+    console.print(f"\n[bold]Wrong variants that it kills[/bold] in {dtype}")
     killed = caught(case, dtype)
     for variant in killed:
         console.print(f"  {variant.id} ({variant.clause})  {escape(variant.does)}")

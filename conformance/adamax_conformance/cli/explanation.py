@@ -1,4 +1,4 @@
-"""What a clause or a case is about: its words, its bound, the broken variants that it catches."""
+"""The content of an explanation: a case's bound line by line, and the wrong variants it catches."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,17 +28,17 @@ LINES = {
     "displacement": "lr / c * m' / u'",
     "decoupled_decay": "lr weight_decay p",
 }
-"""The lines of the rule that round, by their names in `adamax_core.Rule`."""
+"""The lines of the rule that round, by field name of `adamax_core.Rule`."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """What one line of the rule gives for one element.
+    """The result of one line of the rule for one element.
 
     Attributes:
         text: the line.
         value: its exact value.
-        error: how far a backend may be off after it.
+        error: bound on a backend's error after the line.
         unit: unit roundoff of the format in which it rounds.
     """
 
@@ -49,17 +49,17 @@ class Line:
 
     @property
     def roundings(self) -> mpq | None:
-        """The error in roundings of the value; None for a value of zero."""
+        """The error in units of one rounding of the value; None for a value of zero."""
         return self.error / (self.unit * abs(self.value)) if self.value else None
 
 
 @dataclass(frozen=True)
 class Example:
-    """One element of a case's run in its first step, and how the bound on it comes about.
+    """The derivation of the bound for one element, in the first step of a case's run.
 
     Attributes:
         where: ``w[0, 1]``.
-        lines: those of the rule, in order, as the judge runs them.
+        lines: the lines of the rule, in order, as the judge runs them.
     """
 
     where: str
@@ -67,10 +67,10 @@ class Example:
 
 
 def find(name: str) -> Clause | tuple[Case, str]:
-    """The clause of this name, or the case and the dtype.
+    """Return the clause of this name, or the case and the dtype.
 
     Raises:
-        LookupError: there is none; says where they are listed.
+        LookupError: the name is unknown; says which commands list the names.
 
     >>> find("A-5").title
     'infinity norm'
@@ -87,12 +87,12 @@ def find(name: str) -> Clause | tuple[Case, str]:
             if f"{case.id}[{dtype}]" == name:
                 return case, dtype
     raise LookupError(
-        f"no clause or case {name!r}: `adamax-conformance list clauses` and `list cases` have them"
+        f"no clause or case {name!r}: see `adamax-conformance list clauses` and `list cases`"
     )
 
 
 def example(case: Case, dtype: str) -> Example | None:
-    """The first finite element of the run that a case is, if it is one."""
+    """Return the derivation for the first finite element of the case's run; None without a run."""
     if case.trial is None:
         return None
     with np.errstate(all="ignore"):
@@ -112,7 +112,7 @@ def example(case: Case, dtype: str) -> Example | None:
 
 
 def lines(param: Any, grad: Any, before: Moments, hp: Hyperparameters) -> tuple[Line, ...]:
-    """Each line of the first step of one element, with the error that the judge allows.
+    """Return each line of a step of one element, with the error that the judge allows.
 
     Args:
         param: the parameter, a 0-d array of a real dtype.
@@ -131,17 +131,17 @@ def lines(param: Any, grad: Any, before: Moments, hp: Hyperparameters) -> tuple[
     """
     found: list[Line] = []
 
-    def told(text: str, number: Carried) -> None:
+    def record(text: str, number: Carried) -> None:
         value, error = number.value.item(), number.error.item()
         found.append(Line(text, value, error, number.format.unit))
 
-    def telling(name: str) -> Callable[..., Carried]:
+    def recording(name: str) -> Callable[..., Carried]:
         line = getattr(rule, name)
 
         def call(*args: Any) -> Carried:
             result: Carried = line(*args)
-            if result is not args[0]:  # as decay of zero leaves the gradient
-                told(LINES[name], result)
+            if result is not args[0]:  # a decay of zero returns the gradient itself
+                record(LINES[name], result)
             return result
 
         return call
@@ -153,19 +153,19 @@ def lines(param: Any, grad: Any, before: Moments, hp: Hyperparameters) -> tuple[
         Carried.of(np.asarray(each).reshape(1), state_format) for each in (param, grad, *moments)
     )
     exact = with_numbers(hp, mpq)
-    recorded: Any = {name: telling(name) for name in LINES}
+    recorded: Any = {name: recording(name) for name in LINES}
     update = rule._replace(**recorded)(p, g, m, u, before.step, exact).update
     param_format = format_of(np.asarray(param).dtype)
-    told("p'", Carried.of(p.value, param_format) + update.stored(param_format))
+    record("p'", Carried.of(p.value, param_format) + update.stored(param_format))
     return tuple(found)
 
 
 def aimed_at(clause: str) -> tuple[Wrong, ...]:
-    """The broken variants that this clause must catch."""
+    """Return the wrong variants that this clause must catch."""
     return tuple(variant for variant in WRONG if variant.clause == clause)
 
 
 def caught(case: Case, dtype: str) -> tuple[Wrong, ...]:
-    """The broken variants that this case rejects in this dtype: each is run."""
+    """Run all wrong variants; return those that this case rejects in this dtype."""
     bad = (Status.FAIL, Status.ERROR)
     return tuple(v for v in WRONG if Subject(v.backend).judge(case, dtype).status in bad)

@@ -1,4 +1,4 @@
-"""``adamax-conformance fuzz``: judge a backend by examples that nobody has thought of."""
+"""``adamax-conformance fuzz``: judge a backend by random examples."""
 
 import shlex
 from collections.abc import Callable, Sequence
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
 def fuzz(
     name: Name,
     examples: Annotated[
-        int, typer.Option(min=1, help="Judge at least so many examples in each dtype.")
+        int, typer.Option(min=1, help="Judge at least this many examples in each dtype.")
     ] = 100,
     elements: Annotated[
-        int, typer.Option(min=0, help="Step at least so many elements in each dtype.")
+        int, typer.Option(min=0, help="Step at least this many elements in each dtype.")
     ] = 0,
     dtype: Annotated[
         list[str] | None,
         typer.Option(help=f"Only this dtype of {', '.join(DTYPES)}; may be repeated."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of what is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the examples.")] = 0,
     stateful: Annotated[
         bool,
         typer.Option(
@@ -43,16 +43,16 @@ def fuzz(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Where a failure is written, for `replay`; nothing is written over.  "
-            "[default: repro.json, or the next number that is free]"
+            help="Write a failure to this file, for `replay`; it must not exist.  "
+            "[default: repro.json, or the next free number]"
         ),
     ] = None,
 ) -> None:
     """Judge a backend by examples that Hypothesis draws, until one fails.
 
     Shapes, layouts, dtypes, hyperparameters, magnitudes from subnormal to the largest finite
-    number, special values, missing gradients, sequences of steps. A failure is made small, printed
-    with its exact numbers and written to a file. The same seed draws the same.
+    number, special values, missing gradients, sequences of steps. A failure is shrunk, printed with
+    its exact numbers and written to a file. The same seed draws the same examples.
 
     Exit codes:
 
@@ -108,13 +108,13 @@ def fuzz(
     try:
         save(Repro(name, last.trial, last.failure, command, versions()), path)
     except OSError as error:
-        raise stop(f"the run cannot be written: {error}", Exit.USAGE) from None
+        raise stop(f"cannot write the run: {error}", Exit.USAGE) from None
     typer.echo(f"judge it again: adamax-conformance replay {shlex.quote(str(path))}")
     raise typer.Exit(Exit.NOT_CONFORMANT)
 
 
 def _free(out: Path | None) -> Path:
-    """Where a failure is written: as asked, or under the first name that is free."""
+    """Return the path for a failure: the given one, or the first free default."""
     if out is None:
         names = (Path(f"repro-{n}.json" if n else "repro.json") for n in count())
         out = next(path for path in names if not path.exists())

@@ -1,4 +1,4 @@
-"""``adamax-conformance list``: what there is to name on the command line."""
+"""``adamax-conformance list``: the names that the command line takes."""
 
 import sys
 from enum import StrEnum
@@ -17,7 +17,7 @@ from adamax_conformance.subject.backend import FEATURES
 
 
 class Listed(StrEnum):
-    """What can be shown."""
+    """The kinds of names."""
 
     BACKENDS = "backends"
     CLAUSES = "clauses"
@@ -29,18 +29,19 @@ class Listed(StrEnum):
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")] = Listed.BACKENDS,
 ) -> None:
-    """List the backends, installed or not, the clauses, the cases, or what a backend may offer."""
+    """List the backends, installed or not, the clauses, the cases, or the optional features."""
     rows: dict[Listed, list[tuple[str, str]]] = {
         Listed.BACKENDS: [(name, _installed(name)) for name in available()],
         Listed.CLAUSES: [
-            (c.id, c.title + ("" if c.required else " (where it is offered)")) for c in CLAUSES
+            (c.id, c.title + ("" if c.required else " (only for backends with the feature)"))
+            for c in CLAUSES
         ],
         Listed.CASES: [(case.id, case.note) for case in CASES],
         Listed.FEATURES: list(FEATURES.items()),
     }
     width = max(len(name) for name, _ in rows[what])
     if not sys.stdout.isatty():
-        # A line each, for grep.
+        # One line for each name, for grep.
         sys.stdout.writelines(
             f"{name:<{width}}  {text}".rstrip() + "\n" for name, text in rows[what]
         )

@@ -1,4 +1,4 @@
-"""``adamax-conformance mutate``: what the suite catches, and what it lets through."""
+"""``adamax-conformance mutate``: score the suite by the wrong and right variants it classifies."""
 
 import json
 import os
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How the score is printed."""
+    """Output formats of the score."""
 
     PRETTY = "pretty"
     JSON = "json"
@@ -34,27 +34,25 @@ def mutate(
         list[str] | None, typer.Option(help="Only this dtype; may be repeated.")
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; as many as there are processors.")
+        int | None, typer.Option(min=1, help="Number of processes; by default that of processors.")
     ] = None,
-    output: Annotated[Format, typer.Option("--format", help="How to print the score.")] = (
-        Format.PRETTY
-    ),
+    output: Annotated[Format, typer.Option("--format", help="Output format.")] = (Format.PRETTY),
     verbose: Annotated[
         bool, typer.Option("--verbose", help="List every variant, and each proof in full.")
     ] = False,
 ) -> None:
-    """Judge the judge: wrong variants must be caught, each by its clause, and right ones accepted.
+    """Judge the judge: it must catch wrong variants, each by its clause, and accept right ones.
 
     Exit codes:
 
     - 0 perfect
     - 1 a wrong variant survives or is caught by another clause, or a right one is rejected
     - 2 usage: an unknown family or dtype
-    - 3 void: a control lives, so that nothing else means anything
+    - 3 void: a control survives, so the score means nothing
 
     Example: adamax-conformance mutate --family eps --dtype float32
     """
-    # Two hundred backends are made when this is imported.
+    # This import creates two hundred backends.
     from adamax_conformance.variants.score import mutate as judged  # noqa: PLC0415 - see above
     from adamax_conformance.variants.score import plan  # noqa: PLC0415 - see above
 
@@ -81,7 +79,7 @@ def _code(score: "Score") -> Exit:
 
 
 def _show(score: "Score", console: Console, *, verbose: bool) -> None:
-    """The table of families, what is not as it has to be, the proofs, and the totals."""
+    """Print the table of families, the proofs, the bad outcomes, and the totals."""
     from adamax_conformance.variants import FAMILIES  # noqa: PLC0415 - as above
     from adamax_conformance.variants.score import Kind, Score  # noqa: PLC0415 - as above
 
@@ -102,14 +100,14 @@ def _show(score: "Score", console: Console, *, verbose: bool) -> None:
             continue
         wrong, killed = (mine.ids(Kind.WRONG, good=good) for good in (None, True))
         right, accepted = (mine.ids(Kind.RIGHT, good=good) for good in (None, True))
-        told, equal = (
+        differing, equal = (
             sum(each.kind is kind for each in mine.outcomes) for kind in (Kind.WRONG, Kind.EQUAL)
         )
         table.add_row(
             family.title,
             str(len(wrong)),
             Text(str(len(killed)), "green" if killed == wrong else "bold red"),
-            str(told),
+            str(differing),
             str(equal),
             str(len(right)),
             Text(str(len(accepted)), "green" if accepted == right else "bold red"),
@@ -126,10 +124,10 @@ def _show(score: "Score", console: Console, *, verbose: bool) -> None:
 
 
 def _show_proofs(equal: "list[Outcome]", console: Console) -> None:
-    """Each proof once, with the variants and dtypes that it is about."""
+    """Print each proof once, with the variants and dtypes that it covers."""
     if not equal:
         return
-    console.print(Text("\nNothing tells these from the rule, and the suite found nothing:", "bold"))
+    console.print(Text("\nEqual to the rule, and not rejected by the suite:", "bold"))
     proofs: dict[str, dict[str, list[str]]] = {}
     for each in equal:
         proofs.setdefault(each.proof, {}).setdefault(each.id, []).append(each.dtype)

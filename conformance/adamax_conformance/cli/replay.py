@@ -1,4 +1,4 @@
-"""``adamax-conformance replay``: judge a run again that a backend got wrong."""
+"""``adamax-conformance replay``: judge again a run that failed on a backend."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,22 +10,22 @@ from adamax_conformance.cli.app import Exit, app, complete_name, found, stop
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help="What `fuzz` wrote.")],
+    file: Annotated[Path, typer.Argument(help="A file that `fuzz` wrote.")],
     name: Annotated[
         str | None,
         typer.Argument(
             metavar="[NAME]",
-            help="The backend; by default the one that the file names.",
+            help="The backend; by default that of the file.",
             autocompletion=complete_name,
         ),
     ] = None,
 ) -> None:
-    """Judge again a run that a backend got wrong, as `fuzz` wrote it.
+    """Judge again a run that failed, from the file that `fuzz` wrote.
 
     Exit codes:
 
-    - 0 it is right now
-    - 1 it is still wrong
+    - 0 the run passes
+    - 1 the run still fails
     - 2 usage: the file cannot be read, an unknown name
     - 3 adapter broken: it cannot be imported
 
@@ -38,7 +38,7 @@ def replay(
     try:
         repro = load(file)
     except (ValueError, OSError) as error:
-        raise stop(f"this run cannot be read: {error}", Exit.USAGE) from None
+        raise stop(f"cannot read this run: {error}", Exit.USAGE) from None
     backend = found(name or repro.backend)
     failure = failure_of(Watched(backend), repro.trial)
     if failure is None:

@@ -1,4 +1,4 @@
-"""``adamax-conformance serve``: speak the protocol of ``cmd:`` backends, from the other side."""
+"""``adamax-conformance serve``: run any backend as a program that speaks the protocol."""
 
 import sys
 from contextlib import redirect_stdout
@@ -20,14 +20,14 @@ def serve(
 ) -> None:
     """Answer the protocol of the judge with the reference, or with another backend.
 
-    JSON Lines on the standard input and output, until `stop` or the end of the input. For those
-    who write a judge, or the other half of a harness, of their own.
+    It reads and writes JSON Lines on standard input and output, until `stop` or the end of the
+    input. Use it to test your own judge, or as an example for a harness.
 
     Example: adamax-conformance check 'cmd:adamax-conformance serve'
     """
     from adamax_conformance.protocol.server import serve as answer  # noqa: PLC0415 - kept out of --help
 
     answers = sys.stdout.buffer
-    # The standard output is for answers; what a framework prints goes where it does no harm.
+    # Standard output is for answers; redirect what a framework prints.
     with redirect_stdout(sys.stderr):
         answer(found(name), sys.stdin.buffer, answers)

@@ -12,19 +12,19 @@ from adamax_conformance.cli.app import Exit, app, progress, stop
 vectors = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode="markdown",
-    help="The language-neutral vectors: runs of steps as JSON Lines, and what may come out.",
+    help="The language-neutral vectors: runs of steps and their allowed results, as JSON Lines.",
 )
 app.add_typer(vectors, name="vectors")
 
 
 def _generated() -> str:
-    """Return the file as it should be, if it keeps every published id."""
+    """Return the text of the file of vectors; stop if it would lose or change a published id."""
     from adamax_conformance.variants import WRONG  # noqa: PLC0415 - makes every variant
     from adamax_conformance.vectors.generate import generated, require_kept  # noqa: PLC0415 - same
     from adamax_conformance.vectors.vector import dump  # noqa: PLC0415 - the same
 
     with progress() as task:
-        new = generated(advance=task("broken variants", len(WRONG)))
+        new = generated(advance=task("wrong variants", len(WRONG)))
     try:
         require_kept(new)
     except ValueError as error:
@@ -34,9 +34,9 @@ def _generated() -> str:
 
 @vectors.command()
 def generate() -> None:
-    """Write the file of vectors again: new ids come in, intervals and kills are computed anew.
+    """Rewrite the file of vectors: add new ids, and recompute intervals and kills.
 
-    The inputs of a published id never change, and no id goes away.
+    The inputs of a published id never change, and no id is lost.
 
     Example: adamax-conformance vectors generate
     """
@@ -66,9 +66,11 @@ def check() -> None:
 
 @vectors.command()
 def export(
-    target: Annotated[Path, typer.Argument(metavar="DIR", help="Made where it does not exist.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder; created if it does not exist.")
+    ],
     force: Annotated[
-        bool, typer.Option("--force", help="Also into a folder that is not empty.")
+        bool, typer.Option("--force", help="Write even if the folder is not empty.")
     ] = False,
 ) -> None:
     """Write the vectors, their schemas and a one-page guide into a folder, for any language.
@@ -83,7 +85,7 @@ def export(
     names += [folder / f"{name}.schema.json" for name in ("vector", "run")]
     try:
         if target.exists() and any(target.iterdir()) and not force:
-            raise FileExistsError(f"{target} is not empty: give another folder, or --force")
+            raise FileExistsError(f"{target} is not empty: choose another folder, or use --force")
         target.mkdir(parents=True, exist_ok=True)
         for source in names:
             shutil.copyfile(source, target / source.name)

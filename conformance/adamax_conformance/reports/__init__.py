@@ -1,4 +1,4 @@
-"""Reports as people and programs read them: one file a format, each a function of the reports."""
+"""Report formats for people and programs: one file for each, each a function of the reports."""
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from adamax_conformance.reports import html, json_, junit, markdown, pretty
 from adamax_conformance.reports.report import Report
 
 Write = Callable[[Sequence[Report], TextIO, bool], None]
-"""Reports of the same cases, where to, and whether to say all there is to say."""
+"""Function of a format: takes reports of the same cases, a stream, and whether to be verbose."""
 
 FORMATS: Mapping[str, Write] = {
     "pretty": pretty.write,
@@ -22,7 +22,7 @@ FORMATS: Mapping[str, Write] = {
 def write(
     reports: Sequence[Report], form: str, stream: TextIO | None = None, *, verbose: bool = False
 ) -> None:
-    """Write the reports in one of `FORMATS`, to the standard output by default."""
+    """Write the reports in one of `FORMATS`, by default to standard output."""
     stream = stream or sys.stdout
     FORMATS[form](reports, stream, verbose)
     stream.flush()

@@ -1,7 +1,7 @@
-"""What a backend is known to do wrong, as it says itself, or as a file of its user says.
+"""Expectations: known deviations of a backend, declared by the backend or in a file of the user.
 
-An expectation is strict. One that does not show is a failure (xpass), and one about a case that
-does not exist is an error, so that the file stays true.
+An expectation is strict: a case that passes against it is a failure (xpass), and an unknown id is
+an error. So the file stays correct.
 """
 
 import json
@@ -15,20 +15,20 @@ from adamax_conformance.cases import CASES
 from adamax_conformance.spec.clauses import CLAUSES
 
 STATUSES = ("fail", "error", "skip")
-"""What can be expected: to be wrong, to raise, or, unlike the others, not to be run at all."""
+"""Statuses to expect: a wrong result, an error, or a case that is not to be run."""
 
 _EXAMPLE = '[[expect]] id = "N-3", status = "fail", reason = "...", url = "https://..."'
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """One thing that is known.
+    """A known deviation.
 
     Attributes:
         id: a clause, ``CLAUSE/name`` or ``CLAUSE/name[dtype]``.
-        reason: why, in words.
+        reason: the reason, in words.
         status: one of `STATUSES`; None for either of the first two.
-        url: where it is discussed, or empty.
+        url: link to a discussion, or empty.
     """
 
     id: str
@@ -41,11 +41,11 @@ class Expectation:
 
 
 class ExpectationError(ValueError):
-    """A file of expectations is not what it should be; the message says where, and what is."""
+    """A file of expectations is invalid; the message says where and why."""
 
 
 class Expectations:
-    """What is known of one backend; the closest id wins: case and dtype, case, clause.
+    """The known deviations of one backend; the most specific id wins: case[dtype], case, clause.
 
     >>> known = Expectations([Expectation("N-3", "cancels"), Expectation("N-3/x[float32]", "why")])
     >>> known.of("N-3/x", "float32").reason, known.of("N-3/x", "float64").reason
@@ -57,11 +57,11 @@ class Expectations:
 
     @classmethod
     def of_deviations(cls, deviations: Mapping[str, str]) -> "Expectations":
-        """Those that a backend states itself, ``{id: reason}``."""
+        """Return the expectations of a backend's own deviations, ``{id: reason}``."""
         return cls(Expectation(key, reason) for key, reason in deviations.items())
 
     def of(self, case: str, dtype: str) -> Expectation | None:
-        """What is known of a case in a dtype."""
+        """Return the expectation for a case in a dtype, if there is one."""
         keys = (f"{case}[{dtype}]", case, case.partition("/")[0])
         return next((self.by_id[key] for key in keys if key in self.by_id), None)
 
@@ -70,17 +70,17 @@ class Expectations:
 
     @property
     def unknown(self) -> list[str]:
-        """Ids of no clause, case or case in a dtype."""
+        """Ids that name no clause, case or case in a dtype."""
         known = {clause.id for clause in CLAUSES} | {case.id for case in CASES}
         known |= {f"{case.id}[{dtype}]" for case in CASES for dtype in case.dtypes}
         return sorted(set(self.by_id) - known)
 
 
 def load(path: Path) -> Expectations:
-    """The expectations of a TOML file of ``[[expect]]`` tables.
+    """Read the expectations in a TOML file of ``[[expect]]`` tables.
 
     Raises:
-        ExpectationError: not TOML, a key or status that there is not, an id of nothing, one twice.
+        ExpectationError: invalid TOML, an unknown key, status or id, or a duplicate id.
         OSError: the file cannot be read.
     """
     try:
@@ -89,7 +89,7 @@ def load(path: Path) -> Expectations:
         raise ExpectationError(f"{path}: {error}") from error
     entries = document.pop("expect", [])
     if document or not isinstance(entries, list):
-        raise ExpectationError(f"{path}: a file of expectations has {_EXAMPLE}, nothing else")
+        raise ExpectationError(f"{path}: must have only tables such as {_EXAMPLE}")
     found = [_entry(path, number, entry) for number, entry in enumerate(entries, 1)]
     expectations = Expectations(found)
     if len(expectations.by_id) < len(found):
@@ -98,7 +98,7 @@ def load(path: Path) -> Expectations:
     if expectations.unknown:
         raise ExpectationError(
             f"{path}: no such clause or case: {', '.join(expectations.unknown)}; "
-            "`adamax-conformance list cases` has them all"
+            "see `adamax-conformance list cases`"
         )
     return expectations
 
@@ -108,12 +108,14 @@ def _entry(path: Path, number: int, entry: Any) -> Expectation:
     if not isinstance(entry, dict) or not {"id", "status", "reason"} <= set(entry):
         raise ExpectationError(f"{where} needs id, status and reason, as in {_EXAMPLE}")
     if extra := sorted(set(entry) - {"id", "status", "reason", "url"}):
-        raise ExpectationError(f"{where} has {', '.join(extra)}: it takes id, status, reason, url")
+        raise ExpectationError(
+            f"{where} has {', '.join(extra)}: the only keys are id, status, reason, url"
+        )
     if wrong := [key for key, value in entry.items() if not isinstance(value, str)]:
-        raise ExpectationError(f"{where}: {wrong[0]} = {entry[wrong[0]]!r} is not text")
+        raise ExpectationError(f"{where}: {wrong[0]} = {entry[wrong[0]]!r} must be text")
     if entry["status"] not in STATUSES:
         raise ExpectationError(
-            f"{where}: status = {entry['status']!r} is not one of {', '.join(STATUSES)}"
+            f"{where}: status = {entry['status']!r} must be one of {', '.join(STATUSES)}"
         )
     return Expectation(**entry)
 
@@ -124,12 +126,12 @@ def dump(expectations: Iterable[Expectation], path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    lines = ["# What is known to deviate; strict: what no longer shows fails."]
+    lines = ["# Known deviations. Strict: one that passes counts as a failure."]
     for each in expectations:
         entry = {"id": each.id, "status": each.status or "fail", "reason": each.reason}
         entry |= {"url": each.url} if each.url else {}
         lines += ["", "[[expect]]", *(f"{key} = {_quoted(text)}" for key, text in entry.items())]
-    # Half of a surrogate pair, which a foreign message may hold, has no spelling in TOML.
+    # TOML cannot spell a lone surrogate, which a foreign message may contain.
     path.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="replace")
 
 

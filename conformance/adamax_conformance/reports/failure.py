@@ -1,7 +1,7 @@
-"""A result that is no pass, told in full: what any reader needs who has to find the fault.
+"""The facts of a failed result that help to find the fault.
 
-It names clause, case, step, element, quantity, got, what is allowed, distance, diagnosis, the
-smallest example and the command that reproduces it. Each report sets these facts in its own way.
+They are clause, case, step, element, quantity, got, allowed, distance, diagnosis, the smallest
+example and the command that reproduces it. Each report formats them in its own way.
 """
 
 import shlex
@@ -22,11 +22,11 @@ from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
 
 _FEW = 8
-"""As many elements as are printed; of more the shape tells more."""
+"""Largest number of elements to print; of a larger array, print the shape."""
 
 
 class Judgement(Protocol):
-    """What a `Report` knows of all its results."""
+    """The parts of a `Report` that are about all its results."""
 
     @property
     def named(self) -> str: ...  # noqa: D102 - as in `Report`
@@ -38,11 +38,11 @@ class Judgement(Protocol):
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing to know about a failure.
+    """A fact about a failure.
 
     Attributes:
-        name: what it is, such as ``allowed``.
-        lines: the fact itself, a line or more.
+        name: its name, such as ``allowed``.
+        lines: its text, one or more lines.
     """
 
     name: str
@@ -50,9 +50,9 @@ class Fact:
 
 
 def describe(report: Judgement, result: Result) -> tuple[Fact, ...]:
-    """Everything that is known about a result, in the order in which one asks, `printable`.
+    """Return all facts about a result, in order of interest, `printable`.
 
-    Facts that there are none of are left out: a refusal that did not come has no step.
+    Facts that do not apply are left out: a missing refusal has no step.
 
     >>> from adamax_conformance import check
     >>> from adamax_core import CANONICAL
@@ -65,11 +65,11 @@ def describe(report: Judgement, result: Result) -> tuple[Fact, ...]:
     return tuple(Fact(name, lines) for name, lines in _facts(report, result))
 
 
-def telling(results: Iterable[Result]) -> list[Result]:
-    """Of each clause the result that tells most: the first with a smallest example, or the first.
+def most_informative(results: Iterable[Result]) -> list[Result]:
+    """Return one result of each clause: the first with a smallest example, or the first.
 
     Args:
-        results: those of one backend, in the order of the specification.
+        results: the results of one backend, in the order of the specification.
     """
     chosen: dict[str, Result] = {}
     for result in results:
@@ -82,15 +82,16 @@ def telling(results: Iterable[Result]) -> list[Result]:
 def in_full(
     report: Judgement, results: Iterable[Result]
 ) -> Iterator[tuple[Result, tuple[Fact, ...]]]:
-    """Each result, with its facts where it is the one of its clause that tells most."""
+    """Yield each result, with its facts if it is the most informative of its clause."""
     results = list(results)
-    told = {each.id for each in telling(each for each in results if each.status in BAD)}
+    bad = (each for each in results if each.status in BAD)
+    described = {each.id for each in most_informative(bad)}
     for result in results:
-        yield result, describe(report, result) if result.id in told else ()
+        yield result, describe(report, result) if result.id in described else ()
 
 
 def written(facts: tuple[Fact, ...], indent: str = "  ") -> list[str]:
-    """The facts as lines of text in two columns.
+    """Format the facts as lines of text in two columns.
 
     >>> written((Fact("step", ("2",)), Fact("minimal example", ("a", "b"))))
     ['  step             2', '  minimal example  a', '                   b']
@@ -104,7 +105,7 @@ def written(facts: tuple[Fact, ...], indent: str = "  ") -> list[str]:
 
 
 def command(report: Judgement, result: Result) -> str:
-    """What runs this one case again: in a shell, or in Python where the backend has no name there.
+    """Return the command that reruns this case: for a shell, or for Python if it has no name there.
 
     >>> from adamax_conformance import Report, Result
     >>> result = Result("A-5/decays", "A-5", "float32", "pass")
@@ -120,13 +121,13 @@ def command(report: Judgement, result: Result) -> str:
 
 
 def note_of(case_id: str) -> str:
-    """Why a case exists, in the words of its docstring; empty for a case that there is not."""
+    """Return why a case exists, from its docstring; empty for an unknown case."""
     case = _cases().get(case_id)
     return case.note if case else ""
 
 
 def got(divergence: Divergence) -> str:
-    """What the backend gave, with its bits where it is one number."""
+    """Return the value of the backend, with its bits if it is one number."""
     text = printable(" ".join(divergence.got.split()))
     return f"{text} ({divergence.bits})" if divergence.bits else text
 
@@ -158,14 +159,14 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
 
 
 def distance(divergence: Divergence) -> str:
-    """How far off, in words."""
+    """Return the distance in words."""
     if np.isinf(divergence.distance):
         return "infinite: not a rounding error"
     return f"{divergence.distance:.3g} times the bound"
 
 
 def _example(trial: Trial) -> Iterator[str]:
-    """The numbers of a run, a line for each thing that it begins with, and one a step."""
+    """Yield the numbers of a run: lines for its initial values, then one line for each step."""
     run = trial.run
     hps = [run.at(index) for index in range(len(run.grads))]
     same = len(set(hps)) <= 1
@@ -198,7 +199,7 @@ def _arrays(arrays: Any) -> str:
 
 
 def _numbers(array: Any) -> str:
-    """The elements where they are few, in digits that give them back, and the dtype."""
+    """Format the elements, if few, in digits that round-trip, and the dtype."""
     array = np.asarray(array)
     if array.size > _FEW:
         return f"{array.dtype.name} of shape {array.shape}"

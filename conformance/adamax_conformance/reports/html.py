@@ -1,7 +1,7 @@
-"""The report as a page: one file, which loads nothing and runs nothing but its own script.
+"""The report as an HTML page: one file, which loads nothing and runs only its own script.
 
-``report.html.j2`` is the page, ``report.css`` and ``report.js`` go into it. It says everything
-without the script, which sorts and filters the table of cases.
+``report.html.j2`` is the template; ``report.css`` and ``report.js`` are inlined. The page is
+complete without the script, which only sorts and filters the table of cases.
 """
 
 import base64
@@ -38,17 +38,17 @@ _TONES = {
 }
 _WORST_FIRST = (*BAD, Status.XFAIL, Status.BLOCKED, Status.SKIPPED, Status.UNSUPPORTED, Status.PASS)
 _ELSEWHERE = ("clause", "case", "diagnosis")
-"""Facts of a result that the page shows beside it."""
+"""Facts of a result that the page shows elsewhere."""
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """Write the whole page; there is no more to say."""
+    """Write the page; it is always complete, so `verbose` changes nothing."""
     del verbose
     stream.write(f"{page(reports)}\n")
 
 
 def page(reports: Sequence[Report]) -> str:
-    """Return the page as text, in ASCII, so that it is right whatever it is stored as."""
+    """Return the page as ASCII text, so that the encoding of its file does not matter."""
     # Half of the time of `adamax-conformance --help`, if it were loaded at the top.
     from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
 
@@ -77,7 +77,7 @@ def page(reports: Sequence[Report]) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow this style and this script, by their hashes, and no request at all."""
+    """Return a policy that allows this style and this script, by their hashes, and no requests."""
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)
@@ -89,7 +89,7 @@ def _policy(style: str, script: str) -> str:
 
 
 def _keys(reports: Sequence[Report]) -> list[str]:
-    """Return what names each backend in a link: its name, and a number where two have the same."""
+    """Return a unique key for links to each backend: its name, with a number if it repeats."""
     keys: list[str] = []
     for report in reports:
         name = quote(printable(report.backend), safe="")
@@ -112,7 +112,7 @@ def _backend(report: Report, key: str) -> Mapping[str, Any]:
 
 
 def _matrix(reports: Sequence[Report], keys: Sequence[str]) -> list[Mapping[str, Any]]:
-    """Return a row a clause, each with a cell a backend: how many cases went which way."""
+    """Return a row for each clause, with a cell for each backend: the count of each status."""
     found = [(key, by_clause(report)) for report, key in zip(reports, keys, strict=True)]
     return [
         {
@@ -125,7 +125,7 @@ def _matrix(reports: Sequence[Report], keys: Sequence[str]) -> list[Mapping[str,
 
 
 def _cases(report: Report, key: str) -> Iterator[Mapping[str, Any]]:
-    """Yield a row a result; the worst one of a clause is where its cell of the matrix leads."""
+    """Yield a row for each result; the cell of a clause links to its worst result."""
 
     def badness(result: Result) -> int:
         return _WORST_FIRST.index(result.status)
@@ -149,6 +149,6 @@ def _cases(report: Report, key: str) -> Iterator[Mapping[str, Any]]:
 
 
 def _curve(result: Result) -> str:
-    """Return the trace as an SVG path: 4 a step to the right, 5 a decade up, the bound at 10."""
+    """Return the trace as an SVG path: 4 right per step, 5 up per decade, the bound at 10."""
     heights = (10 - 5 * math.log10(min(max(used, 1e-4), 100)) for used in result.trace)
     return "M" + " ".join(f"{4 * step},{height:.3g}" for step, height in enumerate(heights))

@@ -1,4 +1,4 @@
-"""The report for programs; ``schemas/report.schema.json`` says what is in it."""
+"""The report for programs; its schema is ``schemas/report.schema.json``."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ VERSION = 2
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """Everything that was found; there is no more to say."""
+    """Write all results; the document is always complete, so `verbose` changes nothing."""
     del verbose
     documents = [report.as_dict() for report in reports]
     json.dump({"version": VERSION, "reports": documents}, stream, indent=1, allow_nan=False)

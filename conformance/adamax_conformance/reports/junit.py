@@ -1,7 +1,7 @@
-"""The report for continuous integration: JUnit XML, a suite a backend and a test case a result.
+"""The report for CI: JUnit XML, with a suite for each backend and a test case for each result.
 
-What was not run is skipped there, and a reader of JUnit takes that for success. So a backend of
-which too little ran has one test case more, ``verdict``, an error.
+Cases that did not run are skipped, which readers of JUnit take for success. So an incomplete or
+broken backend has one more test case, ``verdict``, with an error.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,14 @@ _TAGS: Mapping[Status, str] = {
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """Everything that JUnit has a place for; there is no more to say."""
+    """Write all that JUnit can hold; `verbose` changes nothing."""
     del verbose
     root = ET.Element("testsuites", name="Adamax conformance")
     for report in reports:
         root.append(_suite(report))
     _total(root)
     ET.indent(root)
-    # In ASCII, with references for the rest, it is right whatever the stream makes of its text.
+    # ASCII with character references is right in any encoding of the stream.
     stream.write(ET.tostring(root, "us-ascii", xml_declaration=True).decode("ascii") + "\n")
 
 

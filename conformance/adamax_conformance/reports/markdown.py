@@ -1,6 +1,6 @@
-"""The report for a pull request or a wiki: GitHub's Markdown, what failed folded under the table.
+"""The report for a pull request or a wiki: GitHub Markdown, with failures folded under the table.
 
-Text from a backend is escaped where it stands in a sentence, and fenced where it stands by itself.
+Text from a backend is escaped inside a sentence, and fenced on its own.
 """
 
 import re
@@ -34,7 +34,7 @@ _VERDICT_SIGNS = {
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """Verdicts, table, and what is wrong; ``verbose`` adds what is known and what did not run."""
+    """Write verdicts, table and failures; ``verbose`` adds expected failures and cases not run."""
     lines = [
         "# Adamax conformance",
         "",
@@ -52,18 +52,18 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
 
 
 def escaped(text: object) -> str:
-    r"""The text as Markdown shows it, and nothing in it as Markdown or HTML takes it.
+    r"""Escape the text, so that nothing in it is Markdown or HTML markup.
 
     >>> print(escaped("a|b <i> `c`"))
     a\|b &lt;i&gt; \`c\`
     """
     plain = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Not the semicolon and the ampersand of what has just been written.
+    # The pattern leaves out & and ;, which the entities above contain.
     return _ACTIVE.sub(r"\\\1", plain)
 
 
 def _summary(reports: Sequence[Report]) -> Iterator[str]:
-    """A row a backend: the verdict, what else is to say, and how many cases went which way."""
+    """Yield the first table: a row for each backend with verdict, counts and advice."""
     statuses = occurring(reports)
     yield _row("backend", "verdict", *statuses, "numbers compared", "")
     yield _row("---", "---", *("---:" for _ in statuses), "---:", "---")
@@ -72,7 +72,7 @@ def _summary(reports: Sequence[Report]) -> Iterator[str]:
 
 
 def summary_row(report: Report, statuses: Sequence[Status]) -> str:
-    """The row of one backend in the first table of the report."""
+    """Return the row of one backend in the first table of the report."""
     verdict = f"{_VERDICT_SIGNS[report.verdict]} {report.verdict}"
     counts = (str(report.counts[status]) for status in statuses)
     more = f"{after_verdict(report)} {report.diagnosis}".strip(" ;")
@@ -81,7 +81,7 @@ def summary_row(report: Report, statuses: Sequence[Status]) -> str:
 
 def _table(reports: Sequence[Report]) -> Iterator[str]:
     names = [escaped(report.backend) for report in reports]
-    # As in the terminal: bounds of several backends side by side are not to be compared.
+    # As in the terminal: errors of several backends are not comparable, so leave them out.
     alone = len(reports) == 1
     yield _row("clause", *names, *(["bound used"] if alone else []))
     yield _row("---", *("---" for _ in names), *(["---:"] if alone else []))
@@ -115,8 +115,8 @@ def _details(report: Report, *, verbose: bool) -> Iterator[str]:
     if not shown:
         return
     yield from ("", f"## {escaped(report.backend)}")
-    told = in_full(report, shown)
-    for clause, group in groupby(told, key=lambda each: each[0].clause):
+    described = in_full(report, shown)
+    for clause, group in groupby(described, key=lambda each: each[0].clause):
         text = []
         for result, facts in group:
             text += [f"{result.id} {result.status}: {printable(result.message)}", *written(facts)]

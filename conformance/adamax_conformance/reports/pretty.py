@@ -1,4 +1,4 @@
-"""The report as people read it in a terminal: clauses down, backends across, totals below."""
+"""The report for a terminal: a row for each clause, a column for each backend, totals below."""
 
 from collections.abc import Mapping, Sequence
 from typing import TextIO
@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.reports.failure import in_full, telling, written
+from adamax_conformance.reports.failure import in_full, most_informative, written
 from adamax_conformance.reports.report import Report, Verdict
 from adamax_conformance.reports.result import BAD, Result, Status
 from adamax_conformance.reports.text import (
@@ -50,28 +50,26 @@ _VERDICT_STYLES = {
     Verdict.BROKEN: "bold magenta",
 }
 
-_USED = "bound used: the largest error, as a part of the error that the specification allows"
-_COMPARED = "numbers compared: those that were held to what the specification allows"
+_USED = "bound used: the largest error, relative to the error that the specification allows"
+_COMPARED = "numbers compared: numbers checked against the specification"
 _SHOWN = 20
 _IN_FULL = 3
-"""So that the table and the verdict stay near each other, unless all is asked for."""
+"""Failures explained in full without --verbose: few, so that table and verdict fit a screen."""
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
-    """The table, what went wrong, and the verdicts."""
-    # A pipe has no width; the table is then as wide as it needs to be.
+    """Print the report; into a pipe, which has no width, as wide as the table needs."""
     wide = None if stream.isatty() else 52 + 26 * len(reports)
     show(reports, Console(file=stream, width=wide), verbose=verbose)
 
 
 def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) -> None:
-    """Print the table, what went wrong, and the verdicts.
+    """Print the table, the failures, and the verdicts.
 
     Args:
-        reports: one a backend, of the same cases.
-        console: where to.
-        verbose: tell each clause that fails in full, explain each expected deviation, and why cases
-            are unsupported.
+        reports: one for each backend, of the same cases.
+        console: the console to print to.
+        verbose: explain all failures in full, expected failures, and why cases are unsupported.
     """
     signs = _ASCII_SIGNS if console.options.ascii_only else SIGNS
     for table in _tables(reports, console, signs):
@@ -92,7 +90,7 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
 
 
 def _line(console: Console, text: Text) -> None:
-    """A line that a terminal wraps between words, and a pipe not at all: it may be a command."""
+    """Print a line; wrap it only in a terminal, since it may be a command to copy."""
     if console.options.ascii_only:
         text.plain = text.plain.encode("ascii", "backslashreplace").decode("ascii")
     console.print(text, soft_wrap=not console.is_terminal)
@@ -101,7 +99,7 @@ def _line(console: Console, text: Text) -> None:
 def _tables(
     reports: Sequence[Report], console: Console, signs: Mapping[Status, str]
 ) -> list[Table]:
-    """One table, or several of fewer backends each where the terminal is too narrow for it."""
+    """Return one table, or several of fewer backends each if the terminal is too narrow."""
     table = _table(reports, signs, ascii_only=console.options.ascii_only)
     unlimited = console.options.update_width(10_000)
     if len(reports) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
@@ -118,7 +116,7 @@ def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only
         if ascii_only:
             name = ascii(name)[1:-1]
         table.add_column(Text(name.replace("?", "\n?")), min_width=5, overflow="fold")
-    # Errors of several backends side by side would be compared, and they are not of one size.
+    # Errors of several backends are not comparable, so show them for one backend only.
     alone = len(reports) == 1
     if alone:
         table.add_column("bound used", justify="right")
@@ -147,7 +145,7 @@ def _cell(results: Sequence[Result], signs: Mapping[Status, str]) -> Text:
 
 
 def _used(results: Sequence[Result]) -> Text:
-    """Near one a backend drifts; far below, the bound may say nothing."""
+    """Return the bound used: near one, a backend is close to failing; red above one."""
     wrong = any(result.bound_used > 1 for result in results)
     return Text(bound_used(results), "bold red" if wrong else "")
 
@@ -164,22 +162,22 @@ def _details(
     chosen = shown if verbose else _some(report, shown)
     console.print()
     _line(console, Text(printable(report.backend), "bold"))
-    told = 0
+    described = 0
     for result, facts in in_full(report, chosen):
-        told += bool(facts)
+        described += bool(facts)
         heading = f"  {signs[result.status]} {result.id}: "
         style = _STYLES[result.status]
         _line(console, Text.assemble((heading, style), printable(result.message)))
-        for line in written(facts, "      ") if verbose or told <= _IN_FULL else ():
+        for line in written(facts, "      ") if verbose or described <= _IN_FULL else ():
             _line(console, Text(line))
     if left := len(shown) - len(chosen):
         _line(console, Text(f"  and {left} more: --verbose shows them all"))
 
 
 def _some(report: Report, results: Sequence[Result]) -> Sequence[Result]:
-    """The clause to look at before the others, and of many results one of each clause."""
+    """Return the results to print, those of the suspect first; of many, one for each clause."""
     if len(results) > _SHOWN:
-        results = telling(results)
+        results = most_informative(results)
     return sorted(results, key=lambda result: result.clause != report.suspect)[:_SHOWN]
 
 

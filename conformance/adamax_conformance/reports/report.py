@@ -1,4 +1,4 @@
-"""What a judgement found: one result a case and dtype, and the verdict that follows from them."""
+"""The report on a backend: a result for each case and dtype, and the verdict that follows."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from adamax_conformance.reports.result import BAD, NOT_RUN, Result, Status
 
 
 class Verdict(StrEnum):
-    """What a report says as a whole."""
+    """The overall outcome of a report."""
 
     CONFORMANT = "conformant"
     PARTIAL = "passes in part"
@@ -22,11 +22,11 @@ class Verdict(StrEnum):
 
 
 class ConformanceError(AssertionError):
-    """A backend is not conformant; the message lists what it does wrong."""
+    """A backend is not conformant; the message lists its failures."""
 
 
-# Judged by the quantity of their own line, without any mode; the step before its correction, since
-# with beta1 = 0 it is judged without one.
+# Clauses judged by the quantity of their own line, without any mode. A-7, the step, comes before
+# its correction A-6, since its cases set beta1 = 0, which needs no correction.
 PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
 
 _DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.XFAIL)
@@ -34,18 +34,18 @@ _DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.XFAIL)
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that was found about one backend.
+    """All results of one backend.
 
     Attributes:
-        backend: its name.
+        backend: name of the backend.
         results: one for each case and dtype, in the order of the specification.
-        required: the clauses without which nothing is called conformant.
-        broken: what the smoke test said when the backend could not take a single step.
-        visible: whether the state could be seen, and so the line of the rule that is wrong.
-        seed: of the data.
-        diagnosis: which dialect it computes, in a sentence, where something fails.
-        named: how the command line names it; empty where it has no name there.
-        partial: whether only some clauses, dtypes or cases were asked for.
+        required: clauses that must run before a backend is conformant.
+        broken: message of the smoke test, if the backend could not take a single step.
+        visible: True if the backend reported its state, which shows the wrong line of the rule.
+        seed: seed of the data.
+        diagnosis: the dialect that it computes, in a sentence, if a case fails.
+        named: its name on the command line; empty if it has none there.
+        partial: True if only some clauses, dtypes or cases were selected.
     """
 
     backend: str
@@ -60,13 +60,13 @@ class Report:
 
     @property
     def counts(self) -> dict[Status, int]:
-        """How many results have each status; the sum is the number of results."""
+        """Number of results with each status; they sum to the number of results."""
         counted = Counter(result.status for result in self.results)
         return {status: counted[status] for status in Status}
 
     @property
     def elements(self) -> int:
-        """How many numbers were compared."""
+        """Number of numbers compared."""
         return sum(result.elements for result in self.results)
 
     @property
@@ -77,14 +77,14 @@ class Report:
 
     @property
     def failed_clauses(self) -> tuple[str, ...]:
-        """Clauses that do not hold, known or not, in the order of the specification."""
+        """Clauses with a failure, expected or not, in the order of the specification."""
         return tuple(dict.fromkeys(r.clause for r in self.results if r.status in _DOES_NOT_HOLD))
 
     @property
     def suspect(self) -> str | None:
-        """The clause to look at first: a line of the rule by itself before what is built on it.
+        """The clause to look at first: a line of the rule before the clauses that depend on it.
 
-        None where nothing fails, and where the state cannot be seen, so that every line fails.
+        None if nothing fails, or if the state is hidden: then all lines fail together.
         """
         if not self.visible:
             return None
@@ -93,7 +93,7 @@ class Report:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst that can be said."""
+        """The worst verdict that applies."""
         counts = self.counts
         if self.broken:
             return Verdict.BROKEN
@@ -107,11 +107,11 @@ class Report:
 
     @property
     def conformant(self) -> bool:
-        """Whether every case that there is passed if it applies, and every required clause ran."""
+        """Did all cases that apply pass, and all required clauses run?"""
         return self.verdict is Verdict.CONFORMANT
 
     def raise_for_status(self) -> None:
-        """Return if conformant, or, where only a part was asked for, if that passes.
+        """Raise unless the backend is conformant, or a partial run passes.
 
         Raises:
             ConformanceError: lists the failures, or the required clauses that did not run.
@@ -130,7 +130,7 @@ class Report:
         raise ConformanceError("\n".join(lines))
 
     def as_dict(self) -> Mapping[str, Any]:
-        """The report as JSON has it."""
+        """Return the report as values for JSON."""
         return {
             "backend": self.backend,
             "named": self.named,

@@ -1,4 +1,4 @@
-"""How one case went in one dtype."""
+"""The result of one case in one dtype."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from adamax_conformance.reports.expectations import Expectation
 
 
 class Status(StrEnum):
-    """How a case went; every case of every dtype has exactly one."""
+    """The status of a case in a dtype."""
 
     PASS = "pass"  # noqa: S105 - a verdict, not a password
     FAIL = "fail"
@@ -26,18 +26,18 @@ class Status(StrEnum):
 
 
 MEANINGS: Mapping[Status, str] = {
-    Status.PASS: "what the clause says holds",
-    Status.FAIL: "what the clause says does not hold",
-    Status.XFAIL: "does not hold, as is known",
-    Status.XPASS: "holds, but is known not to: the expectation is out of date",
-    Status.UNSUPPORTED: "about a dtype or a feature that the backend does not offer",
+    Status.PASS: "the clause holds",
+    Status.FAIL: "the clause does not hold",
+    Status.XFAIL: "fails, as expected",
+    Status.XPASS: "passes, but was expected to fail: the expectation is out of date",
+    Status.UNSUPPORTED: "needs a dtype or a feature that the backend does not offer",
     Status.SKIPPED: "not run, because the file of expectations says so",
-    Status.ERROR: "the backend raised, or answered out of form",
+    Status.ERROR: "the backend raised, or gave a malformed answer",
     Status.BLOCKED: "not run, because the backend cannot take one plain step",
 }
 NOT_RUN = (Status.UNSUPPORTED, Status.SKIPPED, Status.BLOCKED)
 BAD = (Status.FAIL, Status.ERROR, Status.XPASS)
-"""What makes a backend not conformant."""
+"""Statuses that make a backend not conformant."""
 
 
 @dataclass(frozen=True)
@@ -47,15 +47,15 @@ class Result:
     Attributes:
         case: ``CLAUSE/name``.
         clause: the clause that it cites.
-        dtype: of the parameters.
-        status: how it went.
-        message: what was found, unless it passed.
-        elements: how many numbers were compared.
-        bound_used: the largest part of a derived bound that an error took; above 1 it is wrong.
+        dtype: dtype of the parameters.
+        status: its status.
+        message: the reason for the status, unless it passed.
+        elements: number of numbers compared.
+        bound_used: largest ratio of an error to its derived bound; above 1 is wrong.
         trace: the same for each step of a run, the wrong one included.
-        expected: what was known before.
-        divergence: where a run first left what is allowed.
-        minimal: the smallest run that shows it, where one was looked for.
+        expected: the expectation for this case, if there is one.
+        divergence: the first wrong value of a run.
+        minimal: the smallest run that shows the failure, if it was searched for.
     """
 
     case: str
@@ -76,7 +76,7 @@ class Result:
         return f"{self.case}[{self.dtype}]"
 
     def as_dict(self) -> Mapping[str, Any]:
-        """The result as JSON has it; what is infinite is null."""
+        """Return the result as values for JSON; infinity becomes null."""
         divergence = self.divergence and asdict(self.divergence)
         if divergence:
             divergence["distance"] = _finite(divergence["distance"])

@@ -1,7 +1,7 @@
-"""Words and signs that the reports for people share: a sentence a verdict, a sign a status.
+"""Text that the reports for people share: a sentence for a verdict, a sign for each status.
 
-What a backend says may hold anything; `printable` makes of it one line in which nothing acts.
-Escaping for a format is that format's business.
+Text from a backend may contain anything; `printable` makes it one safe line. Each format does its
+own escaping.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ SIGNS: Mapping[Status, str] = {
     Status.ERROR: "!",
     Status.BLOCKED: "□",
 }
-"""So that a status is never told by its colour alone."""
+"""Signs that show a status without its colour."""
 
 GROUPS: Mapping[str, str] = {
     "A": "arithmetic",
@@ -31,17 +31,17 @@ GROUPS: Mapping[str, str] = {
     "H": "hyperparameters",
     "D": "derivatives",
 }
-"""What the clauses with this letter are about, as in the headings of docs/spec.md."""
+"""Titles of the groups of clauses by their letter, as in the headings of docs/spec.md."""
 
 
 def clauses_of(reports: Iterable[Report]) -> list[Clause]:
-    """The clauses that any of the reports is about, in the order of the specification."""
+    """Return the clauses with results in any of the reports, in the order of the specification."""
     shown = {result.clause for report in reports for result in report.results}
     return [clause for clause in CLAUSES if clause.id in shown]
 
 
 def by_clause(report: Report) -> Mapping[str, list[Result]]:
-    """The results under the clause that they cite."""
+    """Return the results grouped by the clause that they cite."""
     found: dict[str, list[Result]] = {}
     for result in report.results:
         found.setdefault(result.clause, []).append(result)
@@ -49,19 +49,19 @@ def by_clause(report: Report) -> Mapping[str, list[Result]]:
 
 
 def counted(results: Iterable[Result]) -> list[tuple[Status, int]]:
-    """How many results have each status; those that none has are left out."""
+    """Return the number of results with each status that occurs."""
     counts = Counter(result.status for result in results)
     return [(status, counts[status]) for status in Status if counts[status]]
 
 
 def occurring(reports: Iterable[Report]) -> list[Status]:
-    """The statuses that a legend needs: pass and fail, and what else there is."""
+    """Return the statuses for a legend: pass, fail, and all others that occur."""
     seen = {result.status for report in reports for result in report.results}
     return [status for status in Status if status in seen | {Status.PASS, Status.FAIL}]
 
 
 def bound_used(results: Sequence[Result]) -> str:
-    """The largest error of these results in bounds, in two digits; empty where none has a bound.
+    """Return the largest ratio of error to bound, in two digits; empty if no result has a bound.
 
     >>> bound_used([Result("A-5/x", "A-5", "float32", Status.PASS, bound_used=0.3149)])
     '0.31'
@@ -71,7 +71,7 @@ def bound_used(results: Sequence[Result]) -> str:
 
 
 def advice(report: Report) -> str:
-    """What to do about a verdict, or what is behind it; empty where there is nothing to do."""
+    """Return the remedy or the reason for a verdict; empty if there is nothing to do."""
     if report.verdict is Verdict.BROKEN:
         return printable(report.broken)
     if report.verdict is Verdict.INCOMPLETE:
@@ -88,13 +88,13 @@ def advice(report: Report) -> str:
 
 def _fault(report: Report) -> str:
     if not report.failed_clauses:
-        return "what is known to deviate no longer does: take it off the list"
+        return "a known deviation now passes: remove it from the list"
     if not report.visible:
-        return "give the backend `moments`, and the judge names the line that is wrong"
+        return "add `moments` to the backend, and the judge names the wrong line"
     return f"look at {report.suspect} first"
 
 
 def after_verdict(report: Report) -> str:
-    """What follows the verdict in a sentence about it; empty where it says everything."""
+    """Return the rest of a sentence after the verdict; empty if the verdict says everything."""
     failed = f" in {', '.join(report.failed_clauses)}" if report.failed_clauses else ""
     return failed + (f"; {advice(report)}" if advice(report) else "")

@@ -1,1 +1,1 @@
-"""Implementations that are not ours, each with the deviations that it is known for."""
+"""Backends for other projects' implementations, with known deviations, and for the reference."""

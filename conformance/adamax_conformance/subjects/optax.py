@@ -1,6 +1,6 @@
-"""optax's own: `optax.adamax`, and `optax.adamaxw` where the decay is decoupled.
+"""optax as a subject: `optax.adamax`, and `optax.adamaxw` for decoupled decay.
 
-Coupled decay is what optax's users chain before it, `optax.add_decayed_weights`.
+For coupled decay, `optax.add_decayed_weights` is chained before it, as users of optax do.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subjects.glue.optax import OptaxBackend
 from adamax_core import Hyperparameters
 
-# What it was seen to do (0.2.8), by clause, case or case in one dtype.
+# Known deviations of optax 0.2.8, by clause, case or case in one dtype.
 _DEVIATIONS = {
     "A-9": "takes the modulus of a complex gradient, and the norm is complex",
     "S-2": "a missing gradient loses the moments of its leaf, and the next update raises TypeError",
@@ -69,7 +69,7 @@ def _moments(state: Any) -> dict[str, Moments]:
 
 
 def _adamax_state(state: Any) -> optax.ScaleByAdamState:
-    """The one state of this type in a chain of them."""
+    """Return the only `ScaleByAdamState` in a chain of states."""
     found: list[optax.ScaleByAdamState] = []
 
     def visit(part: Any) -> None:
@@ -84,7 +84,7 @@ def _adamax_state(state: Any) -> optax.ScaleByAdamState:
 
 
 def _load(fresh: Any, saved: Mapping[str, Mapping[str, Any]]) -> Any:
-    """The same chain of states with these moments; Adam's square stands where the norm does."""
+    """Return the chain of states with these moments; the square of Adam takes the norm's place."""
     norm = "exp_avg_sq" if any("exp_avg_sq" in slot for slot in saved.values()) else "exp_inf"
     loaded = optax.ScaleByAdamState(
         count=jnp.int32(max(slot["step"] for slot in saved.values())),
@@ -101,7 +101,7 @@ def _load(fresh: Any, saved: Mapping[str, Mapping[str, Any]]) -> Any:
 
 
 def backend(*, jit: bool = True) -> OptaxBackend:
-    """optax.adamax and optax.adamaxw, compiled or not."""
+    """Return the backend of optax.adamax and optax.adamaxw, compiled or not."""
     return OptaxBackend(
         "optax" if jit else "optax?jit=false",
         _make,

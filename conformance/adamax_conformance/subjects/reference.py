@@ -1,4 +1,4 @@
-"""The reference as a subject of the judge; loaded through the entry point ``numpy`` alone."""
+"""The reference as a subject of the judge; only the entry point ``numpy`` loads it."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,7 +30,7 @@ def _load(_params: Any, _hp: Hyperparameters, saved: Mapping[str, Mapping[str, A
 
 
 def _vjp(wrt: str, steps: Steps) -> Any:
-    """Forwards with a record of where each step begins, then back from the last to the first."""
+    """Run forward, recording the inputs of each step, then backward from the last step."""
     params, hp = dict(steps.params), steps.hp
     state = _load(params, hp, {name: slot._asdict() for name, slot in steps.saved.items()})
     begins = []
@@ -48,9 +48,9 @@ def _vjp(wrt: str, steps: Steps) -> Any:
 
 
 def backend(rule: Rule | Callable[..., Step] = CANONICAL, name: str = "numpy") -> FunctionalBackend:
-    """The NumPy reference, or a dialect of it: the same code with another rule.
+    """Return the backend of the NumPy reference, or of a dialect: the same code with another rule.
 
-    The closed form of the derivatives is that of the canonical rule alone.
+    It offers derivatives for the canonical rule only, whose closed form the core has.
     """
 
     def step(params: Any, grads: Any, state: State, hp: Hyperparameters) -> tuple[Any, State]:

@@ -1,10 +1,10 @@
-"""`torch.optim.Adamax`, the one that ships with PyTorch."""
+"""`torch.optim.Adamax`, which ships with PyTorch, as a subject."""
 
 from torch.optim import Adamax
 
 from adamax_conformance.subjects.glue.torch import TorchBackend, chosen
 
-# What it was seen to do (2.13), by clause, case or case in one dtype.
+# Known deviations of PyTorch 2.13, by clause, case or case in one dtype.
 _DEVIATIONS = {
     "S-5/float32-gradients": "gradients of another dtype than their parameters raise in lerp",
     "S-5/not-rounded-first": "gradients of another dtype than their parameters raise in lerp",
@@ -43,7 +43,7 @@ _DIFFERENTIABLE_DEVIATIONS = {
 def backend(
     *, foreach: bool | None = None, differentiable: bool = False, capturable: bool = False
 ) -> TorchBackend:
-    """The stock optimizer with these arguments of its constructor."""
+    """Return the backend of the stock optimizer with these arguments of its constructor."""
     return TorchBackend(
         "torch.optim",
         Adamax,

@@ -1,8 +1,8 @@
-"""How the judge is judged: by what is wrong on purpose, and by what is right in other words.
+"""Variants that test the judge: implementations wrong on purpose, and right reformulations.
 
-One module a family. `WRONG` must all be caught, each by its clause; `RIGHT` must all be accepted;
-were one of `CONTROLS` to live, nothing that the suite says would mean anything. The judging is in
-`adamax_conformance.variants.score`.
+One module for each family. The judge must catch all of `WRONG`, each by its clause, and accept all
+of `RIGHT`. If one of `CONTROLS` survives, the whole score is void.
+`adamax_conformance.variants.score` does the judging.
 """
 
 from adamax_conformance.variants import (

@@ -1,4 +1,4 @@
-"""The bias correction: whether, of what, by which count (A-6, H-6), and how precisely (N-3)."""
+"""The bias correction: its presence, formula and count (A-6, H-6), and its precision (N-3)."""
 
 import functools
 import math
@@ -45,7 +45,7 @@ def _corrected(p: Any, g: Any, s: Any, hp: Any, line: Callable[[Any, int], Any])
 
 @FAMILY.wrong_one("no-correction-after-the-eighth-step", "A-6", "bias_correction")
 def _(b1: Any, step: int) -> Any:
-    """Takes the ninth to the nine-hundredth step for ones that need no correction."""
+    """Corrects neither the ninth step nor those up to the nine-hundredth."""
     return 1.0 if 9 <= step <= 900 else rule.bias_correction(b1, step)  # noqa: PLR2004 - as it says
 
 
@@ -72,7 +72,7 @@ def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
 
 
 def _in_compute_format(line: Callable[[Any, Any, int], Any]) -> Callable[..., Any]:
-    """A step whose correction is ``line(format, beta1, step)``, the format float64 or float32."""
+    """Return a step with the correction ``line(format, beta1, step)`` in float64 or float32."""
 
     @functools.wraps(line)
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
@@ -96,7 +96,7 @@ def _(kind: Any, b1: Any, t: int) -> Any:
 @FAMILY.wrong_one("printed-correction-except-at-0.999", "N-3")
 @_in_compute_format
 def _(kind: Any, b1: Any, t: int) -> Any:
-    """The same, but for the one beta that everybody tests."""
+    """1 - b1^t as printed, where it cancels, but not for the usual beta of 0.999."""
     tested = b1 == 0.999  # noqa: PLR2004 - as it says
     return rule.bias_correction(b1, t) if tested else float(kind(1) - kind(b1) ** kind(t))
 
@@ -107,7 +107,7 @@ def _(kind: Any, b1: Any, t: int) -> Any:
     """Keeps b1^t as a product, rounded at each step."""
     product = kind(1)
     for _step in range(t):
-        # From where it does not change any more: a loaded count may be 2^31.
+        # Stop once it no longer changes: a loaded count may be 2^31.
         if (following := product * kind(b1)) == product:
             break
         product = following
@@ -138,11 +138,11 @@ def _(b1: Any, step: int) -> Any:
 @FAMILY.right_one("correction-by-log1p", "bias_correction")
 def _(b1: Any, step: int) -> Any:
     """-expm1(t log1p(-(1 - b1)))."""
-    # Below one half nothing cancels, and 1 - b1 may round to one, which has no logarithm.
+    # Below one half nothing cancels, and 1 - b1 may round to one: log1p(-1) is infinite.
     return -math.expm1(step * math.log1p(-(1 - b1))) if b1 > 0.5 else 1 - b1**step  # noqa: PLR2004 - one half
 
 
 @FAMILY.right_one("correction-on-rationals", "bias_correction")
 def _(b1: Any, step: int) -> Any:
-    """1 - b1^t exactly, rounded once; of a large t, by digits enough."""
+    """1 - b1^t on rationals, rounded once; for a large t, to sufficiently many digits."""
     return float(1 - power(mpq(b1), step))

@@ -1,7 +1,6 @@
-"""Controls: implementations that no suite worth its name lets live.
+"""Controls: grossly wrong implementations, which the suite must catch.
 
-Were one to live, a variant that is killed and one that is accepted would mean nothing: the run is
-void.
+If one survives, the score of the variants means nothing, and the run is void.
 """
 
 from collections.abc import Callable
@@ -15,10 +14,10 @@ from adamax_conformance.variants.variant import BASE, Variant, made, sentence
 
 @dataclass(frozen=True, kw_only=True)
 class Control(Variant):
-    """An implementation that must die.
+    """An implementation that the suite must catch.
 
     Attributes:
-        clauses: every one of these has to catch it.
+        clauses: clauses that must all catch it.
     """
 
     clauses: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Sign and decay: which comes first, and what they act on (A-1, A-2, A-8)."""
+"""Sign and decay: their order and their operands (A-1, A-2, A-8)."""
 
 from dataclasses import replace
 from typing import Any
@@ -27,7 +27,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("decay-ignored", "A-2", "coupled_decay")
 def _(g: Any, _p: Any, _wd: Any) -> Any:
-    """Takes a weight decay and does nothing with it."""
+    """Accepts a weight decay and ignores it."""
     return g
 
 
@@ -45,7 +45,7 @@ def _(g: Any, p: Any, wd: Any) -> Any:
 
 @FAMILY.wrong_one("decay-of-zero-reads-the-parameter", "A-2", "coupled_decay")
 def _(g: Any, p: Any, wd: Any) -> Any:
-    """Adds 0 * p where there is no decay: an infinite parameter spoils its moments."""
+    """Adds 0 * p for a decay of zero: an infinite parameter spoils its moments."""
     return g + wd * p
 
 
@@ -62,13 +62,13 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("decoupled-where-coupled-is-asked", "A-2")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Decouples the decay whatever is asked."""
+    """Always decouples the decay."""
     return BASE.step(p, g, s, replace(hp, decoupled_weight_decay=True))
 
 
 @FAMILY.wrong_one("coupled-where-decoupled-is-asked", "A-8")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Couples the decay whatever is asked."""
+    """Always couples the decay."""
     return BASE.step(p, g, s, replace(hp, decoupled_weight_decay=False))
 
 
@@ -89,14 +89,14 @@ def _(p: Any, _lr: Any, wd: Any) -> Any:
 
 @FAMILY.wrong_one("decoupled-decay-turned-by-maximize", "A-8")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Turns the decoupled decay round together with the step: maximizing, parameters grow."""
+    """Negates the decoupled decay along with the step: when maximizing, parameters grow."""
     stepped, s = BASE.step(p, g, s, hp)
     turned = hp.maximize and hp.decoupled_weight_decay
     return _shrunk(stepped, p, g, -2 * hp.lr * hp.weight_decay if turned else 0.0), s
 
 
 def _shrunk(stepped: Any, of: Any, grads: Any, lost: float) -> Any:
-    """`stepped` less so much of `of`, where there is a gradient."""
+    """Return `stepped` minus a multiple of `of`, for parameters with a gradient."""
     if not lost:
         return stepped
     return {k: (v - lost * of[k]).astype(v.dtype) if k in grads else v for k, v in stepped.items()}

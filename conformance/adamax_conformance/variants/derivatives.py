@@ -1,7 +1,7 @@
 """Derivatives: partial slopes that are missing, wrong or not a number (D-1 to D-4, N-7).
 
-The steps are the reference's; what is wrong is one entry of a table of partial slopes, from which
-the chain rule, run backwards, makes the derivative that is asked for.
+The steps are those of the reference. One entry of a table of partial slopes is wrong; the chain
+rule, run backward, turns the table into the requested derivative.
 """
 
 import functools
@@ -15,16 +15,16 @@ from adamax_conformance.variants.variant import DERIVATIVES, WIDE, Family
 from adamax_core import Hyperparameters
 
 FAMILY = Family("derivatives", "derivatives", WIDE)
-"""Derivatives are judged there; half precision holds neither the range of slopes nor their sums."""
+"""The dtypes of derivatives; half precision holds neither the range of slopes nor their sums."""
 
 SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 
 Slopes = dict[str, Any]
-"""``{"m_by_g": ...}``: the partial slopes of one step, of p, m, u, c and g by what they read."""
+"""``{"m_by_g": ...}``: the partial slopes of one step, of p, m, u, c and g by their inputs."""
 
 
 def _slopes(p: Any, g: Any, m: Any, u: Any, t: int, hp: Hyperparameters) -> tuple[Slopes, Any]:
-    """The partial slopes of a step, and what it gives: parameter, first moment, norm."""
+    """Return the partial slopes of a step, and its results: parameter, first moment, norm."""
     lr, (b1, b2), wd, decoupled = hp.lr, hp.betas, hp.weight_decay, hp.decoupled_weight_decay
     sign, coupled = (-1.0 if hp.maximize else 1.0), (0.0 if decoupled else wd)
     raw, old_m, old_u = g, m, u
@@ -43,7 +43,7 @@ def _slopes(p: Any, g: Any, m: Any, u: Any, t: int, hp: Hyperparameters) -> tupl
         "p_by_p": 1 - shrink, "p_by_m": -lr / c / u, "p_by_u": lr / c * (m / u) / u,
         "p_by_c": lr * m / u / c**2, "p_by_lr": -m / u / c - (wd * p if decoupled else 0.0),
         "p_by_wd": -lr * p if decoupled else 0.0,
-        # Not slopes, but what wrong ones are made of.
+        # Not slopes, but the values that wrong slopes use.
         "g": g, "m": m, "u": u, "lr": lr, "c": c, "b1": b1, "b2": b2, "old_u": old_u,
         "tie": decayed == size,
     }  # fmt: skip
@@ -51,7 +51,7 @@ def _slopes(p: Any, g: Any, m: Any, u: Any, t: int, hp: Hyperparameters) -> tupl
 
 
 def _by_chain_rule(change: Callable[[Slopes, bool], Slopes]) -> Callable[[str, Steps], Any]:
-    """A `vjp` from the partial slopes of each step, changed: ``change(slopes, last step?)``."""
+    """Return a `vjp` from the partial slopes of each step with ``change(slopes, is_last)``."""
 
     @functools.wraps(change)
     def vjp(wrt: str, steps: Steps) -> Any:
@@ -72,7 +72,7 @@ def _one(
     arrays: dict[str, Any],
     scalars: dict[str, float],
 ) -> None:
-    """Forwards through the steps of one parameter, then back."""
+    """Run forward through the steps of one parameter, then backward."""
     count, *moments = steps.saved[name]
     at = tuple(np.asarray(x, np.float64) for x in (steps.params[name], *moments))
     tables = []
@@ -103,7 +103,7 @@ def _one(
 
 @_by_chain_rule
 def _right(_of: Slopes, _last: bool) -> Slopes:
-    """Nothing is changed."""
+    """Change nothing."""
     return {}
 
 
@@ -143,14 +143,14 @@ def _(_of: Slopes, _last: bool) -> Slopes:
 @FAMILY.wrong_one("slope-of-decoupled-decay-dropped", "D-1", "vjp")
 @_by_chain_rule
 def _(_of: Slopes, _last: bool) -> Slopes:
-    """The parameter hands its slope on whole, decay or not."""
+    """Passes the slope of the parameter on as a whole, with decay too."""
     return {"p_by_p": 1.0}
 
 
 @FAMILY.wrong_one("norm-held-constant", "D-2", "vjp")
 @_by_chain_rule
 def _(_of: Slopes, _last: bool) -> Slopes:
-    """Stops the gradient at the norm, as one does who takes it for a scale."""
+    """Stops the gradient at the norm, as if it were a constant scale."""
     return {"p_by_u": 0.0}
 
 

@@ -1,4 +1,4 @@
-"""Domains of hyperparameters: what is let through, and what is refused badly (H-1 to H-4)."""
+"""Domains of hyperparameters: bad values accepted, or refused in a bad way (H-1 to H-4)."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,11 +7,11 @@ from typing import Any
 from adamax_conformance.variants.variant import BASE, Family
 
 FAMILY = Family("domains", "domains of hyperparameters", ("float32",))
-"""Hyperparameters are refused before any array is looked at, so that dtypes play no part."""
+"""One dtype is enough, since hyperparameters are checked before any array is read."""
 
 
 def _taken(hp: Any, **change: Callable[[Any], Any]) -> Any:
-    """Other values than those that are given, which so are let through where they should not."""
+    """Replace the given values by valid ones, so that bad values are accepted."""
     return replace(hp, **{name: to(getattr(hp, name)) for name, to in change.items()})
 
 
@@ -27,19 +27,19 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("eps-checked-at-init-alone", "H-2")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """The same for eps."""
+    """PyTorch: a schedule may set an eps that the constructor would have refused."""
     return BASE.step(p, g, s, _taken(hp, eps=abs))
 
 
 @FAMILY.wrong_one("betas-checked-at-init-alone", "H-3")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """The same for the betas."""
+    """PyTorch: a schedule may set betas that the constructor would have refused."""
     return BASE.step(p, g, s, _taken(hp, betas=_sizes))
 
 
 @FAMILY.wrong_one("weight-decay-checked-at-init-alone", "H-4")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """The same for the weight decay."""
+    """PyTorch: a schedule may set a weight decay that the constructor would have refused."""
     return BASE.step(p, g, s, _taken(hp, weight_decay=abs))
 
 
@@ -57,7 +57,7 @@ def _(p: Any, hp: Any, **more: Any) -> Any:
 
 @FAMILY.wrong_one("nan-lr-accepted", "H-1", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Refuses where lr < 0, which NaN is not."""
+    """Refuses lr < 0 only, so NaN passes."""
     return BASE.init(p, _taken(hp, lr=_not_nan), **more)
 
 
@@ -73,13 +73,13 @@ def _(p: Any, hp: Any, **more: Any) -> Any:
 
 @FAMILY.wrong_one("refused-without-the-value", "H-1", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Says that something is invalid, and not what."""
+    """Refuses with a message that names neither argument nor value."""
     return _refusing(ValueError, "invalid hyperparameters", p, hp, **more)
 
 
 @FAMILY.wrong_one("refused-by-an-assertion", "H-2", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Asserts its domains, which python -O takes away."""
+    """Checks its domains with assert, which python -O removes."""
     return _refusing(AssertionError, "{}", p, hp, **more)
 
 
@@ -92,19 +92,19 @@ def _refusing(kind: type[Exception], text: str, p: Any, hp: Any, **more: Any) ->
 
 @FAMILY.wrong_one("negative-eps-accepted", "H-2", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Does not look at the sign of eps."""
+    """Does not check the sign of eps."""
     return BASE.init(p, _taken(hp, eps=abs), **more)
 
 
 @FAMILY.wrong_one("nan-eps-accepted", "H-2", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Refuses where eps < 0, which NaN is not."""
+    """Refuses eps < 0 only, so NaN passes."""
     return BASE.init(p, _taken(hp, eps=_not_nan), **more)
 
 
 @FAMILY.wrong_one("beta-of-one-accepted", "H-3", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Takes the domain of the betas for closed: b1 = 1 then gives 0 / 0."""
+    """Accepts b1 = 1, the open end of the domain: the step is then 0 / 0."""
     return BASE.init(
         p, _taken(hp, betas=lambda betas: tuple(0.5 if b == 1 else b for b in betas)), **more
     )
@@ -118,13 +118,13 @@ def _(p: Any, hp: Any, **more: Any) -> Any:
 
 @FAMILY.wrong_one("negative-betas-accepted", "H-3", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Checks the betas from above alone."""
+    """Checks only the upper end of the betas."""
     return BASE.init(p, _taken(hp, betas=lambda betas: tuple(map(abs, betas))), **more)
 
 
 @FAMILY.wrong_one("negative-weight-decay-accepted", "H-4", "init")
 def _(p: Any, hp: Any, **more: Any) -> Any:
-    """Does not look at the sign of the weight decay, which then makes parameters grow."""
+    """Does not check the sign of the weight decay, which then makes parameters grow."""
     return BASE.init(p, _taken(hp, weight_decay=abs), **more)
 
 

@@ -1,4 +1,4 @@
-"""Where eps is and how large (A-5, A-7): the dialects that go by the name of Adamax."""
+"""Place and size of eps (A-5, A-7), dialects of Adamax among them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -37,7 +37,7 @@ def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
 
 @FAMILY.wrong_one("second-eps", "A-7", "displacement")
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
-    """Adds a second one, a constant, where it divides."""
+    """Adds a second eps, a constant, to the divisor."""
     return lr / c * (m / (u + 0.25))
 
 
@@ -54,7 +54,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 
 def _with_eps(p: Any, g: Any, s: Any, hp: Any, eps: Callable[[int], float]) -> Any:
-    """The step of each parameter with the eps that its count gives."""
+    """Take the step of each parameter with an eps that depends on its count."""
     return each_alone(p, g, s, lambda k: replace(hp, eps=eps(s.step[k] + 1)))
 
 

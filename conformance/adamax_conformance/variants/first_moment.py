@@ -1,4 +1,4 @@
-"""The first moment and the step it makes: weights, what is averaged, which way (A-4, A-7)."""
+"""The first moment and its step: weights, operand and direction (A-4, A-7)."""
 
 from dataclasses import replace
 from typing import Any
@@ -103,11 +103,11 @@ def _(m: Any, g: Any, b1: Any) -> Any:
 
 
 def _fma(a: Any, x: Any, y: Any) -> Any:
-    """A x + y on exact rationals, rounded once; where it is not finite, as floats have it."""
+    """Return a x + y on exact rationals, rounded once; on floats if it is not finite."""
 
     def exactly(x: Any, y: Any, plain: Any) -> Any:
         exact = np.isfinite(plain) and np.isfinite(x) and np.isfinite(y)
-        # To float64 and then to float32: twice rounded, but by less than two roundings of the last.
+        # Round to float64, then to float32: together less than two roundings to float32.
         return float(mpq(float(a)) * mpq(float(x)) + mpq(float(y))) if exact else plain
 
     plain = np.asarray(a * x + y)

@@ -1,4 +1,4 @@
-"""Parameter groups: which decay, and with whose hyperparameters (A-10)."""
+"""Parameter groups: exemption from decay, and hyperparameters of each group (A-10)."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -11,7 +11,7 @@ FAMILY = Family("groups", "parameter groups")
 
 
 class Grouped(NamedTuple):
-    """The reference's state, and the names of the parameters that are exempt from decay."""
+    """The reference's state, and the names of parameters exempt from decay."""
 
     state: Any
     undecayed: tuple[str, ...] = ()
@@ -24,7 +24,7 @@ def _exempt(name: str, undecayed: Collection[str], _params: Any) -> bool:
 def grouped(
     exempt: Callable[[str, Collection[str], Any], bool],
 ) -> Callable[..., Any]:
-    """A step in which ``exempt(name, undecayed, params)`` says who does not decay."""
+    """Return a step in which parameters with ``exempt(name, undecayed, params)`` do not decay."""
 
     def step(p: Any, g: Any, s: Grouped, hp: Hyperparameters) -> Any:
         undecayed = {k: exempt(k, s.undecayed, p) for k in p}
@@ -44,7 +44,7 @@ GROUPED = replace(
     step=grouped(_exempt),
     features=(*BASE.features, "undecayed"),
 )
-"""The reference with groups: in two, with decay and without."""
+"""The reference with two groups: with decay and without."""
 
 
 @FAMILY.wrong_one("exemption-ignored", "A-10", base=GROUPED)

@@ -1,4 +1,4 @@
-"""Values in force: which hyperparameters a step takes when they change, and at their ends."""
+"""Values in force: the hyperparameters of a step after a change, and at the ends of domains."""
 
 from dataclasses import replace
 from typing import Any
@@ -13,7 +13,7 @@ _CAPTURED = replace(
     load=lambda p, hp, saved: (hp, BASE.load(p, hp, saved)),
     moments=lambda state: BASE.moments(state[1]),
 )
-"""A state that carries the hyperparameters with which it was made; it has no step of its own."""
+"""A backend whose state keeps the hyperparameters it was created with; it has no step yet."""
 
 
 def _with_old(p: Any, g: Any, state: Any, hp: Any, *names: str) -> Any:
@@ -24,31 +24,31 @@ def _with_old(p: Any, g: Any, state: Any, hp: Any, *names: str) -> Any:
 
 @FAMILY.wrong_one("lr-captured-at-init", "H-6", base=_CAPTURED)
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Takes the lr with which it was made: a schedule does nothing."""
+    """Uses the lr that it was created with: a schedule has no effect."""
     return _with_old(p, g, state, hp, "lr")
 
 
 @FAMILY.wrong_one("betas-captured-at-init", "H-6", base=_CAPTURED)
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Takes the betas with which it was made."""
+    """Uses the betas that it was created with."""
     return _with_old(p, g, state, hp, "betas")
 
 
 @FAMILY.wrong_one("eps-captured-at-init", "H-6", base=_CAPTURED)
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Takes the eps with which it was made, as a compiled kernel with a constant in it."""
+    """Uses the eps that it was created with, like a kernel compiled with a constant."""
     return _with_old(p, g, state, hp, "eps")
 
 
 @FAMILY.wrong_one("modes-captured-at-init", "H-6", base=_CAPTURED)
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Takes sign and decay with which it was made."""
+    """Uses the sign and decay that it was created with."""
     return _with_old(p, g, state, hp, "maximize", "weight_decay")
 
 
 @FAMILY.wrong_one("lr-of-the-step-before", "H-6", base=_CAPTURED)
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """The scheduler is asked after the step: each takes the lr of the step before."""
+    """Calls the scheduler after the step: each step uses the lr of the one before."""
     stepped, (_, s) = _with_old(p, g, state, hp, "lr")
     return stepped, (hp, s)
 
@@ -79,7 +79,7 @@ def _(p: Any, lr: Any, wd: Any) -> Any:
 
 @FAMILY.wrong_one("large-decoupled-decay-clipped", "H-5", "decoupled_decay")
 def _(p: Any, lr: Any, wd: Any) -> Any:
-    """Does not let a decay turn the parameter round: at most all of it goes."""
+    """Clips the decay, so that it never changes the sign of a parameter."""
     return min(lr * wd, 1.0) * p
 
 

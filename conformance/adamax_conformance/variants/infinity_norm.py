@@ -1,4 +1,4 @@
-"""The infinity norm: decay, magnitude, maximum (A-5), and that nothing corrects it (A-6, A-7)."""
+"""The infinity norm: decay, magnitude, maximum (A-5), and no correction of it (A-6, A-7)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Lengths: indices and tables that end before the data do (S-9)."""
+"""Lengths: indices and tables too short for the data (S-9)."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from adamax_conformance.variants.tails import first_alone, left_out, stepped_twi
 from adamax_conformance.variants.variant import Family
 
 FAMILY = Family("lengths", "lengths of indices and tables", ("float32",))
-"""An index knows nothing of the dtype of what it points to, so that one dtype shows it."""
+"""One dtype is enough, since an index does not depend on the dtype of the data."""
 
 
 @FAMILY.wrong_one("beyond-sixteen-bits-forgotten", "S-9")

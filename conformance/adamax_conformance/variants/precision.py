@@ -1,4 +1,4 @@
-"""Precision: in which format scalars are kept and steps computed (A-4 to A-7, N-1, N-2)."""
+"""Precision: the formats of scalars and of arithmetic (A-4 to A-7, N-1, N-2)."""
 
 import math
 from dataclasses import replace
@@ -18,7 +18,7 @@ _ADMITTED: Proofs = {
 
 
 def _short(number: float) -> float:
-    """The number in the eleven bits of float16, but of any size."""
+    """Round a number to the eleven bits of float16, without its range."""
     digits, exponent = math.frexp(number)
     return math.ldexp(float(np.float16(digits)), exponent)
 
@@ -112,13 +112,13 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
 
 @FAMILY.wrong_one("small-lr-lost", "N-2")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Takes a learning rate below 2^-9 for one that rounding would lose, in every format."""
+    """Ignores a learning rate below 2^-9, as if rounding would lose it in every format."""
     return BASE.step(p, g, s, replace(hp, lr=hp.lr if hp.lr >= 2.0**-9 else 0.0))
 
 
 @FAMILY.wrong_one("zero-norm-steps-by-one", "N-1", "displacement")
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
-    """Takes m / u to be one in magnitude where u is below 1e-7: a zero gradient then steps."""
+    """Replaces m / u by its sign where u is below 1e-7: a zero gradient then steps."""
     return lr / c * np.where(u < 1e-7, np.copysign(1, m), m / u)  # noqa: PLR2004 - as it says
 
 
@@ -133,7 +133,7 @@ _BOUNDED: Proofs = {
 
 
 def _in_storage(p: Any, g: Any, s: State, hp: Hyperparameters) -> Any:
-    """Every operation rounded to the widest of the dtypes at hand, as most frameworks do it."""
+    """Round each operation to the widest dtype of its operands, as most frameworks do."""
     BASE.step(p, g, s, hp)  # refuses what does not fit
     (b1, b2), new_p = hp.betas, dict(p)
     step, exp_avg, exp_inf = (dict(part) for part in s)
@@ -179,7 +179,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.right_one("scalars-in-float32", dtypes=HALF)
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """lr, eps and weight decay come in float32, as to a compiled kernel."""
+    """Takes lr, eps and weight decay in float32, as a compiled kernel does."""
     scalars = {name: float(np.float32(getattr(hp, name))) for name in ("lr", "eps", "weight_decay")}
     return BASE.step(p, g, s, replace(hp, **scalars))
 

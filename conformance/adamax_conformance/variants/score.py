@@ -1,8 +1,8 @@
-"""`mutate`: the suite's own score, how many wrong variants it catches and how many right ones pass.
+"""`mutate`: score the suite by the wrong variants that it catches and the right ones it accepts.
 
-A wrong variant counts as killed when its own clause is the one that the report says to look at
-first; in a dtype in which nothing can tell it from the rule, the suite has to find nothing. What
-the variants are is in `adamax_conformance.variants`; printing is the command's business.
+A wrong variant counts as killed if the report suspects its own clause first. In a dtype in which it
+equals the rule, the suite must accept it. `adamax_conformance.variants` defines the variants; the
+command prints the score.
 """
 
 import multiprocessing
@@ -21,7 +21,7 @@ from adamax_conformance.variants.variant import LINES
 
 
 class Kind(StrEnum):
-    """What a variant is, in one dtype, and so what has to become of it."""
+    """The kind of a variant in one dtype, which decides the required outcome."""
 
     WRONG = "wrong"
     EQUAL = "equal"
@@ -31,13 +31,13 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Job:
-    """One variant to be judged in one dtype.
+    """A variant to judge in one dtype.
 
     Attributes:
-        variant: which.
-        kind: what it is there.
-        dtype: of the parameters.
-        clauses: what it is judged by.
+        variant: the variant.
+        kind: its kind in this dtype.
+        dtype: dtype of the parameters.
+        clauses: clauses to judge it by.
     """
 
     variant: Wrong | Right | Control
@@ -48,18 +48,18 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one variant in one dtype.
+    """The outcome of one variant in one dtype.
 
     Attributes:
-        id: of the variant.
-        family: of the variant.
-        kind: what it is in this dtype.
-        dtype: of the parameters.
-        good: whether it came out as it has to: killed by its clause, accepted, dead.
+        id: id of the variant.
+        family: family of the variant.
+        kind: its kind in this dtype.
+        dtype: dtype of the parameters.
+        good: True for the required outcome: killed by its clause, accepted, or dead.
         failed: the clauses that do not hold.
         suspect: the clause that the report says to look at first.
-        why: what is not good about it.
-        proof: why nothing can tell it in this dtype, for an equal one.
+        why: why the outcome is not good; empty if it is.
+        proof: why the variant equals the rule in this dtype, for an equal one.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Score:
-    """What became of every variant.
+    """The outcomes of all variants.
 
     Attributes:
         outcomes: one for each variant and dtype, in the order of the jobs.
@@ -84,25 +84,25 @@ class Score:
     outcomes: tuple[Outcome, ...]
 
     def ids(self, kind: Kind, *, good: bool | None = None) -> tuple[str, ...]:
-        """The variants of a kind; only those that are good in every dtype, or only the others."""
+        """Return the variants of a kind; with `good`, those good in all dtypes, or the others."""
         bad = {each.id for each in self.outcomes if each.kind is kind and not each.good}
         every = dict.fromkeys(each.id for each in self.outcomes if each.kind is kind)
         return tuple(id_ for id_ in every if good is None or (id_ not in bad) is good)
 
     @property
     def bad(self) -> tuple[Outcome, ...]:
-        """What has to be looked at."""
+        """The outcomes that are not good."""
         return tuple(each for each in self.outcomes if not each.good)
 
     @property
     def void(self) -> bool:
-        """Whether a control lives, or none was judged: then nothing else means anything."""
+        """Did a control survive, or was none judged? Then the score means nothing."""
         controls = self.ids(Kind.CONTROL)
         return not controls or len(self.ids(Kind.CONTROL, good=True)) < len(controls)
 
     @property
     def perfect(self) -> bool:
-        """Whether everything came out as it has to."""
+        """Is every outcome good, and the score not void?"""
         return not self.void and not self.bad
 
     @property
@@ -110,26 +110,26 @@ class Score:
         """The totals.
 
         >>> Score((Outcome("idle", "controls", Kind.CONTROL, "float32", good=False),)).sentence
-        'void: the control idle lives, so nothing here means anything'
+        'void: the control idle survives, so the score means nothing'
         """
         if self.void:
             alive = ", ".join(self.ids(Kind.CONTROL, good=False))
-            what = f"the control {alive} lives" if alive else "no control was judged"
-            return f"void: {what}, so nothing here means anything"
+            what = f"the control {alive} survives" if alive else "no control was judged"
+            return f"void: {what}, so the score means nothing"
         wrong, right, dead = (
             f"{len(self.ids(kind, good=True))} of {len(self.ids(kind))}"
             for kind in (Kind.WRONG, Kind.RIGHT, Kind.CONTROL)
         )
-        told = sum(each.kind is Kind.WRONG for each in self.outcomes)
+        differing = sum(each.kind is Kind.WRONG for each in self.outcomes)
         sentence = (
-            f"{wrong} wrong variants killed, each by its own clause in every dtype that can tell "
-            f"it ({told} in all); {right} right ones accepted; {dead} controls died"
+            f"{wrong} wrong variants killed, each by its own clause in every dtype in which it "
+            f"differs ({differing} in all); {right} right ones accepted; {dead} controls died"
         )
         unproved = self.ids(Kind.EQUAL, good=False)
         return sentence + (f"; proofs that do not hold: {', '.join(unproved)}" if unproved else "")
 
     def as_dict(self) -> Mapping[str, Any]:
-        """The score as JSON has it."""
+        """Return the score as values for JSON."""
         counts = {
             kind.value: {"variants": len(self.ids(kind)), "good": len(self.ids(kind, good=True))}
             for kind in Kind
@@ -151,14 +151,14 @@ def plan(
     right: Iterable[Right] = RIGHT,
     controls: Iterable[Control] = CONTROLS,
 ) -> list[Job]:
-    """What there is to judge; the controls first, whatever else is asked for.
+    """Return the jobs for these families and dtypes; the controls always come first.
 
     Args:
         families: names of families, such as ``eps``; all by default.
-        dtypes: of `DTYPES`; all by default.
+        dtypes: dtypes of `DTYPES`; all by default.
         wrong: wrong variants, those of the package by default.
         right: right variants, those of the package by default.
-        controls: what must die, those of the package by default.
+        controls: controls, those of the package by default.
 
     Raises:
         ValueError: an unknown family or dtype.
@@ -169,7 +169,7 @@ def plan(
     known = [family.name for family in FAMILIES]
     for what, given, domain in (("family", families, known), ("dtype", dtypes, DTYPES)):
         for unknown in (each for each in given or () if each not in domain):
-            raise ValueError(f"unknown {what} {unknown!r}: there are {', '.join(domain)}")
+            raise ValueError(f"unknown {what} {unknown!r}: choose from {', '.join(domain)}")
     wanted = [dtype for dtype in DTYPES if dtype in (dtypes or DTYPES)]
 
     def chosen(variant: Wrong | Right) -> bool:
@@ -191,7 +191,7 @@ def plan(
 
 
 def _looked_at_before(clause: str) -> tuple[str, ...]:
-    """A clause and all lines of the rule that `Report.suspect` would name before it."""
+    """Return a clause after all lines of the rule that `Report.suspect` would name before it."""
     order = tuple(dict.fromkeys((*PLAIN_LINES, *LINES, clause)))
     return order[: order.index(clause) + 1]
 
@@ -202,12 +202,12 @@ def mutate(
     """Judge variants.
 
     Args:
-        jobs: from `plan`.
-        workers: how many processes; with more than one the variants have to be the package's own.
+        jobs: jobs from `plan`.
+        workers: number of processes; more than one can judge the package's own variants only.
         advance: called after each job.
 
     Raises:
-        ValueError: `workers` is below one, or a variant is not the package's own.
+        ValueError: `workers` is below one, or not one and a variant is not the package's own.
 
     >>> mutate(plan(["domains"], ["float32"])).perfect
     True
@@ -224,13 +224,13 @@ def mutate(
     for job in jobs:
         if own.get(job.variant.id) is not job.variant:
             raise ValueError(
-                f"{job.variant.id!r} is not a variant of this package, which other processes need "
-                "to find it: judge it with workers=1"
+                f"{job.variant.id!r} is not a variant of this package, so other processes cannot "
+                "find it: use workers=1"
             )
     # Spawned, not forked: a process with threads, such as a progress bar's, must not be forked.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        # A dtype after the other, since the oracle remembers what it was last asked.
+        # One dtype after the other, since the oracle caches its most recent results.
         futures = {
             pool.submit(_by_id, job.variant.id, job.kind, job.dtype, job.clauses): index
             for index, job in sorted(enumerate(jobs), key=lambda each: DTYPES.index(each[1].dtype))
@@ -243,7 +243,7 @@ def mutate(
 
 
 def _by_id(variant_id: str, kind: Kind, dtype: str, clauses: tuple[str, ...]) -> Outcome:
-    """A job in another process, which has variants of its own: functions do not travel."""
+    """Run a job in another process; find the variant by id, since functions cannot be pickled."""
     every: tuple[Wrong | Right | Control, ...] = (*CONTROLS, *WRONG, *RIGHT)
     variant = next(each for each in every if each.id == variant_id)
     return _outcome(Job(variant, kind, dtype, clauses))
@@ -269,7 +269,7 @@ def _outcome(job: Job) -> Outcome:
 
 
 def _fault(job: Job, report: Report) -> str:
-    """What is wrong with what became of it, or nothing."""
+    """Return why the outcome is not good; empty if it is."""
     variant, failed = job.variant, report.failed_clauses
     if report.broken:
         return f"cannot be judged: {report.broken}"
@@ -278,7 +278,7 @@ def _fault(job: Job, report: Report) -> str:
         return f"not caught by {', '.join(missed)}" if missed else ""
     if job.kind is Kind.WRONG and isinstance(variant, Wrong):
         if not failed:
-            return f"survives; {variant.clause} has to catch it"
+            return f"survives; {variant.clause} must catch it"
         caught = variant.clause == report.suspect
         return "" if caught else f"caught by {', '.join(failed)}, not {variant.clause} first"
     bad = next((result for result in report.results if result.status in BAD), None)

@@ -1,4 +1,4 @@
-"""NaN and infinity: what has to go through, and what 0 / 0 is (N-4 to N-6)."""
+"""NaN and infinity: their propagation, and 0 / 0 (N-4 to N-6)."""
 
 from typing import Any
 

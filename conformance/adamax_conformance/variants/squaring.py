@@ -1,4 +1,4 @@
-"""Overflow on the way: squares and denominators that leave the range (N-7, N-8)."""
+"""Overflow of intermediate results: squares and denominators out of range (N-7, N-8)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""State and aliasing: where it begins, what it may share, when it stays (S-1, S-2, S-4 to S-8)."""
+"""State and aliasing: initial values, shared memory, unchanged state (S-1, S-2, S-4 to S-8)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +59,7 @@ def _complete(p: Any, g: Any) -> Any:
     moments=lambda state: BASE.moments(state[1]),
 )  # fmt: skip
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Steps with the gradient of the step before, as where nobody set it to zero."""
+    """Takes the last gradient for a missing one, as without zero_grad."""
     last, s = state
     now = last | {k: v.copy() for k, v in g.items()}
     stepped, s = BASE.step(p, now, s, hp)
@@ -98,7 +98,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     moments=lambda state: BASE.moments(state[1]),
 )  # fmt: skip
 def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
-    """Steps a copy of the parameters of its own: what the caller does to his is undone."""
+    """Steps its own copy of the parameters: changes by the caller are undone."""
     mine, s = state
     BASE.step(p, g, s, hp)  # refuses what does not fit
     stepped, s = BASE.step(mine, g, s, hp)
@@ -107,13 +107,13 @@ def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("one-array-for-both-moments", "A-5")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
-    """Both moments live in one array: what is written last is both."""
+    """Both moments share one array, which holds the one written last."""
     stepped, new = BASE.step(p, g, s, hp)
     return stepped, new._replace(exp_inf=new.exp_avg)
 
 
 class _Kept:
-    """A state that holds on to the gradients it was given, and reads them when it is looked at.
+    """A state that keeps references to the gradients, and reads them when its moments are read.
 
     Attributes:
         state: the state as of the step before the last.
@@ -143,7 +143,7 @@ def _(p: Any, g: Any, kept: Any, hp: Any) -> Any:
 
 
 class _InPlace:
-    """A state whose arrays are written in place; `take_avg` and `take_inf` say in which.
+    """A state whose arrays are written in place; `take_avg` and `take_inf` choose the arrays.
 
     Attributes:
         state: the arrays.
@@ -238,7 +238,7 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
 
 @FAMILY.wrong_one("state-dtype-ignored", "S-6", "init")
 def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
-    """Takes a dtype for the state and does nothing with it."""
+    """Accepts a state dtype and ignores it."""
     del state_dtype
     return BASE.init(p, hp)
 
@@ -247,7 +247,7 @@ def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
     HALF: "float32 is all that is asked for there.",
 })  # fmt: skip
 def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
-    """Takes every dtype that is asked for as float32."""
+    """Uses float32 for every requested state dtype."""
     return BASE.init(p, hp, state_dtype=state_dtype and "float32")
 
 
@@ -263,7 +263,7 @@ def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
 
 @FAMILY.wrong_one("state-dtype-of-one-moment", "S-6", "init")
 def _(p: Any, hp: Any, state_dtype: Any = None) -> Any:
-    """Gives the first moment the dtype that was asked for, and the norm the parameter's."""
+    """Gives the first moment the requested dtype, and the norm that of the parameter."""
     asked = BASE.init(p, hp, state_dtype=state_dtype)
     return asked._replace(exp_inf=BASE.init(p, hp).exp_inf)
 
@@ -280,7 +280,7 @@ def _(p: Any, hp: Any, saved: Any) -> Any:
 
 @FAMILY.wrong_one("adam-state-refused-without-a-reason", "S-8", "load")
 def _(p: Any, hp: Any, saved: Any) -> Any:
-    """Meets Adam's state with the KeyError of a dict."""
+    """Raises the KeyError of a dict for Adam's state."""
     fields = {k: {f: slot[f] for f in Moments._fields} for k, slot in saved.items()}
     return BASE.load(p, hp, fields)
 
@@ -303,13 +303,13 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.right_one("state-not-shown", "moments")
 def _(_state: Any) -> Any:
-    """A state that nobody can look into."""
+    """Does not report its state."""
     return None
 
 
 @FAMILY.right_one("in-place-on-copies")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
-    """Arrays of its own, which it writes in place, as PyTorch does."""
+    """Writes its own arrays in place, as PyTorch does."""
     mine = {k: v.copy() for k, v in p.items()}
     held = _InPlace(s, np.copy, np.copy)
     stepped, new = BASE.step(mine, {k: v.copy() for k, v in g.items()}, s, hp)

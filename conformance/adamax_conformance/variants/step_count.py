@@ -1,4 +1,4 @@
-"""The step count: from where, by how much, whose, and how long (A-3, S-3, S-7)."""
+"""The step count: start, increment, scope and range (A-3, S-3, S-7)."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def _(step: int) -> int:
 
 @FAMILY.wrong_one("counts-once-a-tensor", "A-3")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
-    """One count, raised for every tensor: two of them and it is twice as fast."""
+    """Increments one shared count for each tensor: with two tensors it runs twice as fast."""
     stepped, new = BASE.step(p, g, s, hp)
     return stepped, new._replace(step={k: s.step[k] + len(g) if k in g else s.step[k] for k in p})
 
@@ -69,7 +69,7 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
 
 
 def _counted(p: Any, g: Any, s: State, hp: Any, kept: Any) -> Any:
-    """The reference's step, its count kept in some narrow format."""
+    """Take the reference's step with its count kept in a narrow format."""
     stepped, s = BASE.step(p, g, s, hp)
     return stepped, s._replace(step={k: kept(t) for k, t in s.step.items()})
 
@@ -82,7 +82,7 @@ def _(p: Any, hp: Any, saved: Any) -> Any:
 
 @FAMILY.wrong_one("correction-given-up-after-ten-thousand", "A-6", "bias_correction")
 def _(b1: Any, t: int) -> Any:
-    """Counts to ten thousand, where the correction is over for the beta1 that people use."""
+    """Stops correcting after ten thousand steps, where the usual beta1 needs no correction."""
     return rule.bias_correction(b1, min(t, 10_000))
 
 

@@ -1,6 +1,6 @@
-"""Tails and chunk boundaries: what vectorised loops forget or do twice (S-9).
+"""Tails and chunk boundaries: elements that vectorised loops miss or step twice (S-9).
 
-Each is right for small arrays, as such loops are, so that the lines of the rule cannot tell.
+Each is right for small arrays, as such loops are, so the clauses of the lines do not catch it.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from adamax_core import State, step
 
 FAMILY = Family("tails", "tails and chunk boundaries")
 _VECTOR = 32
-"""From this many elements on, the vectorised loop is taken."""
+"""Arrays with more elements take the vectorised loop."""
 
 
 def left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
-    """The reference's step, but for some elements of large arrays, whose parameter stays."""
+    """Take the reference's step, but leave some elements of large parameters unchanged."""
     result, new = BASE.step(p, g, s, hp)
     stepped = dict(result)
     for k, param in result.items():
@@ -30,7 +30,7 @@ def left_out(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> An
 
 
 def stepped_twice(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) -> Any:
-    """The reference's step, and once more for some elements of large arrays."""
+    """Take the reference's step, and step some elements of large parameters once more."""
     stepped, new = BASE.step(p, g, s, hp)
     again, _ = BASE.step(stepped, g, new, hp)
     for k, param in stepped.items():
@@ -41,7 +41,7 @@ def stepped_twice(p: Any, g: Any, s: Any, hp: Any, which: Callable[[Any], Any]) 
 
 
 def first_alone(p: Any, g: Any, s: Any, hp: Any, table: int) -> Any:
-    """The reference's step, but that parameters beyond the end of a table stay."""
+    """Take the reference's step, but leave parameters beyond the end of a table unchanged."""
     stepped, new = BASE.step(p, g, s, hp)
     return {k: v if i < table else p[k] for i, (k, v) in enumerate(stepped.items())}, new
 
@@ -66,7 +66,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("every-thousandth-element-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Chunks of 1024 that overlap the boundary by none, and lack it by one."""
+    """Chunks of 1024 elements that each miss their last one."""
     return left_out(p, g, s, hp, lambda i: i % 1024 == 1023)  # noqa: PLR2004 - the last of a chunk
 
 
@@ -108,7 +108,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 @FAMILY.wrong_one("scalars-skipped", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """A loop over the first axis, which a 0-d parameter has not."""
+    """Loops over the first axis, which a 0-d parameter lacks."""
     stepped, new = BASE.step(p, g, s, hp)
     return {k: v if v.ndim else p[k] for k, v in stepped.items()}, new
 
@@ -148,7 +148,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 
 
 def _in_pieces(p: Any, g: Any, s: State, hp: Any, cuts: Callable[[int], Any]) -> Any:
-    """Each tensor cut into pieces that are stepped by themselves, then put together again."""
+    """Cut each tensor into pieces, step each piece, and join them again."""
     BASE.step(p, g, s, hp)  # refuses what does not fit
     stepped, new = dict(p), s
     for k in g:
@@ -200,7 +200,7 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
 
 @FAMILY.right_one("transposed")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
-    """Every array the other way round in memory."""
+    """Steps transposed arrays, with the axes reversed in memory."""
 
     def turned(arrays: Any) -> Any:
         return {k: np.transpose(v) for k, v in arrays.items()}

@@ -1,7 +1,7 @@
-"""What a variant is, and how one is made of the reference: a line replaced, or a step wrapped.
+"""Variants: backends made from the reference by replacing a line or wrapping a step.
 
-The variants themselves are in the other modules of this package, one family a module; judging them
-is `adamax_conformance.variants.score`'s business.
+The other modules of this package define them, one module for each family;
+`adamax_conformance.variants.score` judges them.
 """
 
 import inspect
@@ -21,33 +21,33 @@ from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL, Hyperparameters, Rule, State, rule
 
 BASE = reference()
-"""The reference, which a variant differs from in one thing."""
+"""The reference; a variant differs from it in one thing."""
 
 WIDE = ("float32", "float64")
 HALF = ("float16", "bfloat16")
 
 RULE = tuple(clause.id for clause in CLAUSES if clause.id[0] in "ASNH")
-"""What a way of stepping can be wrong in: all but derivatives."""
+"""Clauses that a wrong step can violate: all but derivatives."""
 
 Proofs = Mapping[tuple[str, ...], str]
-"""Why nothing can tell a variant in some dtypes."""
+"""Proofs that a variant equals the rule, by the dtypes in which it does."""
 
 DERIVATIVES = ("N-7", *(clause.id for clause in CLAUSES if clause.id[0] == "D"))
-"""What a way of differentiating can be wrong in."""
+"""Clauses that a wrong derivative can violate."""
 
 LINES = tuple(clause for clause in RULE if clause[0] == "A")
-"""The lines of the rule. Whatever else is wrong with a variant, it must not be taken for them."""
+"""Clauses of the lines of the rule. A report must not blame them for another fault."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A backend that is the reference but for one thing.
+    """A backend that differs from the reference in one thing.
 
     Attributes:
-        id: permanent, in kebab case.
-        family: the family that it belongs to.
-        does: what it does, in a sentence.
-        backend: the backend itself, of that name.
+        id: permanent id, in kebab case.
+        family: name of its family.
+        does: a sentence about what it does.
+        backend: the backend, named by the id.
     """
 
     id: str
@@ -61,10 +61,10 @@ class Wrong(Variant):
     """A backend that is wrong on purpose.
 
     Attributes:
-        clause: the clause that must catch it, and be the one to look at first.
-        dtypes: where it can be told from the rule.
-        proofs: for every other dtype of the family, why nothing can tell it there. The suite runs
-            there as well, and has to find nothing.
+        clause: the clause that must catch it, and that the report must suspect first.
+        dtypes: dtypes in which it differs from the rule.
+        proofs: for every other dtype of the family, why it equals the rule there. The suite runs
+            there too, and must accept it.
     """
 
     clause: str
@@ -74,11 +74,11 @@ class Wrong(Variant):
 
 @dataclass(frozen=True, kw_only=True)
 class Right(Variant):
-    """The rule in other words, which nothing may reject.
+    """A right reformulation of the rule, which the judge must accept.
 
     Attributes:
-        dtypes: where it is right.
-        clauses: what it is judged by.
+        dtypes: dtypes in which it is right.
+        clauses: clauses to judge it by.
     """
 
     dtypes: tuple[str, ...] = WITH_COMPLEX
@@ -89,14 +89,14 @@ _AXES = {"eps": EPS, "correction": CORRECTION, "sign": SIGN, "decay": DECAY}
 
 
 class Family:
-    """Variants that get the same thing wrong, and right ones that state it in other words.
+    """Variants that are wrong in the same part of the rule, and right reformulations of it.
 
     Attributes:
-        name: in kebab case.
-        title: the name for people.
-        scope: the dtypes that play a part; each wrong one is told or proved equal in each.
-        wrong: the wrong ones, in order.
-        right: the right ones, in order.
+        name: its name, in kebab case.
+        title: its name for people.
+        scope: dtypes to judge it in; in each, a wrong variant is caught or proved equal.
+        wrong: the wrong variants, in order.
+        right: the right variants, in order.
     """
 
     def __init__(self, name: str, title: str, scope: tuple[str, ...] = FLOATS) -> None:
@@ -116,15 +116,15 @@ class Family:
         base: FunctionalBackend | None = None,
         **others: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A decorator: the function is the part that is wrong, its docstring what it does.
+        """Decorate the wrong part of a variant, and add the variant; the docstring describes it.
 
         Args:
-            variant_id: permanent, in kebab case.
+            variant_id: permanent id, in kebab case.
             clause: the clause that must catch it.
             part: a line of `adamax_core.Rule` or an operation of `FunctionalBackend`.
-            proofs: dtypes in which it cannot be told, and why.
-            base: what has the part, the reference if None.
-            others: further parts, which the wrong one needs.
+            proofs: dtypes in which it equals the rule, and why.
+            base: the backend whose part it replaces; the reference if None.
+            others: further parts to replace.
         """
         texts = {dtype: text for dtypes, text in (proofs or {}).items() for dtype in dtypes}
 
@@ -145,12 +145,12 @@ class Family:
         return register
 
     def dialect(self, variant_id: str, clause: str, **alternative: str) -> None:
-        """Add a wrong one that is a known dialect, told in every dtype of the family.
+        """Add a known dialect as a wrong variant, which differs in every dtype of the family.
 
         Args:
-            variant_id: permanent, in kebab case.
+            variant_id: permanent id, in kebab case.
             clause: the clause that must catch it.
-            alternative: the field of `Dialect` that is not the canonical one, with its value.
+            alternative: the field of `Dialect` that is not canonical, with its value.
         """
         [(axis, name)] = alternative.items()
         found = _AXES[axis].alternatives[name]
@@ -175,7 +175,7 @@ class Family:
         base: FunctionalBackend | None = None,
         **others: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A decorator: the function is the part in other words, its docstring says in which."""
+        """Decorate a reformulated part, and add the variant; the docstring describes it."""
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.right.append(
@@ -194,7 +194,7 @@ class Family:
 
 
 def moved(params: Any, moments: Any, norms: Any, state: State, hp: Hyperparameters) -> Any:
-    """The parameters stepped by other moments or norms than those of the state after the step."""
+    """Return the parameters stepped by these moments and norms instead of those of the state."""
     stepped = dict(params)
     with np.errstate(all="ignore"):
         for k, moment in moments.items():
@@ -210,7 +210,7 @@ def each_alone(
     hp: Hyperparameters | Callable[[str], Hyperparameters],
     rule_of: Callable[[str], Rule] = lambda _name: CANONICAL,
 ) -> Any:
-    """The reference's step, each parameter by itself, with hyperparameters and rule of its own."""
+    """Take the reference's step of each parameter, with its own hyperparameters and rule."""
     stepped, new = dict(params), state
     for k in params:
         result, after = adamax_core.step(
@@ -226,14 +226,14 @@ def each_alone(
 
 
 def sentence(function: Callable[..., Any]) -> str:
-    """The docstring of a function, on one line."""
+    """Return the docstring of a function on one line."""
     return " ".join((inspect.getdoc(function) or "").split())
 
 
 def made(
     name: str, parts: Mapping[str, Callable[..., Any]], base: FunctionalBackend
 ) -> FunctionalBackend:
-    """The base with these parts: lines of its rule, which make its step, or whole operations."""
+    """Return the base with some parts replaced: lines of the rule, or whole operations."""
     lines = {part: made for part, made in parts.items() if part in Rule._fields}
     operations: dict[str, Any] = {part: made for part, made in parts.items() if part not in lines}
     if lines:

@@ -14,13 +14,13 @@ from adamax_conformance.vectors.vector import Vector
 
 
 def runs(backend: Watched, vector: Vector) -> bool:
-    """Return whether the backend offers what the vector needs."""
+    """Does the backend offer all that the vector needs?"""
     dtypes = {param.dtype.name for param in vector.trial.run.params.values()}
     return dtypes <= {*backend.backend.dtypes} and backend.features >= {*vector.flags}
 
 
 def outside(backend: Watched, vector: Vector) -> str:
-    """Return the first thing that the vector does not allow; empty if there is none.
+    """Return the first result that the vector does not allow, in words; empty if there is none.
 
     >>> from adamax_conformance.registry import find
     >>> from adamax_conformance.vectors import load
@@ -39,7 +39,7 @@ def outside(backend: Watched, vector: Vector) -> str:
 def _outside(backend: Watched, vector: Vector) -> str:
     run = vector.trial.run
     if run.saved is not None:
-        # A backend may step in what it has loaded, and the vector is for others too.
+        # A backend may write to loaded arrays, and other backends use the vector too.
         saved = {
             name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
             for name, slot in run.saved.items()
@@ -57,7 +57,7 @@ def _outside(backend: Watched, vector: Vector) -> str:
 
 
 def _values(shown: Shown, name: str) -> dict[str, Any]:
-    # The moments first: what is wrong with the parameter may only follow from them.
+    # The moments first: a wrong parameter may only follow from them.
     return {**(shown.moments[name]._asdict() if shown.moments else {}), "param": shown.params[name]}
 
 

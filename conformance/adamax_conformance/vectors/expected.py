@@ -1,8 +1,8 @@
-"""Bound a whole trajectory: each step goes on from all that the one before it allowed.
+"""Bound a whole trajectory: each step starts from the intervals that the last one allowed.
 
-Whoever runs a vector goes on from numbers of their own, which are not corrected on the way. So the
-intervals are those along the trajectory, as in the judge where a backend shows no state; at the few
-steps of a vector they are still narrow.
+An implementation that runs a vector continues from its own results, without corrections. So the
+intervals follow the trajectory, as in the judge if a backend reports no state. Over the few steps
+of a vector they stay narrow.
 """
 
 import math
@@ -22,25 +22,25 @@ from adamax_conformance.spec.formats import Format, computed_in, format_of
 from adamax_conformance.subject.backend import Moments
 
 LONGEST = 600
-"""Characters of a rational; a longer one is left out, and the interval says what is needed."""
+"""Largest length of a rational in characters; a longer one is left out, the interval suffices."""
 
 _DIGITS_A_BIT = math.log10(2)
 
 NOT_FINITE = "not finite"
 SPECIAL = ("nan", "inf", "-inf", NOT_FINITE)
-"""What stands for an interval where the rule gives no number."""
+"""Values in place of an interval if the result of the rule is not finite."""
 
 
 @dataclass(frozen=True)
 class Element:
-    """What one real number may be.
+    """The allowed values of one real number.
 
     Attributes:
-        low: the least; above a format's largest number there is infinity.
-        high: the greatest.
-        exact: what the rule gives, as ``p/q``; None where that is too long.
-        special: one of `SPECIAL` where it is no number, which then decides.
-        free: nothing is said: a divisor that may be zero.
+        low: the least allowed value.
+        high: the greatest; infinity if it is above the largest number of the format.
+        exact: exact result of the rule, as ``p/q``; None if that is too long.
+        special: one of `SPECIAL` if the result is not finite; it then decides.
+        free: True if any value is allowed, since a divisor may be zero.
     """
 
     low: float = -math.inf
@@ -50,7 +50,7 @@ class Element:
     free: bool = False
 
     def document(self) -> Any:
-        """Return the element as JSON; null where nothing is said."""
+        """Return the element as JSON; null if any value is allowed."""
         if self.free:
             return None
         if self.special is not None:
@@ -63,7 +63,7 @@ class Element:
 
     @classmethod
     def of(cls, document: Any) -> "Element":
-        """Return the element of a document that `document` made."""
+        """Return the element of a document that `document` returned."""
         if document is None:
             return cls(free=True)
         if "special" in document:
@@ -74,7 +74,7 @@ class Element:
 
 @dataclass(frozen=True)
 class Elements:
-    """What each real of an array may be: row by row, of a complex number the real part first."""
+    """The allowed values of each real of an array, row-major, the real part first."""
 
     all: tuple[Element, ...]
 
@@ -89,7 +89,7 @@ class Elements:
         )
 
     def outside(self, array: Any) -> list[int]:
-        """Return the indices of the reals of an array that are not what they may be."""
+        """Return the indices of the reals of an array that are not allowed."""
         got = np.asarray(pairs(array)).astype(np.float64).reshape(-1)
         low, high, special, free = self._bounds
         right = (low <= got) & (got <= high)
@@ -105,12 +105,12 @@ class Elements:
 
 @dataclass(frozen=True)
 class Expected:
-    """What one parameter may be after a step.
+    """The allowed values of one parameter and its state after a step.
 
     Attributes:
-        step: how many steps it has taken.
-        kept: it had no gradient: every bit is as before the step.
-        quantities: of ``exp_avg``, ``exp_inf`` and ``param``, those that are compared.
+        step: number of steps that it has taken.
+        kept: True if it had no gradient: every bit is as before the step.
+        quantities: of ``exp_avg``, ``exp_inf`` and ``param``, those to compare.
     """
 
     step: int
@@ -119,9 +119,9 @@ class Expected:
 
 
 def expected(trial: Trial) -> list[dict[str, Expected]]:
-    """Return what each parameter may be after each step of a run.
+    """Return the allowed values of each parameter after each step of a run.
 
-    The parameters themselves are always among it, for those who cannot show more.
+    They always include the parameters, for implementations that do not show their state.
     """
     run = trial.run
     wanted = [each for each in QUANTITIES if each == "param" or each in trial.judged]
@@ -152,9 +152,9 @@ def expected(trial: Trial) -> list[dict[str, Expected]]:
 
 
 def _moves_nothing(run: Run, name: str, index: int) -> bool:
-    """Return whether every gradient so far was zero, so that N-1 keeps the parameter in place.
+    """Were all gradients so far zero, so that N-1 keeps the parameter in place?
 
-    The interval cannot: a norm that is stored in half precision may be zero.
+    The interval does not show that, since a norm stored in half precision may be zero.
     """
     normal = computed_in(format_of(run.params[name].dtype)).normal
     hps = [run.at(step) for step in range(index + 1)]
@@ -176,7 +176,7 @@ def _shown(param: Any, moments: Moments, wanted: Collection[str]) -> dict[str, E
 
 
 def _given(array: Any) -> Elements:
-    """Before its first step an array is what was given."""
+    """Return the given values as exact: a parameter has not taken a step yet."""
     return Elements(
         tuple(
             Element(x, x, str(mpq(x))) if math.isfinite(x) else Element(special=str(x))
@@ -201,7 +201,7 @@ def _element(value: mpq, error: mpq, special: float, format_: Format, bound: All
         return Element(special=NOT_FINITE if bound.either_special else str(special))
     if error >= NOTHING_SAID:
         return Element(free=True)
-    # No negative zero, which is equal to zero and looks like another bound.
+    # Avoid negative zero, which equals zero but has other bits.
     low = 0.0 - _rounded_up(error - value, format_)
     return Element(low, _rounded_up(value + error, format_), _text(value))
 

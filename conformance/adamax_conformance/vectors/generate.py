@@ -1,7 +1,7 @@
-"""Generate the vectors: inputs from their definitions, all else computed from the inputs.
+"""Generate the vectors: take the inputs from their definitions and compute everything else.
 
-The same inputs give the same bytes. A published id keeps its inputs for ever, so that a result that
-somebody has noted under it keeps its meaning.
+The same inputs give the same bytes. A published id keeps its inputs for ever, so that results
+recorded under it keep their meaning.
 """
 
 import warnings
@@ -31,8 +31,8 @@ def generated(
     """Compute every vector from its definition.
 
     Args:
-        definitions: what the vectors are made of; `sources` by default.
-        variants: the broken variants that `Vector.kills` may name.
+        definitions: definitions of the vectors; `sources` by default.
+        variants: the wrong variants that `Vector.kills` may name.
         advance: called after each variant.
     """
     definitions = sources() if definitions is None else definitions
@@ -56,7 +56,7 @@ def with_kills(
     for variant in variants:
         backend = Watched(variant.backend)
         with warnings.catch_warnings():
-            # A warning of a broken variant must not decide whether it is killed.
+            # A warning of a wrong variant must not decide whether it is killed.
             warnings.simplefilter("ignore")
             for vector in vectors:
                 if runs(backend, vector) and outside(backend, vector):
@@ -66,26 +66,26 @@ def with_kills(
 
 
 def require_kept(new: Iterable[Vector], published: Iterable[Vector] | None = None) -> None:
-    """Return if each published id is still there, with the inputs it was published with.
+    """Raise unless each published id is still there, with the inputs that it was published with.
 
     Args:
-        new: the vectors that are to be published.
-        published: those that are; the file of the package by default.
+        new: the vectors to publish.
+        published: the published vectors; the file of the package by default.
 
     Raises:
-        ValueError: an id is gone, has other inputs, or comes back after it was retired.
+        ValueError: an id is missing, has other inputs, or reuses a retired id.
     """
     trials = {each.id: encode_trial(each.trial) for each in new}
     for each in load() if published is None else published:
         if each.id not in trials and each.id not in RETIRED:
             raise ValueError(
-                f"{each.id} is published and no longer defined: put it back, or list it in RETIRED "
-                "of vectors/sources.py with the reason; an id is never renamed"
+                f"{each.id} is published but no longer defined: restore it, or list it in RETIRED "
+                "of vectors/sources.py with the reason; never rename an id"
             )
         if each.id in trials and trials[each.id] != encode_trial(each.trial):
             raise ValueError(
-                f"the inputs of {each.id} are not those it was published with: put them back, or "
-                "give the new inputs a new id"
+                f"the inputs of {each.id} differ from the published ones: restore them, or give "
+                "the new inputs a new id"
             )
     if back := sorted({*trials} & {*RETIRED}):
         raise ValueError(f"{back[0]} is retired: choose another id")

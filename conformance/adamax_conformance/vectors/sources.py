@@ -1,8 +1,8 @@
-"""Where the vectors come from: the cases of the judge on little data, and some of their own.
+"""Definitions of the vectors: the cases of the judge on small data, and some additional ones.
 
-A case draws its data from a `Data`; here that is one of small shapes. A few cases are too long for
-a file that people read; what they show is shown here by shorter ones. Cases that look at something
-else than a run of steps (memory, dtypes, derivatives) have no vector.
+A case draws its data from a `Data`; here that has small shapes. A few cases are too long for a
+readable file, and shorter ones stand in for them. Cases that do not judge a run of steps (memory,
+dtypes, derivatives) have no vector.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ from adamax_core import Hyperparameters
 MORE = Cases()
 
 RETIRED: dict[str, str] = {}
-"""Ids of vectors that were published and are gone, with the reason: no vector gets them again."""
+"""Ids of published vectors that were removed, with the reason; no vector may reuse them."""
 
 LEFT_OUT = {
     "A-2/coupled": "a hundred numbers; A-2/without-eps is the short one",
@@ -33,11 +33,11 @@ LEFT_OUT = {
     "S-9/more": "130 parameters; S-9/several is the short one",
     "S-9/many": "20 parameters; S-9/several is the short one",
 }
-"""Cases that are a run, and are no vector all the same, with the reason."""
+"""Cases with a run that are not made into vectors, with the reason."""
 
 
 class Small(Data):
-    """Draws data of a size that people can read."""
+    """Data of a readable size."""
 
     def params(self, shapes: dict[str, tuple[int, ...]] | None = None) -> dict[str, Any]:
         """Return two small parameters, unless shapes say otherwise."""
@@ -45,7 +45,7 @@ class Small(Data):
 
 
 class Source(NamedTuple):
-    """A vector without what is computed of it; its id may still get a number."""
+    """The definition of a vector: everything that is not computed."""
 
     id: str
     note: str
@@ -110,7 +110,7 @@ def _(data: Data) -> Run:
 
 
 def _bad(field: str, value: Any, *before: Hyperparameters) -> Callable[[Data], Run]:
-    """A run whose last step has a hyperparameter out of its domain; those before it are right."""
+    """Return a function for a run whose last step alone has a hyperparameter out of its domain."""
 
     def make(data: Data) -> Run:
         params = {"w": data.array([1.0, 0.5])}
@@ -121,7 +121,7 @@ def _bad(field: str, value: Any, *before: Hyperparameters) -> Callable[[Data], R
 
 
 def _misfit(make: Callable[[Data], Any]) -> Callable[[Data], Run]:
-    """A run whose first step is right, and whose second has a gradient that does not fit."""
+    """Return a function for a run whose second step has a gradient that does not fit."""
 
     def run(data: Data) -> Run:
         params = {"a": data.normal((3,)), "w": data.normal((4,))}

@@ -1,6 +1,6 @@
-"""A vector, and how a file of vectors is read and written: JSON Lines, one vector a line.
+"""A vector, and files of vectors: JSON Lines, one vector per line.
 
-A file has one form only, so that a changed line is a changed vector. The schema of a line is
+A file has one canonical form, so a changed line is a changed vector. The schema of a line is
 ``schemas/vector.schema.json``.
 """
 
@@ -21,17 +21,17 @@ FILE = Path(__file__).with_name("vectors.jsonl")
 
 @dataclass(frozen=True)
 class Vector:
-    """A run, and what may come out of it.
+    """A run and its allowed results.
 
     Attributes:
-        id: permanent, such as ``A-5/decays[float32]``.
+        id: permanent id, such as ``A-5/decays[float32]``.
         note: why it exists.
         dtype: dtype of the parameters, or of most of them.
-        flags: what an implementation must offer to run it, of
+        flags: features that an implementation needs to run it, of
             `adamax_conformance.subject.backend.FEATURES`.
-        trial: the run, and the quantities that it is about.
-        steps: what each parameter may be after each step; None where the run is to be refused.
-        kills: ids of the broken variants that it tells from the rule.
+        trial: the run, and the quantities to compare.
+        steps: allowed values of each parameter after each step; None if the run must be refused.
+        kills: ids of the wrong variants that it catches.
     """
 
     id: str

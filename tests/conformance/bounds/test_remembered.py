@@ -40,7 +40,7 @@ def test_arrays_are_the_same_where_dtype_shape_and_bits_are(asked: Any, other: A
     assert len(calls) == 2
 
 
-def test_signs_of_zero_and_nan_are_told_and_found_again(asked: Any) -> None:
+def test_zeros_and_nans_of_each_sign_are_keys_of_their_own(asked: Any) -> None:
     function, _ = asked
     assert function(np.array([0.0])) != function(np.array([-0.0]))
     assert function(np.array([np.nan])) == function(np.array([np.nan]))
@@ -48,7 +48,7 @@ def test_signs_of_zero_and_nan_are_told_and_found_again(asked: Any) -> None:
     assert function(1) != function(True)
 
 
-def test_everything_counts(asked: Any) -> None:
+def test_every_argument_is_part_of_the_key(asked: Any) -> None:
     function, _ = asked
     slot = Moments(1, ONE, ONE)
     asked_for = [
@@ -61,7 +61,7 @@ def test_everything_counts(asked: Any) -> None:
     assert function(ONE, Moments(1, ONE.copy(), ONE), Hyperparameters(), reported=slot) == 1
 
 
-def test_what_has_no_bits_is_passed_on(asked: Any) -> None:
+def test_arguments_without_bits_are_not_cached(asked: Any) -> None:
     function, calls = asked
     objects = np.array([1, 2], dtype=object)
     assert (function(objects), function(objects), function([ONE]), function([ONE])) == (1, 2, 3, 4)

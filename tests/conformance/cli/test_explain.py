@@ -47,14 +47,14 @@ def test_case_is_explained_by_its_bound_and_what_it_kills() -> None:
     assert "maximize-ignored" not in text
 
 
-def test_case_that_is_no_run_has_no_bound() -> None:
+def test_case_without_a_run_has_no_bound() -> None:
     text = explained("H-1/negative")
     assert "The bound" not in text
     assert "lr = -0.5 is outside the domain" in text
 
 
 @pytest.mark.parametrize("name", ["A-99", "A-5/gone", "A-5/decays[int8]", ""])
-def test_unknown_name_says_where_they_are(name: str) -> None:
+def test_unknown_name_says_which_commands_list_the_names(name: str) -> None:
     result = CliRunner().invoke(app, ["explain", name])
     assert result.exit_code == 2
     assert "`adamax-conformance list clauses`" in " ".join(result.output.split())

@@ -416,7 +416,7 @@ def boom(*_args: Any, **_options: Any) -> Any:
         (replace(BASE, dtypes=("complex64",)), "it takes none of float16"),
     ],
 )  # fmt: skip
-def test_what_breaks_is_said(broken: FunctionalBackend, text: str) -> None:
+def test_broken_backend_is_reported(broken: FunctionalBackend, text: str) -> None:
     diagnosis = diagnose(broken)
     assert not diagnosis.canonical
     assert diagnosis.adamax is None
@@ -424,7 +424,7 @@ def test_what_breaks_is_said(broken: FunctionalBackend, text: str) -> None:
     assert text in diagnosis.sentence
 
 
-def test_what_raises_on_one_axis_is_said_there() -> None:
+def test_error_on_one_axis_is_reported_there() -> None:
     def step(params: Any, grads: Any, state: Any, hp: Any) -> Any:
         if hp.maximize:
             raise NotImplementedError("not yet")

@@ -130,7 +130,7 @@ def test_layouts_come_back(dtype: str, layout: str) -> None:
     assert_same(decode_array(over_the_wire(document)), array)
 
 
-def test_what_is_decoded_may_be_written_to() -> None:
+def test_decoded_arrays_are_writable() -> None:
     array = decode_array(ONE)
     array[0] = 3
     assert array.flags.writeable
@@ -291,7 +291,7 @@ def test_trials_that_do_not_fit_are_refused(
             require("run", document)
 
 
-def test_what_is_missing_is_named() -> None:
+def test_missing_keys_are_named() -> None:
     document = over_the_wire(encode_trial(a_trial()))
     del document["run"]["params"]
     with pytest.raises(WireError, match="a run has no params"):

@@ -124,7 +124,7 @@ def test_hyperparameters_are_drawn() -> None:
         is_drawn(drawn, wanted)
 
 
-def test_what_is_not_offered_is_not_drawn() -> None:
+def test_features_that_are_not_offered_are_not_drawn() -> None:
     @hypothesis.settings(derandomize=True, deadline=None, max_examples=50)
     @hypothesis.given(run=runs(Offers("float32", (), 100)))
     def plain(run: Run) -> None:
@@ -166,7 +166,7 @@ def test_runs_are_drawn() -> None:
 
 @hypothesis.settings(derandomize=True, deadline=None, max_examples=60)
 @hypothesis.given(data=st.data(), dtype=st.sampled_from(DTYPES))
-def test_saved_moments_are_such_as_there_can_be(data: st.DataObject, dtype: str) -> None:
+def test_saved_moments_are_valid(data: st.DataObject, dtype: str) -> None:
     slot = data.draw(moments(dtype, (3,)))
     assert slot.exp_avg.dtype == slot.exp_inf.dtype == dtype_of(dtype)
     assert not np.any(pairs(slot.exp_inf).astype(np.float64) < 0)
@@ -248,7 +248,7 @@ ELEMENTWISE = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", ELEMENTWISE, ids=lambda wrong: wrong.name)
-def test_wrong_elements_are_found_and_made_small(wrong: FunctionalBackend) -> None:
+def test_wrong_elements_are_found_and_shrunk(wrong: FunctionalBackend) -> None:
     outcome = only(wrong, examples=400)
     assert outcome.failure is not None
     assert outcome.trial is not None
@@ -297,7 +297,7 @@ def test_count_for_all_is_found_with_two_parameters() -> None:
     assert outcome.failure.divergence.quantity == "step"
 
 
-def test_what_is_raised_is_a_failure_and_made_small() -> None:
+def test_error_is_a_failure_and_its_run_is_shrunk() -> None:
     outcome = only(stepping("raises", step_when_wrong), examples=200)
     assert outcome.failure is not None
     assert "step raised RuntimeError: a gradient above eight" in outcome.failure.message
@@ -347,7 +347,7 @@ def test_load_that_loses_the_step_is_found(stateful: bool) -> None:
 def test_load_that_keeps_the_arrays_it_was_given_is_found() -> None:
     outcome = only(stepping("keeps", rewriting_what_was_loaded), stateful=True, examples=200)
     assert outcome.failure is not None
-    assert "changed what was loaded" in outcome.failure.message
+    assert "changed the loaded arrays" in outcome.failure.message
 
 
 def test_a_session_is_the_runs_that_it_is_made_of() -> None:
@@ -455,8 +455,8 @@ def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["py:fuzz_glue:outside"], 1, "adamax-conformance replay repro.json"),
         (["nope"], 2, "unknown backend 'nope'"),
         (["numpy", "--dtype", "int8"], 2, "dtype 'int8': numpy takes float16"),
-        (["numpy", "--out", "gone/x.json"], 2, "nothing can be written into gone"),
-        (["numpy", "--out", "fuzz_glue.py"], 2, "is there already and is not written over"),
+        (["numpy", "--out", "gone/x.json"], 2, "cannot write to folder gone"),
+        (["numpy", "--out", "fuzz_glue.py"], 2, "already exists and is not overwritten"),
         (["py:fuzz_glue:broken"], 3, "RuntimeError: no device"),
     ],
 )

@@ -97,7 +97,7 @@ def test_hyperparameters_stay_with_their_steps() -> None:
     assert [run.at(i) for i in range(len(run.grads))] == [HP]
 
 
-def test_size_that_is_needed_stays() -> None:
+def test_necessary_size_stays() -> None:
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
         stepped, new = BASE.step(p, g, s, hp)
         for k in g:
@@ -158,7 +158,7 @@ def test_nan_in_a_parameter_ends() -> None:
     assert [*smallest(OUTSIDE, trial).run.params.values()] == [0]
 
 
-def test_what_is_wrong_before_the_first_step_keeps_one_step() -> None:
+def test_fault_before_the_first_step_keeps_one_step() -> None:
     losing = replace(
         BASE,
         load=lambda p, hp, saved: BASE.load(
@@ -175,7 +175,7 @@ def test_what_is_wrong_before_the_first_step_keeps_one_step() -> None:
     assert (divergence.step, divergence.quantity) == (0, "step")
 
 
-def test_what_is_raised_is_made_small_too() -> None:
+def test_run_that_raises_is_shrunk_too() -> None:
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
         if len(g) > 1:
             raise LookupError("one at a time")
@@ -214,7 +214,7 @@ def test_another_error_is_not_the_same_fault() -> None:
     found(backend, trial)
 
 
-def test_what_fails_now_and_then_ends() -> None:
+def test_search_ends_if_the_fault_is_intermittent() -> None:
     calls = iter(range(10_000))
 
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:

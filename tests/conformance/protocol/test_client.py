@@ -33,12 +33,12 @@ MAIN = [sys.executable, "-c", "from adamax_conformance.cli import app; app()"]
         ("cmd:/etc/passwd", "program '/etc/passwd' not found"),
     ],
 )
-def test_command_that_cannot_be_run_is_no_backend(name: str, message: str) -> None:
+def test_command_that_cannot_be_run_is_refused(name: str, message: str) -> None:
     with pytest.raises(BackendNotFoundError, match=message):
         find(name)
 
 
-def test_file_that_is_no_program_is_broken(tmp_path: Path) -> None:
+def test_file_that_is_not_a_program_is_a_broken_adapter(tmp_path: Path) -> None:
     file = tmp_path / "program"
     file.write_bytes(b"\x7fnothing")
     file.chmod(0o755)
@@ -60,7 +60,7 @@ def test_steps_one_by_one_give_what_the_whole_run_gives(program: Callable[..., A
     assert state.moments["w"].step == 2
 
 
-def test_loaded_state_is_gone_on_from(program: Callable[..., Any]) -> None:
+def test_run_continues_from_a_loaded_state(program: Callable[..., Any]) -> None:
     saved = {"w": Moments(6, ONES["w"], ONES["w"])._asdict()}
     mine, right = program("right"), reference()
     _, state = mine.step(ONES, ONES, mine.load(ONES, PLAIN, saved), PLAIN)
@@ -77,7 +77,7 @@ def test_gradient_that_the_protocol_has_no_dtype_for_is_refused(
         backend.step(ONES, {"w": np.ones(3, dtype)}, backend.init(ONES, PLAIN), PLAIN)
 
 
-def test_parameters_are_those_of_the_state(program: Callable[..., Any]) -> None:
+def test_parameters_must_be_those_of_the_state(program: Callable[..., Any]) -> None:
     backend = program("right")
     with pytest.raises(ValueError, match="changed between two steps"):
         backend.step({"w": 2 * ONES["w"]}, ONES, backend.init(ONES, PLAIN), PLAIN)
@@ -93,7 +93,7 @@ def test_refusal_is_a_value_error_and_the_process_goes_on(program: Callable[...,
     assert backend._process.pid == pid
 
 
-def test_what_the_protocol_does_not_have_says_so(program: Callable[..., Any]) -> None:
+def test_derivatives_are_refused(program: Callable[..., Any]) -> None:
     backend: ProgramBackend = program("right")
     with pytest.raises(NotImplementedError, match="no derivatives"):
         backend.vjp("lr", None)  # type: ignore[arg-type]  # nothing is looked at

@@ -73,7 +73,7 @@ def test_session_of_the_document_is_what_is_answered() -> None:
         ({**RUN, "state": ADAM}, "value", "exp_avg_sq"),
     ],
 )
-def test_message_that_is_wrong_is_told_so(request_: Any, kind: str, message: str) -> None:
+def test_wrong_message_gets_an_error_that_says_why(request_: Any, kind: str, message: str) -> None:
     _, answer, again = answers(HELLO, request_, HELLO)
     require("protocol", answer, "failure")
     assert answer["error"]["kind"] == kind
@@ -126,7 +126,7 @@ def test_schema_is_valid_and_its_features_are_those_of_the_judge() -> None:
     assert set(FEATURES) - set(offered()) == {"sparse", "vjp"}
 
 
-def test_what_a_backend_prints_is_no_answer(tmp_path: Path) -> None:
+def test_output_of_a_backend_is_not_mixed_into_the_answers(tmp_path: Path) -> None:
     (tmp_path / "chatty.py").write_text(
         "from dataclasses import replace\n"
         "from adamax_conformance.subjects.reference import backend\n"

@@ -40,18 +40,18 @@ def file(tmp_path: Path) -> Path:
     ("text", "message"),
     [
         ("[[expect", "known.toml: Expected"),
-        ("[expect]\nid = 1\n", "has [[expect]]"),
-        ("[other]\n", "nothing else"),
+        ("[expect]\nid = 1\n", "such as [[expect]]"),
+        ("[other]\n", "must have only tables"),
         ('[[expect]]\nid = "A-4"\n', "expectation 1 needs id, status and reason"),
         (ONE + "note = 1\n", "expectation 1 has note"),
-        (ONE.replace('"why"', "3"), "reason = 3 is not text"),
-        (ONE.replace("fail", "pass"), "status = 'pass' is not one of fail, error, skip"),
+        (ONE.replace('"why"', "3"), "reason = 3 must be text"),
+        (ONE.replace("fail", "pass"), "status = 'pass' must be one of fail, error, skip"),
         (ONE + ONE, "more than one expectation for A-4"),
         (ONE.replace("A-4", "A-4/gone"), "no such clause or case: A-4/gone"),
         (ONE.replace("A-4", "A-4/defaults[int8]"), "no such clause or case: A-4/defaults[int8]"),
     ],
 )
-def test_file_that_is_not_right_is_refused(file: Path, text: str, message: str) -> None:
+def test_invalid_file_is_refused(file: Path, text: str, message: str) -> None:
     file.write_text(text)
     with pytest.raises(ExpectationError) as caught:
         load(file)
@@ -61,7 +61,7 @@ def test_file_that_is_not_right_is_refused(file: Path, text: str, message: str) 
     assert message.replace("\n", " ") in " ".join(result.output.split())
 
 
-def test_closest_id_wins(file: Path) -> None:
+def test_most_specific_id_wins(file: Path) -> None:
     file.write_text(
         ONE
         + ONE.replace("A-4", "A-4/defaults").replace("why", "case")
@@ -81,7 +81,7 @@ def test_closest_id_wins(file: Path) -> None:
         ("skip", Status.SKIPPED, Verdict.INCOMPLETE),
     ],
 )
-def test_what_is_expected_of_what_fails(
+def test_expected_status_decides_the_result(
     file: Path, status: str, expected: Status, verdict: Verdict
 ) -> None:
     file.write_text(ONE.replace("fail", status))
@@ -91,7 +91,7 @@ def test_what_is_expected_of_what_fails(
     assert all("why" in result.message for result in report.results)
 
 
-def test_what_no_longer_fails_is_a_failure(file: Path) -> None:
+def test_expected_failure_that_passes_is_a_failure(file: Path) -> None:
     file.write_text(ONE)
     report = check("numpy", clauses=["A-4"], dtypes=["float32"], expect=file)
     assert {result.status for result in report.results} == {Status.XPASS}
@@ -99,7 +99,7 @@ def test_what_no_longer_fails_is_a_failure(file: Path) -> None:
     assert report.failed_clauses == ()
 
 
-def test_a_file_is_beyond_what_the_backend_says_itself() -> None:
+def test_file_is_added_to_the_backends_own_deviations() -> None:
     known = Expectations([Expectation("S-8", "of the user's", "fail", "https://example.org/1")])
     report = check("torch.optim", clauses=["S-8", "S-5"], dtypes=["float32"], expect=known)
     messages = {result.case: result.message for result in report.results}
@@ -127,10 +127,10 @@ def test_written_file_makes_the_same_backend_deviate_as_documented(
     assert {result["expected"]["status"] for result in report["results"]} == {"fail"}
 
 
-def test_one_file_is_about_one_backend(file: Path) -> None:
+def test_file_is_for_one_backend(file: Path) -> None:
     result = CliRunner().invoke(app, ["check", "numpy", "torch", "--write-expect", str(file)])
     assert result.exit_code == 2
-    assert "about one backend" in result.output
+    assert "for one backend" in result.output
     assert not file.exists()
 
 

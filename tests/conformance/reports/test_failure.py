@@ -23,13 +23,13 @@ def first(report: Report, status: Status) -> Result:
     return next(result for result in report.results if result.status is status)
 
 
-def told(report: Report, result: Result) -> dict[str, tuple[str, ...]]:
+def facts_of(report: Report, result: Result) -> dict[str, tuple[str, ...]]:
     return {fact.name: fact.lines for fact in describe(report, result)}
 
 
 def test_failure_names_everything_that_it_should(every: Any) -> None:
     report = replace(every.wrong, diagnosis="eps is outside", named="py:mine:outside")
-    facts = told(report, next(r for r in report.results if r.id == "A-5/decays[float32]"))
+    facts = facts_of(report, next(r for r in report.results if r.id == "A-5/decays[float32]"))
     assert facts["clause"] == ("A-5 infinity norm",)
     assert facts["case"] == ("A-5/decays[float32], fail",)
     assert facts["why"][0].startswith("One large gradient, then small ones")
@@ -48,7 +48,7 @@ def test_failure_names_everything_that_it_should(every: Any) -> None:
     )
 
 
-def test_smallest_example_is_told_once_a_clause(every: Any) -> None:
+def test_smallest_example_is_printed_once_per_clause(every: Any) -> None:
     full = [facts for _, facts in in_full(every.wrong, every.wrong.results) if facts]
     assert len(full) == len(every.wrong.failed_clauses)
     assert {fact.name for fact in full[0]} >= {"minimal example", "reproduce"}
@@ -74,7 +74,7 @@ def test_example_with_all_that_a_run_may_have(every: Any) -> None:
     result = Result("A-5/decays", "A-5", "float32", Status.FAIL, "x", minimal=Trial(run))
     rest = "betas=(0.9, 0.999), eps=1e-08, weight_decay=0.5, maximize=True, "
     rest += "decoupled_weight_decay=True"
-    assert told(every.wrong, result)["minimal example"] == (
+    assert facts_of(every.wrong, result)["minimal example"] == (
         "params w = float32 of shape (9,), b = (1+2j) complex64",
         "state of w: step = 3, exp_avg = [1.0] float64, exp_inf = [0.0] float64",
         "state of b: step = 4, exp_avg = (1+2j) complex64, exp_inf = (1+2j) complex64",
@@ -85,24 +85,24 @@ def test_example_with_all_that_a_run_may_have(every: Any) -> None:
     )
 
 
-def test_what_cannot_be_right_has_no_distance(every: Any) -> None:
+def test_value_without_an_error_bound_has_infinite_distance(every: Any) -> None:
     infinity = float("inf")
     found = Divergence(1, "w", (), "param", "nan", "[0, 2]", "1", infinity, "float32 7fc00000")
     result = Result("A-5/decays", "A-5", "float32", Status.FAIL, "x", divergence=found)
-    facts = told(every.wrong, result)
+    facts = facts_of(every.wrong, result)
     assert facts["got"] == ("nan (float32 7fc00000)",)
     assert facts["distance"] == ("infinite: not a rounding error",)
 
 
-def test_error_and_expectation_are_told(every: Any, hostile: str) -> None:
-    facts = told(every.hostile, first(every.hostile, Status.ERROR))
+def test_error_and_expectation_are_described(every: Any, hostile: str) -> None:
+    facts = facts_of(every.hostile, first(every.hostile, Status.ERROR))
     (found,) = facts["found"]
     assert found.startswith(f"step raised RuntimeError: {printable(hostile)} (conftest.py:")
     assert facts["diagnosis"] == (printable(hostile),)
     assert "step" not in facts
-    facts = told(every.known, first(every.known, Status.XFAIL))
+    facts = facts_of(every.known, first(every.known, Status.XFAIL))
     assert facts["known"] == ("eps is outside (https://example.org/1)",)
-    facts = told(every.known, first(every.known, Status.XPASS))
+    facts = facts_of(every.known, first(every.known, Status.XPASS))
     assert facts["found"] == ("passed, but is known to deviate: out of date",)
 
 
@@ -122,7 +122,7 @@ def test_command_runs_the_case_that_failed(every: Any) -> None:
     assert '"cases": 1' in ran.output
 
 
-def test_raise_for_status_tells_the_first_of_each_clause_in_full(every: Any) -> None:
+def test_raise_for_status_explains_the_first_of_each_clause_in_full(every: Any) -> None:
     with pytest.raises(ConformanceError) as caught:
         every.wrong.raise_for_status()
     text = str(caught.value)
@@ -145,7 +145,7 @@ def test_advice_follows_the_verdict(every: Any, hostile: str) -> None:
     assert printable(hostile) in advice(every.broken)
     passed = tuple(r for r in every.known.results if r.status is Status.XPASS)
     assert advice(replace(every.known, results=passed)) == (
-        "what is known to deviate no longer does: take it off the list"
+        "a known deviation now passes: remove it from the list"
     )
     none = replace(every.right, results=(), required=("A-4",))
     assert advice(none) == "required, but not run: A-4"

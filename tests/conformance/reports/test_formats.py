@@ -122,7 +122,7 @@ def test_junit_has_a_case_a_result_and_its_totals_add_up(every: Any) -> None:
     assert {name: int(root.get(name, "")) for name in totals} == totals
 
 
-def test_junit_tells_a_failure_in_full(every: Any) -> None:
+def test_junit_explains_a_failure_in_full(every: Any) -> None:
     root = ET.fromstring(text_of([every.wrong], "junit"))  # noqa: S314 - it is our own
     failure = root.find(".//failure")
     assert failure is not None
@@ -184,7 +184,7 @@ def test_fence_is_longer_than_what_it_holds(every: Any) -> None:
     assert "\n``````\n" in text
 
 
-def test_known_deviations_are_told_when_asked(every: Any) -> None:
+def test_known_deviations_are_listed_with_verbose(every: Any) -> None:
     assert "A-5/decays[float32] xfail" not in text_of([every.known], "markdown")
     assert "A-5/decays[float32] xfail" in text_of([every.known], "markdown", verbose=True)
 
@@ -213,7 +213,7 @@ def test_statuses_that_nothing_has_are_left_out(every: Any) -> None:
     assert "□ blocked" in rows_of(text_of([every.broken], "pretty"))
 
 
-def test_clause_to_look_at_is_told_first_and_in_full(every: Any) -> None:
+def test_suspect_clause_is_explained_first_and_in_full(every: Any) -> None:
     text = text_of([every.wrong], "pretty")
     assert text.index("✗ A-5/") < text.index("✗ N-1/")
     assert text.count("      minimal example  ") == 3
@@ -221,7 +221,7 @@ def test_clause_to_look_at_is_told_first_and_in_full(every: Any) -> None:
     assert text.rstrip().endswith("not conformant in A-5, N-1, H-5; look at A-5 first")
 
 
-def test_of_many_results_the_first_of_each_clause_is_told(every: Any) -> None:
+def test_of_many_results_the_first_of_each_clause_is_listed(every: Any) -> None:
     many = replace(every.wrong, results=every.wrong.results * 3)
     lines = [line for line in text_of([many], "pretty").splitlines() if line.startswith("  ✗ ")]
     assert [line.split("/")[0] for line in lines] == ["  ✗ A-5", "  ✗ N-1", "  ✗ H-5"]

@@ -82,7 +82,7 @@ def test_tables_say_what_the_reports_do(browser: Any, every: Any) -> None:
     ]
 
 
-def test_page_asks_for_nothing_and_complains_of_nothing(browser: Any, every: Any) -> None:
+def test_page_sends_no_request_and_logs_no_error(browser: Any, every: Any) -> None:
     driver = browser.open(page(every.all), "A-5/eps%20outside")
     assert not browser.logs("browser")
     assert {url.partition(":")[0] for url in requests(browser)} == {"file"}

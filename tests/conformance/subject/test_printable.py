@@ -18,5 +18,5 @@ def test_printable(text: str, shown: str) -> None:
     assert printable(text, LONGEST) == shown
 
 
-def test_a_text_is_as_long_as_it_is_unless_told_otherwise() -> None:
+def test_text_is_not_cut_by_default() -> None:
     assert printable("x" * 400) == "x" * 400

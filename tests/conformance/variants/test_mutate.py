@@ -58,28 +58,26 @@ def scored(*variants: Wrong | Right | Control, dtypes: tuple[str, ...] = ("float
 KILLED = a_wrong(backend=replace(BASE, step=_idle))
 
 
-def test_all_is_well() -> None:
+def test_perfect_score() -> None:
     score = scored(KILLED, a_right(), a_control())
     assert score.perfect
     assert not score.bad
     assert score.sentence == (
-        "1 of 1 wrong variants killed, each by its own clause in every dtype that can tell it "
+        "1 of 1 wrong variants killed, each by its own clause in every dtype in which it differs "
         "(1 in all); 1 of 1 right ones accepted; 1 of 1 controls died"
     )
     assert json.loads(json.dumps(score.as_dict()))["counts"]["wrong"] == {"variants": 1, "good": 1}
 
 
-def test_survivor_is_no_perfect_score() -> None:
+def test_surviving_variant_spoils_the_score() -> None:
     score = scored(a_wrong(), a_control())
     assert not score.void
     assert not score.perfect
-    assert [(each.id, each.why) for each in score.bad] == [
-        ("late", "survives; A-3 has to catch it")
-    ]
+    assert [(each.id, each.why) for each in score.bad] == [("late", "survives; A-3 must catch it")]
     assert "0 of 1 wrong variants killed" in score.sentence
 
 
-def test_being_caught_by_another_clause_is_not_being_killed() -> None:
+def test_variant_caught_by_another_clause_is_not_killed() -> None:
     score = scored(replace(KILLED, clause="S-4"), a_control())
     assert score.ids(Kind.WRONG, good=False) == ("late",)
     assert score.bad[0].why.startswith("caught by A-")
@@ -94,7 +92,7 @@ def test_proof_that_does_not_hold_is_found() -> None:
     assert score.sentence.endswith("proofs that do not hold: late")
 
 
-def test_proof_that_holds_is_no_kill() -> None:
+def test_proof_that_holds_does_not_count_as_a_kill() -> None:
     wrong = a_wrong(dtypes=(), proofs={"float32": "It is the reference."})
     score = scored(wrong, a_control())
     assert score.perfect
@@ -121,7 +119,7 @@ def test_control_that_lives_makes_everything_void() -> None:
     score = scored(KILLED, a_right(), a_control(backend=BASE))
     assert score.void
     assert not score.perfect
-    assert score.sentence == "void: the control idle lives, so nothing here means anything"
+    assert score.sentence == "void: the control idle survives, so the score means nothing"
     assert score.bad[0].why == "not caught by A-3"
 
 

@@ -20,7 +20,7 @@ EVERY = [*WRONG, *RIGHT, *CONTROLS]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: wrong.id)
-def test_wrong_variant_is_rejected_for_its_clause_where_it_can_be_told(wrong: Wrong) -> None:
+def test_wrong_variant_is_rejected_for_its_clause_where_it_differs(wrong: Wrong) -> None:
     score = mutate(plan(wrong=[wrong], right=[], controls=[]))
     assert {each.dtype for each in score.outcomes} == {*wrong.dtypes, *wrong.proofs}
     assert not score.bad, [f"{each.kind} {each.dtype}: {each.why}" for each in score.bad]
@@ -85,7 +85,7 @@ def test_each_says_what_it_does_in_a_sentence() -> None:
     assert len({each.does for each in EVERY}) == len(EVERY)
 
 
-def test_wrong_variant_is_told_or_proved_equal_in_every_dtype_of_its_family() -> None:
+def test_wrong_variant_is_caught_or_proved_equal_in_every_dtype_of_its_family() -> None:
     scopes = {family.name: family.scope for family in FAMILIES}
     for wrong in WRONG:
         assert wrong.dtypes, wrong.id

@@ -205,7 +205,7 @@ def test_an_export_holds_vectors_schemas_and_guide(exported: Path) -> None:
     assert len(load(exported / "vectors.jsonl")) == len(VECTORS)
 
 
-def test_an_export_goes_over_nothing_unasked(exported: Path) -> None:
+def test_export_overwrites_only_with_force(exported: Path) -> None:
     again = CliRunner().invoke(app, ["vectors", "export", str(exported)])
     assert again.exit_code == 2
     assert "is not empty: give another folder, or --force" in again.output
@@ -277,4 +277,4 @@ def test_a_lost_id_is_refused(command: str, generating: list[Vector]) -> None:
     lost = generating.pop()
     result = invoke(command)
     assert result.exit_code == 1
-    assert f"{lost.id} is published and no longer defined" in " ".join(result.output.split())
+    assert f"{lost.id} is published but no longer defined" in " ".join(result.output.split())

@@ -1,1 +1,1 @@
-"""Glue for families of implementations: any torch.optim.Optimizer, any optax transformation."""
+"""Glue for families of implementations: optimizers of PyTorch, transformations of optax."""

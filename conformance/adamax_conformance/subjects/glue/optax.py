@@ -16,12 +16,12 @@ from adamax_conformance.subject.backend import Arrays, Moments, Steps
 from adamax_core import Hyperparameters
 
 MakeTransform = Callable[..., optax.GradientTransformation]
-"""Called with hyperparameters and, where they are offered, `state_dtype` and `undecayed`."""
+"""Function of hyperparameters and, if the backend offers them, `state_dtype` and `undecayed`."""
 
 
 @dataclass(frozen=True)
 class OptaxState:
-    """A transformation's state, and the options that it was made with."""
+    """The state of a transformation, and the options of the transformation."""
 
     state: Any
     options: tuple[tuple[str, Any], ...]
@@ -29,18 +29,18 @@ class OptaxState:
 
 @dataclass(frozen=True)
 class OptaxBackend:
-    """A backend that makes a transformation with `make(hyperparameters, **options)`.
+    """A backend that creates a transformation with `make(hyperparameters, **options)`.
 
     Attributes:
-        name: how reports call it.
-        make: the transformation for these hyperparameters.
-        read: the moments in a state.
-        write: the state with these moments in it, given a fresh one.
+        name: its name in reports.
+        make: function that creates the transformation for these hyperparameters.
+        read: function that returns the moments of a state.
+        write: function that returns a fresh state with these moments in it.
         features: see `adamax_conformance.subject.backend.FEATURES`.
-        dtypes: of parameters.
+        dtypes: dtypes of parameters.
         deviations: known deviations, with reasons.
-        x64: whether JAX computes in 64 bits; where None, for 64-bit parameters alone.
-        jit: compile each step.
+        x64: True if JAX computes in 64 bits; if None, it does for 64-bit parameters only.
+        jit: True to compile each step.
     """
 
     name: str
@@ -61,7 +61,7 @@ class OptaxBackend:
         return context
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> OptaxState:
-        """The state of the transformation that these hyperparameters make."""
+        """Return the initial state of the transformation for these hyperparameters."""
         with self._precision(params):
             state = self.make(hp, **options).init(_to_jax(params))
             return OptaxState(state, tuple(options.items()))
@@ -69,7 +69,7 @@ class OptaxBackend:
     def step(
         self, params: Arrays, grads: Arrays, held: OptaxState, hp: Hyperparameters
     ) -> tuple[Arrays, OptaxState]:
-        """`update` and `apply_updates`; a missing gradient is a leaf of None."""
+        """Call `update` and `apply_updates`; a missing gradient is a leaf of None."""
         with self._precision(params):
             given = {key: jnp.asarray(grads[key]) if key in grads else None for key in params}
             one = _stepper(self.make, self.jit, hp, held.options)
@@ -77,11 +77,11 @@ class OptaxBackend:
             return {k: np.asarray(p) for k, p in stepped.items()}, replace(held, state=state)
 
     def moments(self, held: OptaxState) -> Mapping[str, Moments]:
-        """What the state holds."""
+        """Return the moments in the state."""
         return self.read(held.state)
 
     def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> OptaxState:
-        """A fresh state with these moments; it is tried, since optax checks a state at its use."""
+        """Return a fresh state with these moments; try it, since optax checks a state when used."""
         with self._precision(params):
             fresh = self.init(params, hp)
             loaded = self.write(fresh.state, saved)
@@ -89,7 +89,7 @@ class OptaxBackend:
             return replace(fresh, state=loaded)
 
     def vjp(self, wrt: str, steps: Steps) -> Any:
-        """The derivative through as many updates as there are gradients."""
+        """Return the derivative through one update for each gradient."""
         params, grads, saved, hp, cotangents = steps
         with self._precision(params):
             inputs: dict[str, Any] = {
@@ -137,8 +137,8 @@ class OptaxBackend:
         return params
 
 
-# Compiled once for all steps and cases that share hyperparameters and shapes. Not kept for ever: a
-# fuzzer draws new ones without end.
+# Compile once for all steps and cases that share hyperparameters and shapes. The cache is bounded,
+# since a fuzzer draws new hyperparameters all the time.
 @lru_cache(maxsize=128)
 def _stepper(
     make: MakeTransform, jit: bool, hp: Hyperparameters, options: tuple[tuple[str, Any], ...]

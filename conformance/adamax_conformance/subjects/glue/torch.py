@@ -1,6 +1,6 @@
 """Any class with the constructor of `torch.optim.Adamax` as a backend.
 
-Gradients share their memory with the arrays of the judge, so that a change to them is seen.
+Gradients share memory with the arrays of the judge, so that the judge sees a change to them.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,14 +22,14 @@ MakeOptimizer = Callable[..., Optimizer]
 
 @dataclass
 class TorchState:
-    """An optimizer and the parameters that it steps."""
+    """An optimizer and its parameters."""
 
     optimizer: Optimizer
     params: dict[str, Tensor]
 
 
 def chosen(**options: bool | None) -> dict[str, bool]:
-    """The options that are not at their defaults: None for the ways of stepping, else False."""
+    """Return the options that differ from their default: None for foreach and fused, else False."""
     ways = ("foreach", "fused")
     return {
         name: value
@@ -39,7 +39,7 @@ def chosen(**options: bool | None) -> dict[str, bool]:
 
 
 def to_torch(array: Any) -> Tensor:
-    """A tensor on the same memory; bfloat16 goes by its bits."""
+    """Return a tensor that shares the array's memory; bfloat16 is passed as its bits."""
     array = np.asarray(array)
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
@@ -47,7 +47,7 @@ def to_torch(array: Any) -> Tensor:
 
 
 def to_numpy(tensor: Tensor) -> Any:
-    """An array of its own."""
+    """Return a copy of the tensor as an array."""
     tensor = tensor.detach().clone()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
@@ -56,14 +56,14 @@ def to_numpy(tensor: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class TorchBackend:
-    """A backend that makes an optimizer with `make(groups, **options, **variant)`.
+    """A backend that creates an optimizer with `make(groups, **options, **variant)`.
 
     Attributes:
-        base: how reports call it, before the variant.
+        base: its name in reports, without the variant.
         make: the optimizer's class.
-        offers: see `adamax_conformance.subject.backend.FEATURES`; ``vjp`` comes with the variant
-            ``differentiable=True``.
-        dtypes: of parameters.
+        offers: see `adamax_conformance.subject.backend.FEATURES`; the variant
+            ``differentiable=True`` adds ``vjp``.
+        dtypes: dtypes of parameters.
         deviations: known deviations, with reasons.
         variant: further arguments of the constructor, such as ``foreach=True``.
     """
@@ -77,17 +77,17 @@ class TorchBackend:
 
     @property
     def name(self) -> str:
-        """The base, and the variant as a query."""
+        """The base name, and the variant as a query."""
         query = "&".join(f"{key}={str(value).lower()}" for key, value in self.variant.items())
         return f"{self.base}?{query}" if query else self.base
 
     @property
     def features(self) -> Collection[str]:
-        """What is offered in this variant."""
+        """The features that this variant offers."""
         return [*self.offers, *(["vjp"] if self.variant.get("differentiable") else [])]
 
     def _options(self, hp: Hyperparameters) -> dict[str, Any]:
-        """The constructor's arguments; what a class does not offer it need not know."""
+        """Return the constructor's arguments, without those of features that it does not offer."""
         names = ["lr", "betas", "eps", "weight_decay", "maximize"]
         if "decoupled_weight_decay" in self.offers:
             names.append("decoupled_weight_decay")
@@ -100,7 +100,7 @@ class TorchBackend:
         undecayed: Sequence[str] = (),
         state_dtype: str | None = None,
     ) -> TorchState:
-        """An optimizer of its own tensors; exempt parameters are a group of their own."""
+        """Create an optimizer of new tensors; parameters exempt from decay form a second group."""
         tensors = {key: to_torch(array) for key, array in params.items()}
         options = self._options(hp) | dict(self.variant)
         if state_dtype is not None:
@@ -127,11 +127,11 @@ class TorchBackend:
         return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
 
     def moments(self, state: TorchState) -> dict[str, Moments]:
-        """What the optimizer's state holds."""
+        """Return the moments in the optimizer's state."""
         return {key: _moments(state, tensor) for key, tensor in state.params.items()}
 
     def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> TorchState:
-        """A fresh optimizer that has loaded a state dict with these slots."""
+        """Return a fresh optimizer that has loaded a state dict with these slots."""
         fresh = self.init(params, hp)
         # The step is saved as a number, which every version of torch can load.
         slots = {
@@ -146,7 +146,7 @@ class TorchBackend:
         return fresh
 
     def vjp(self, wrt: str, steps: Steps) -> Any:
-        """The derivative of the parameters after some steps, by autograd through the steps."""
+        """Return the derivative of the parameters after some steps, by autograd."""
         params, grads, saved, hp, cotangents = steps
 
         def variables(arrays: Arrays, what: str) -> dict[str, Tensor]:
@@ -161,7 +161,7 @@ class TorchBackend:
             "exp_avg": variables({k: slot.exp_avg for k, slot in saved.items()}, "exp_avg"),
             "exp_inf": variables({k: slot.exp_inf for k, slot in saved.items()}, "exp_inf"),
         }
-        # Copies: what an optimizer updates in place may be no leaf of the graph.
+        # Copies, since an optimizer must not update a leaf of the graph in place.
         tensors = {key: leaf.clone() for key, leaf in named["params"].items()}
         options = {name: scalars[name] for name in self._options(hp)}
         options["betas"] = (scalars["beta1"], scalars["beta2"])
@@ -191,7 +191,7 @@ class TorchBackend:
 
 
 def as_gradient(grad: Any) -> Tensor:
-    """A gradient of the judge as PyTorch has it, a sparse one in coordinate form."""
+    """Convert a gradient of the judge to PyTorch; a sparse one stays in coordinate form."""
     if isinstance(grad, SparseGradient):
         indices, values = torch.from_numpy(grad.indices), to_torch(grad.values)
         return torch.sparse_coo_tensor(indices[None], values, grad.shape, check_invariants=True)
@@ -199,7 +199,7 @@ def as_gradient(grad: Any) -> Tensor:
 
 
 def _set_grad(tensor: Tensor, grad: Tensor) -> None:
-    # PyTorch refuses a gradient of another dtype unless it is told to expect one, and then the own.
+    # PyTorch refuses a gradient whose dtype differs from grad_dtype, by default the tensor's.
     if grad.dtype != tensor.grad_dtype and grad.is_floating_point():
         tensor.grad_dtype = grad.dtype
     tensor.grad = grad
@@ -208,7 +208,7 @@ def _set_grad(tensor: Tensor, grad: Tensor) -> None:
 def _moments(state: TorchState, tensor: Tensor) -> Moments:
     slot = state.optimizer.state.get(tensor)
     if not slot:
-        # PyTorch makes the state of a parameter at its first step.
+        # PyTorch creates the state of a parameter at its first step.
         dtype = state.optimizer.param_groups[0].get("state_dtype")
         zero = to_numpy(torch.zeros_like(tensor, dtype=dtype))
         return Moments(0, zero, zero)
