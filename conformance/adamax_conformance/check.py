@@ -19,7 +19,7 @@ from adamax_conformance.reports.result import Result, Status
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import COMPLEX, DTYPES, FLOATS, dtype_of
 from adamax_conformance.subject.backend import Backend
-from adamax_conformance.subject.blame import blamed, said
+from adamax_conformance.subject.blame import blamed, first_line
 from adamax_conformance.subject.watched import BackendError, Watched
 
 
@@ -234,7 +234,7 @@ def _error_message(problem: BaseException) -> str:
     if isinstance(problem, BackendError):
         return str(problem)
     kind = type(problem).__name__
-    return f"cannot judge what the backend returned: {kind}: {said(problem)}{blamed(problem)}"
+    return f"cannot judge what the backend returned: {kind}: {first_line(problem)}{blamed(problem)}"
 
 
 def _not_run(

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.protocol.client import CommandError, ProgramBackend
 from adamax_conformance.subject.backend import Backend
-from adamax_conformance.subject.blame import blamed, said
+from adamax_conformance.subject.blame import blamed, first_line
 
 GROUP = "adamax.backends"
 
@@ -228,7 +228,7 @@ def require_backend(backend: Any) -> Backend:
             # A property may raise anything.
             str(backend.name), set(backend.dtypes), set(backend.features), dict(backend.deviations)
     except Exception as error:
-        raise TypeError(f"{type(error).__name__}: {said(error)}{blamed(error)}") from error
+        raise TypeError(f"{type(error).__name__}: {first_line(error)}{blamed(error)}") from error
     if missing:
         raise TypeError(f"{backend!r} is not a backend: it lacks {', '.join(missing)}")
     found: Backend = backend

@@ -1,4 +1,4 @@
-"""`check`, the report, and what a backend can do to them."""
+"""`check`, its report, and faults of a backend."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -112,7 +112,7 @@ def test_answers_of_every_form_end_in_the_report(
 
 @pytest.mark.parametrize("body", [raising, exiting])
 def test_error_inside_the_judge_is_an_error_of_the_case(body: Any) -> None:
-    """An object that a backend returns may raise wherever the judge looks at it."""
+    """An object that a backend returns may raise anywhere in the judge."""
     result = Subject(BASE).judge(replace(CASES[0], body=body), "float32")
     assert result.status is Status.ERROR
     assert result.message.startswith("cannot judge what the backend returned: ")
@@ -219,7 +219,7 @@ def test_missing_operation_says_that_it_is_missing() -> None:
 
 
 def test_ten_lines_make_a_backend_without_visible_state() -> None:
-    """Judged along its trajectory: the same verdict, fewer things seen."""
+    """It is judged along its trajectory: the same verdict, from fewer quantities."""
     blind = replace(BASE, moments=lambda _state: None)
     report = check(blind, dtypes=["float32"])
     assert not report.failed_clauses

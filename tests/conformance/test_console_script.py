@@ -1,4 +1,4 @@
-"""The console script says what to install where the judge cannot be imported."""
+"""The console script says what to install if the judge cannot be imported."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`parametrize` under pytest itself: outcomes, ids, totals, and the same through pytest-xdist."""
+"""`parametrize` under pytest: outcomes, ids and totals, also with pytest-xdist."""
 
 from pathlib import Path
 

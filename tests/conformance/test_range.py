@@ -1,6 +1,6 @@
-"""What the range of a format admits: no more than an intermediate result that leaves it (N-8).
+"""Bounds near the ends of a format's range: only an intermediate result may leave it (N-8).
 
-Each of these was found by the fuzzer, in an implementation that is right.
+The fuzzer found each of these in a right implementation.
 """
 
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adamax_conformance.bounds.carried import NOTHING_SAID, Carried
+from adamax_conformance.bounds.carried import UNBOUNDED_FROM, Carried
 from adamax_conformance.bounds.distinct import bounds
 from adamax_conformance.bounds.oracle import Allowed, admitted, allowed
 from adamax_conformance.spec.formats import (
@@ -35,7 +35,7 @@ def one_step(
     exp_inf: float = 0.0,
     reported: tuple[float, float] | None = None,
 ) -> dict[str, Allowed]:
-    """What one element may be after a step, of which the moments are reported if they are given."""
+    """Return the allowed values of one element after a step, with reported moments if given."""
     p, g, m, u = (np.array([x]).astype(dtype_of(dtype)) for x in (param, grad, exp_avg, exp_inf))
     after = reported and Moments(2, *(np.array([x]).astype(dtype_of(dtype)) for x in reported))
     return allowed(p, g, Moments(1, m, u), hp, reported=after or None)
@@ -98,7 +98,7 @@ def test_moment_that_vanishes_over_zero_may_be_nan() -> None:
 
 
 def test_subnormal_input_may_be_read_as_zero_but_in_float16() -> None:
-    """Below the smallest normal number by a little, so that the sum is well above it."""
+    """The inputs are just below the smallest normal number, so that their sum is well above it."""
     hp = Hyperparameters(lr=1.0, betas=(0.0, 0.0), eps=0.0)
     for dtype, tiny, flushed in (
         ("float32", 2.0**-126 * (1 - 2.0**-20), True),
@@ -142,7 +142,7 @@ def test_partial_product_may_leave_the_range(
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_moderate_numbers_are_judged_as_the_canonical_association_is(dtype: str) -> None:
-    """The other associations add nothing where all partial products are in the range."""
+    """The other associations add no error if all partial products are in range."""
     hp = Hyperparameters(lr=0.125, betas=(0.5, 0.5), eps=0.25, weight_decay=0.5,
                          decoupled_weight_decay=True)  # fmt: skip
     format_ = {"float16": FLOAT16, "bfloat16": BFLOAT16}.get(dtype, FLOAT32)
@@ -210,11 +210,11 @@ def test_special_values_have_the_widest_range_there_is() -> None:
 
 def test_what_is_computed_from_an_overflow_is_open() -> None:
     huge = Carried.of([LARGEST], FLOAT32) + Carried.of([LARGEST], FLOAT32)
-    assert huge.error[0] < NOTHING_SAID
+    assert huge.error[0] < UNBOUNDED_FROM
     one = Carried.of([1.0], FLOAT32)
     for result in (huge + one, one - huge, huge * one, one / huge, huge / one):
-        assert result.error[0] >= NOTHING_SAID
-    assert Carried.maximum(huge, one).error[0] < NOTHING_SAID
+        assert result.error[0] >= UNBOUNDED_FROM
+    assert Carried.maximum(huge, one).error[0] < UNBOUNDED_FROM
 
 
 @pytest.mark.parametrize(("format_", "computed"), [(FLOAT16, FLOAT32), (BFLOAT16, FLOAT32)])
@@ -224,7 +224,7 @@ def test_half_precision_has_the_range_of_float32(format_: Any, computed: Any) ->
 
 
 def test_filter_decides_the_same_for_many_elements() -> None:
-    """The same extremes, twelve at a time."""
+    """The same extreme values, in arrays of twelve."""
     hp = Hyperparameters(lr=1e-30, betas=(0.5, 0.5), eps=LARGEST)
     rng = np.random.default_rng(0)
     sizes = 10.0 ** rng.integers(-37, 38, (4, 12))

@@ -81,7 +81,7 @@ def test_options_are_values(text: str, value: Any) -> None:
 
 
 class Point:
-    """An entry point whose import fails in some way."""
+    """An entry point whose import raises."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error

@@ -1,4 +1,4 @@
-"""The judge is a house of rooms, in rows: a file imports only from its own room or rows above."""
+"""The packages of the judge form rows: a file imports only from its own package or rows above."""
 
 import ast
 from graphlib import TopologicalSorter
@@ -34,7 +34,7 @@ FILES = {
 
 
 def imports(path: Path) -> set[str]:
-    """The modules of the judge that a file imports, wherever it does."""
+    """Return the modules of the judge that a file imports anywhere."""
     nodes = [
         node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)
     ]

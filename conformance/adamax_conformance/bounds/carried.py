@@ -29,7 +29,7 @@ K = 4
 UNBOUNDED = mpq(2) ** 20_000
 """Error of a quotient whose divisor may be zero."""
 
-NOTHING_SAID = mpq(2) ** 10_000
+UNBOUNDED_FROM = mpq(2) ** 10_000
 """An error from here on means unbounded: above any real error, below any scaled `UNBOUNDED`."""
 
 _DIGITS = 32
@@ -157,9 +157,9 @@ class Carried:
         moved = Carried(self.value, self.error, format_)
         moved = moved.rounded(K) if format_.unit > self.format.unit else moved
         # A backend may store the update itself in this format, where it may overflow.
-        return moved.unless(abs(moved.value) + moved.error > format_.largest)
+        return moved.unbounded_where(abs(moved.value) + moved.error > format_.largest)
 
-    def unless(self, condition: Any) -> "Carried":
+    def unbounded_where(self, condition: Any) -> "Carried":
         """Make the error unbounded where the condition holds."""
         if not np.any(condition):
             return self
@@ -206,7 +206,7 @@ class Carried:
         y = self._operand(other)
         format_ = coarser((self.format, y.format))
         total = Carried(self.value + y.value, self.error + y.error, format_).rounded()
-        return total.unless(self._overflows | y._overflows)
+        return total.unbounded_where(self._overflows | y._overflows)
 
     def __sub__(self, other: Any) -> "Carried":
         return self.__add__(-other)
@@ -219,7 +219,7 @@ class Carried:
         value = self.value * y.value
         error = abs(self.value) * y.error + abs(y.value) * self.error + self.error * y.error
         product = Carried(value, error, coarser((self.format, y.format))).rounded(K)
-        return product.unless(self._overflows | y._overflows)
+        return product.unbounded_where(self._overflows | y._overflows)
 
     def __truediv__(self, other: Any) -> "Carried":
         y = self._factor(other)
@@ -229,7 +229,7 @@ class Carried:
         unbounded = np.asarray(UNBOUNDED, dtype=object)
         error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, unbounded)
         quotient = Carried(value, error, coarser((self.format, y.format))).rounded(K)
-        return quotient.unless(self._overflows | y._overflows)
+        return quotient.unbounded_where(self._overflows | y._overflows)
 
     def __rtruediv__(self, other: Any) -> "Carried":
         return self._factor(other) / self

@@ -33,7 +33,7 @@ class Bound(Protocol):
         ...
 
     @property
-    def says(self) -> Any:
+    def bounded(self) -> Any:
         """Mask of bounded elements: a divisor that may be zero makes the error unbounded."""
         ...
 
@@ -65,9 +65,9 @@ class Spread:
         return self.allowed.exactly((self.which[index],))
 
     @property
-    def says(self) -> Any:
+    def bounded(self) -> Any:
         """See `Bound`."""
-        return self.allowed.says[self.which]
+        return self.allowed.bounded[self.which]
 
 
 @remembered

@@ -12,7 +12,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.bounds.carried import NOTHING_SAID, Carried, K, Rationals, loosest, power
+from adamax_conformance.bounds.carried import UNBOUNDED_FROM, Carried, K, Rationals, loosest, power
 from adamax_conformance.bounds.special import Special, special_values
 from adamax_conformance.spec.formats import Format, coarser, computed_in, format_of
 from adamax_conformance.subject.backend import Moments
@@ -196,7 +196,7 @@ class Allowed:
         return excess
 
     def _excess_of(self, got: float, value: mpq, error: mpq) -> float:
-        if error >= NOTHING_SAID:
+        if error >= UNBOUNDED_FROM:
             return 0.0
         if np.isinf(got):
             overflows = (abs(value) + error) > self.carried.format.largest
@@ -213,7 +213,7 @@ class Allowed:
         if not np.isfinite(self.special[index]):
             return "not finite" if self.either_special else f"{self.special[index]}"
         value, error = self.carried.value[index], self.carried.error[index]
-        if error >= NOTHING_SAID:
+        if error >= UNBOUNDED_FROM:
             return "anything"
         return f"[{decimal(value - error)}, {decimal(value + error)}]"
 
@@ -222,9 +222,9 @@ class Allowed:
         return decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
 
     @property
-    def says(self) -> Any:
+    def bounded(self) -> Any:
         """See `adamax_conformance.bounds.distinct.Bound`."""
-        return (self.carried.error < NOTHING_SAID) | ~np.isfinite(self.special)
+        return (self.carried.error < UNBOUNDED_FROM) | ~np.isfinite(self.special)
 
 
 def decimal(value: mpq, digits: int = 17) -> str:

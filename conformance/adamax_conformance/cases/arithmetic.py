@@ -162,12 +162,12 @@ def _(data: Data) -> Run:
 @CASES.case("A-7/parameters-given")
 def _(backend: Watched, data: Data) -> Finding:
     """The caller clips, averages or restores parameters between steps: no copy of them is kept."""
-    # With betas of 0 there is no correction that could be wrong.
+    # Betas of 0 need no correction, so a wrong one does not matter here.
     hp = replace(PLAIN, betas=(0.0, 0.0))
     run = data.run(hp, steps=1)
     *_, shown = follow(backend, run)
     if backend.takes_runs:
-        # A run is told whole: nobody changes anything in the middle of it.
+        # The backend gets the whole run at once, so nothing can change between its steps.
         return Finding(sum(param.size for param in shown.params.values()))
     if shown.moments is None:
         return Finding()

@@ -70,7 +70,7 @@ def _(data: Data) -> Run:
 def _(data: Data) -> Run:
     """Beyond a chunk of 2^16 elements, which is also what 16 bits can index."""
     size = 2**16 + 5
-    # Numbers that recur, at no power of two, so that few have to be bounded.
+    # Repeat a few numbers, with a period that is not a power of two, so that few need bounds.
     param, grad = (np.resize(data.normal((61,), 1), size) for _ in range(2))
     return Run({"w": param}, [{"w": grad}], PLAIN)
 
@@ -99,7 +99,7 @@ def _(data: Data) -> Run:
 
 
 def _refused(backend: Watched, data: Data, grad: Any, what: str) -> Finding:
-    """Refused with nothing changed: the state after the error is that before it."""
+    """Check that a step is refused, and that the state after the error is that before it."""
     params = {"a": data.normal((3,)), "w": data.normal((4,))}
     state = backend.init(params, PLAIN)
     params, state = backend.step(params, data.grads(params), state, PLAIN)

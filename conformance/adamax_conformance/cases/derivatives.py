@@ -25,7 +25,7 @@ DECOUPLED_ASCENT = replace(DECOUPLED, maximize=True)
 ARRAYS = ("params", "grads", "exp_avg", "exp_inf")
 SCALARS = ("lr", "beta1", "beta2", "eps", "weight_decay")
 SCALES = {"float32": (2.0**-100, 2.0**100), "float64": (2.0**-900, 2.0**900)}
-"""Sizes of gradients whose square vanishes or overflows; a slope by one of them does not yet."""
+"""Scales at which the square of a gradient underflows or overflows, and a slope does not."""
 
 
 def tangents(
@@ -36,15 +36,15 @@ def tangents(
     hp: Hyperparameters,
     seeded_step: int = 0,
 ) -> Carried:
-    """Exact derivative of each element of the last parameter, with the bound on a backend's.
+    """Return the exact derivative of each element of the last parameter, with its bound.
 
     Args:
-        wrt: one of `WRT`; each element by its own element of an array.
+        wrt: one of `WRT`; each element with respect to its own element of an array.
         param: initial parameter.
-        grads: its gradients, one a step, constants.
+        grads: its gradients, one for each step; constants.
         saved: moments before the first step.
         hp: hyperparameters, as floats.
-        seeded_step: for ``grads``, with respect to which of them.
+        seeded_step: for ``grads``, the step whose gradient is differentiated by.
     """
     format_ = format_of(param.dtype)
 
@@ -61,7 +61,7 @@ def tangents(
 
 
 def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
-    """The hyperparameters as rationals, the one that is differentiated as a dual number."""
+    """Return the hyperparameters as rationals, and the one differentiated by as a dual number."""
     numbers = with_numbers(hp, mpq)
     if wrt not in SCALARS:
         return numbers
@@ -74,7 +74,7 @@ def _seeded(wrt: str, hp: Hyperparameters, format_: Format) -> Hyperparameters:
 
 
 def _total(each: Carried) -> Carried:
-    """The sum of the elements; however it is ordered, each addition rounds once."""
+    """Return the sum of the elements; in any order, each addition rounds once."""
     size = sum(abs(each.value)) + sum(each.error)
     rounding = len(each.value) * each.format.unit * size
     return Carried(np.asarray(sum(each.value)), np.asarray(sum(each.error) + rounding), each.format)
@@ -116,7 +116,7 @@ def _judge_each(backend: Watched, inputs: Sequence[str], steps: Steps) -> Findin
 
 
 def _smooth(data: Data, hp: Hyperparameters, steps: int = 3) -> Steps:
-    """Steps away from every kink: no zero gradient, no tie."""
+    """Return steps away from every kink: no zero gradient, no tie."""
     params = {"w": data.normal((6,), 1), "b": data.normal((2, 2), 1)}
     return Steps(
         params,
@@ -128,7 +128,7 @@ def _smooth(data: Data, hp: Hyperparameters, steps: int = 3) -> Steps:
 
 
 def _later(data: Data, steps: Steps) -> Steps:
-    """The same steps, taken after others: from moments that are not zero."""
+    """Return the same steps from nonzero moments, as after other steps."""
     return steps._replace(
         saved={
             k: Moments(2, data.normal(p.shape, 1), abs(data.normal(p.shape, 1)) + data.array(4.0))
@@ -138,13 +138,13 @@ def _later(data: Data, steps: Steps) -> Steps:
 
 
 def _at(scale: float, data: Data, hp: Hyperparameters) -> Steps:
-    """A step after others, with gradients, moments, eps and weight decay of this size.
+    """Return a step after others, with gradients, moments, eps and weight decay of this scale.
 
-    Parameters, lr and betas do not have it: each slope is that at scale one, times a power of it.
+    Parameters, lr and betas stay at scale one, so each slope is that at scale one times a power.
     """
     steps = _later(data, _smooth(data, hp, 1))
     (grads,) = steps.grads
-    # A zero gradient of a parameter that has had no other: eps is its norm.
+    # The parameter has had zero gradients only, so its norm is eps.
     once = {k: np.arange(p.size).reshape(p.shape) > 0 for k, p in steps.params.items()}
     return steps._replace(
         grads=[{k: data.array(scale * g * once[k]) for k, g in grads.items()}],
@@ -157,7 +157,7 @@ def _at(scale: float, data: Data, hp: Hyperparameters) -> Steps:
 
 
 def _judge_at_every_scale(backend: Watched, data: Data, inputs: Sequence[str]) -> Finding:
-    """Those of the inputs that the backend offers, weight decay among them where it does."""
+    """Judge the slopes by all inputs; by weight decay if the backend offers it."""
     decays = "weight_decay" in backend.features
     hp = replace(EXTREME, weight_decay=0.5 if decays else 0.0)
     offered = [wrt for wrt in inputs if decays or wrt != "weight_decay"]
@@ -306,6 +306,6 @@ def _(backend: Watched, data: Data) -> Finding:
     # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
     tied = [{k: p * 0 + data.array(g) for k, p in steps.params.items()} for g in (3.0, 1.0)]
     steps = steps._replace(grads=tied)
-    # What float64 would add is time: some backends compile for each input.
+    # float64 would only add time: some backends compile for each input.
     inputs = ("grads", "beta2", "eps", "exp_inf") if data.dtype == "float32" else ("grads", "beta2")
     return _judge_each(backend, inputs, steps)

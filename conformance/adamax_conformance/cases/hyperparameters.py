@@ -22,11 +22,11 @@ BAD_LATER = {
     "H-3": ("betas", (0.75, 1.0)),
     "H-4": ("weight_decay", -0.5),
 }
-"""What a schedule sets in the middle of a run."""
+"""Values that a schedule sets during a run."""
 
 
 def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
-    """A ValueError that shows the value, the last word of what is tried."""
+    """Check that `attempt` raises a ValueError that shows the value, the last word of `what`."""
     try:
         attempt()
     except BackendError as error:
@@ -44,7 +44,7 @@ def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
 def _register(
     case_id: str, field: str, note: str, body: Callable[[Watched, Data], Finding]
 ) -> None:
-    """In one dtype, which plays no part; a decay is offered or not."""
+    """Add a case in one dtype, since dtypes do not matter; decay cases need their feature."""
     features = ["weight_decay"] if field == "weight_decay" else []
     body.__doc__ = note
     CASES.case(case_id, dtypes=["float32"], features=features)(body)

@@ -17,7 +17,7 @@ from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-# Where a scalar has more digits than the format that stores it, its last places cannot be seen.
+# If a scalar has more digits than the storage format, its last places are invisible.
 WIDE = ("float32", "float64")
 
 
@@ -29,7 +29,7 @@ def _unmoved(run: Run, params: Arrays, _state: Any) -> Finding:
 
 
 def _unmoved_by_nothing(run: Run, params: Arrays, state: Any) -> Finding:
-    """The same, where no gradient was anything but zero."""
+    """Check that the parameters stayed, if all gradients were zero."""
     zero = not any(np.any(grad) for grads in run.grads for grad in grads.values())
     return _unmoved(run, params, state) if zero else Finding()
 
@@ -96,7 +96,7 @@ def _(backend: Watched, data: Data) -> Finding:
 
 
 def _inverse_correction(run: Run, params: Arrays, _state: Any) -> Finding:
-    """The parameters against ``-1 / c``: K roundings of c, and that of the division."""
+    """Compare the parameters with ``-1 / c``: K roundings of c, and one of the division."""
     found, (beta1, _) = Finding(), run.at(0).betas
     for name, param in params.items():
         count, format_ = (run.saved or {})[name].step + 1, format_of(param.dtype)
@@ -111,12 +111,12 @@ def _inverse_correction(run: Run, params: Arrays, _state: Any) -> Finding:
 @CASES.case("N-3/correction-alone", dtypes=WIDE, features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """Where all else is exact, K roundings of c can be told from the six of XLA's expm1."""
-    # At most of these it does, in float32 on processors; the first and the last are for others.
+    # On CPUs XLA's float32 expm1 errs at most of these; the first and last are for other devices.
     counts = (
         1, 2, 3, 10, 134, 173, 182, 271, 300, 320, 479, 554, 556, 643, 1154, 1327, 1607, 1611, 1721,
         2021, 2068, 2108, 2258, 2506, 2553, 2661, 2662, 5000, 20000, 100000,
     )  # fmt: skip
-    # A beta1 of few digits, and so 1 - beta1: m is one, u two, lr / u one, in any association.
+    # beta1 and 1 - beta1 have few digits, so in any association m is one, u two, lr / u one.
     hp = Hyperparameters(lr=2.0, betas=(float(np.float32(0.9999)), 0.5), eps=1.0)
     one = data.array([1.0])
     saved = {f"w{count}": Moments(count - 1, one, data.array([4.0])) for count in counts}
@@ -168,7 +168,7 @@ def _(data: Data) -> Run:
 def _(data: Data) -> Run:
     """Gradients whose square vanishes still have a norm; what may flush to zero is allowed to."""
     params = {"w": data.array(np.zeros(8))}
-    # float16 holds no such gradient, but float32, which it is computed in, such an eps.
+    # float16 cannot hold such a gradient, but float32, used to compute, holds such an eps.
     tiny = 2.0**-900 if data.dtype == "float64" else 2.0**-100
     scales = tiny * 2.0 ** np.arange(8)
     hp = replace(PLAIN, eps=tiny)

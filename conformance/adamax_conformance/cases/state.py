@@ -49,7 +49,7 @@ def _(backend: Watched, data: Data) -> Finding:
     alone = [[shown.params for shown in follow(backend, run)][-1] for run in runs]
     size = sum(param.size for each in alone for param in each.values())
     if backend.takes_runs:
-        # A run is told whole: there is nothing between two of them.
+        # The backend gets whole runs, one after the other, so they cannot interleave.
         return Finding(size)
     states = [run.start(backend) for run in runs]
     params: list[Arrays] = [run.params for run in runs]
@@ -125,7 +125,7 @@ def _(backend: Watched, data: Data) -> Finding:
 
 
 def _unchanged(backend: Watched, run: Run) -> Finding:
-    """Every gradient ever given is what it was, after every step."""
+    """Check after every step that all gradients given so far are unchanged."""
     state, params, elements = backend.init(run.params, run.at(0)), run.params, 0
     seen = []
     for index, grads in enumerate(run.grads):
@@ -170,7 +170,7 @@ def _same_dtypes(backend: Watched, run: Run, dtype: Any) -> Finding:
     elements = 0
     for index, grads in enumerate([None, *run.grads]):
         if grads is not None:
-            # That the parameters keep theirs is looked at in every step of every case.
+            # Every step of every case checks the dtype of the parameters.
             params, state = backend.step(params, copies(grads), state, run.at(index - 1))
             elements += sum(param.size for param in params.values())
         for name, slot in (backend.moments(params, state) or {}).items():
@@ -244,10 +244,10 @@ def _(data: Data) -> Run:
 @CASES.case("S-6/dtype", features=["state_dtype"])
 def _(backend: Watched, data: Data) -> Finding:
     """The state begins at zero in the dtype asked for and keeps it, narrower ones too."""
-    # Where parameters are exempt from decay, they may be a group of their own.
+    # Parameters exempt from decay may form a separate group.
     exempt = ("b",) if "undecayed" in backend.features else ()
     finding = Finding()
-    # Not all have 64 bits where the parameter does not, nor arithmetic of one half with the other.
+    # Some backends lack 64 bits for narrower parameters, or mixed arithmetic of the two halves.
     others = ("float32",) if data.dtype in HALF else ("float16", "bfloat16", "float32")
     for asked in (dtype for dtype in others if dtype != data.dtype):
         run = data.run(PLAIN, steps=2, state_dtype=asked, undecayed=exempt)

@@ -85,14 +85,14 @@ def main() -> None:
             sys.stdout.flush()
     except BrokenPipeError:
         # The reader has closed the pipe; keep the exit code.
-        deafen(sys.stdout)
+        discard_output(sys.stdout)
     except OSError as error:
-        deafen(sys.stdout)
+        discard_output(sys.stdout)
         end = SystemExit(stop(f"cannot write the output: {error}", Exit.USAGE).exit_code)
     raise end
 
 
-def deafen(stream: TextIO) -> None:
+def discard_output(stream: TextIO) -> None:
     """Redirect the stream to the null device, so that a later flush cannot fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -148,7 +148,7 @@ def found(name: str, timeout: float = TIMEOUT) -> Backend:
     if name.startswith("cmd:") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with spoken_aside():
+        with stdout_to_stderr():
             return find(name, timeout=timeout)
     except BackendNotFoundError as error:
         raise stop(str(error), Exit.USAGE) from None
@@ -156,7 +156,7 @@ def found(name: str, timeout: float = TIMEOUT) -> Backend:
         raise stop(str(error), Exit.BROKEN) from None
 
 
-def spoken_aside() -> AbstractContextManager[Any]:
+def stdout_to_stderr() -> AbstractContextManager[Any]:
     """Redirect what a backend prints to standard error; standard output is for the report."""
     return redirect_stdout(sys.stderr)
 
@@ -173,7 +173,7 @@ def progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
         TimeElapsedColumn(),
     )  # fmt: skip
     bars = Progress(*columns, console=errors, disable=not errors.is_terminal)
-    with spoken_aside(), bars:
+    with stdout_to_stderr(), bars:
 
         def task(name: str, total: int) -> Callable[[], None]:
             task_id = bars.add_task(name, total=total)

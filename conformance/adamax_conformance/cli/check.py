@@ -17,7 +17,7 @@ from adamax_conformance.cli.app import (
     complete_case,
     complete_clause,
     complete_dtype,
-    deafen,
+    discard_output,
     errors,
     found,
     progress,
@@ -136,7 +136,7 @@ def check(
         write(reports, output.value, verbose=verbose)
     except BrokenPipeError:
         # The reader has closed the pipe; the flush at exit must not fail either.
-        deafen(sys.stdout)
+        discard_output(sys.stdout)
     except OSError as error:
         raise stop(f"cannot write the report: {error}", Exit.USAGE) from None
     codes = {_code(report, strict=strict) for report in reports}

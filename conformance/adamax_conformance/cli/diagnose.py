@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.cli.app import Exit, Name, app, errors, found, spoken_aside, stop
+from adamax_conformance.cli.app import Exit, Name, app, errors, found, stdout_to_stderr, stop
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def diagnose(
     backend = found(name)
     try:
         hp = Hyperparameters(betas=(beta1, beta2), eps=eps)
-        with spoken_aside():
+        with stdout_to_stderr():
             diagnosis = look(backend, dtype=dtype)
         costs: list[Cost] = []
         if scale is not None and diagnosis.dialect is not None:

@@ -32,7 +32,7 @@ class _Tally:
     def compare(self, step: int, name: str, quantity: str, got: Any, bound: Bound) -> None:
         """Compare each element with its interval; record the worst of those outside."""
         got = pairs(got)
-        self.elements += int(np.count_nonzero(bound.says))
+        self.elements += int(np.count_nonzero(bound.bounded))
         if not got.size:
             return
         excess = bound.excess(got)

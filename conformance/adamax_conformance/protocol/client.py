@@ -88,7 +88,7 @@ class ProgramBackend:
         self._command = tuple(command)
         self._timeout = timeout
         self._process: Process | None = None
-        self._asked = 0
+        self._sent = 0
         self._hung = 0
         self._offer: _Offer | None = None
         self._unknown: LostError | None = None
@@ -117,12 +117,12 @@ class ProgramBackend:
     @property
     def dtypes(self) -> Sequence[str]:
         """The dtypes that the program offers; all if ``hello`` fails, so that a run reports why."""
-        return offer.dtypes if (offer := self._met()) else DTYPES
+        return offer.dtypes if (offer := self._greeting()) else DTYPES
 
     @property
     def features(self) -> Sequence[str]:
         """The features that the program offers."""
-        return offer.features if (offer := self._met()) else ()
+        return offer.features if (offer := self._greeting()) else ()
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Position:
         """Send a run without steps; the program checks `hp` and returns the state."""
@@ -222,14 +222,14 @@ class ProgramBackend:
                 "raise --timeout"
             )
         try:
-            answer = self._asked_for("run", run, "records")
+            answer = self._request("run", run, "records")
         except HungError:
             self._hung += 1
             raise
         self._hung = 0
         return answer
 
-    def _met(self) -> _Offer | None:
+    def _greeting(self) -> _Offer | None:
         """Return the program's first answer to ``hello``; None if that failed."""
         if self._offer is None and self._unknown is None:
             try:
@@ -245,9 +245,9 @@ class ProgramBackend:
             LostError: ``hello`` failed, or its answer differs from the first one.
         """
         try:
-            self._process, self._asked = Process(self._command), 0
+            self._process, self._sent = Process(self._command), 0
         except LostError as error:
-            raise LostError(f"{self._called} {error}") from error
+            raise LostError(f"{self._subject} {error}") from error
         answer = self._exchange("hello", {"version": VERSION}, "offer")
         if "error" in answer:
             raise self._lost(f"refused hello: {_failure(answer['error'])}")
@@ -256,7 +256,7 @@ class ProgramBackend:
             raise self._lost("answered hello differently from the first time")
         self._offer = offer
 
-    def _asked_for(self, command: str, content: Document, part: str) -> Document:
+    def _request(self, command: str, content: Document, part: str) -> Document:
         if self._unknown is not None:
             raise self._unknown
         if self._process is None or self._process.ended:
@@ -265,9 +265,9 @@ class ProgramBackend:
 
     def _exchange(self, command: str, content: Document, part: str) -> Document:
         """Send a message; return the answer, which fits this part of the schema or is an error."""
-        process, number = self._process, self._asked
+        process, number = self._process, self._sent
         assert process is not None  # noqa: S101 - for mypy: it was started
-        self._asked += 1
+        self._sent += 1
         try:
             line = process.ask(
                 to_line({"command": command, "id": number, **content}), self._timeout
@@ -275,7 +275,7 @@ class ProgramBackend:
             answer = from_line(line)
             require("protocol", answer, "failure" if "error" in answer else part)
         except LostError as error:
-            raise type(error)(f"{self._called} {error}") from error
+            raise type(error)(f"{self._subject} {error}") from error
         except LineError as error:
             what = (
                 f"{printable(error, LONGEST)}: {_beginning(line)}; print anything else to the "
@@ -292,10 +292,10 @@ class ProgramBackend:
         """Kill the program; return the error to raise."""
         if self._process is not None:
             self._process.kill()
-        return LostError(f"{self._called} {what}")
+        return LostError(f"{self._subject} {what}")
 
     @property
-    def _called(self) -> str:
+    def _subject(self) -> str:
         """The subject of a message: the program's name, once it has answered ``hello``."""
         return self._offer.name if self._offer else "hello: the program"
 

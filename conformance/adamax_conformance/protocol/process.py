@@ -64,7 +64,7 @@ class Process:
         for pipe in (self._in, self._out, self._err):
             os.set_blocking(pipe, False)
         self._received = bytearray()
-        self._said = b""
+        self._errors = b""
         # Runs also when this object is collected, and when the interpreter exits.
         self._end = weakref.finalize(self, _end, self._child)
 
@@ -101,7 +101,7 @@ class Process:
             raise
 
     def _ask(self, line: bytes, timeout: float) -> bytes:
-        self._require_silence()
+        self._require_no_output()
         deadline = time.monotonic() + timeout
         unsent = memoryview(line)
         with selectors.DefaultSelector() as selector:
@@ -112,7 +112,7 @@ class Process:
                 ready = [key.fd for key, _ in selector.select(min(left, _TICK))]
                 if not ready and self._child.poll() is not None:
                     # The process has exited, but a child of it keeps the pipe open.
-                    raise LostError(self._how_it_ended())
+                    raise LostError(self._end_of_process())
                 if self._in in ready:
                     try:
                         unsent = unsent[os.write(self._in, unsent[:_CHUNK]) :]
@@ -120,21 +120,21 @@ class Process:
                         selector.unregister(self._in)
                     if not unsent:
                         selector.unregister(self._in)
-                if self._err in ready and not self._listen():
+                if self._err in ready and not self._read_errors():
                     selector.unregister(self._err)
                 if self._out in ready and (answer := self._read_line()) is not None:
                     if unsent:
                         raise LostError(f"wrote {_quoted(answer)} before reading the request")
                     return answer
-        raise HungError(f"did not answer within {timeout:g} s{self._last_words()}")
+        raise HungError(f"did not answer within {timeout:g} s{self._output_so_far()}")
 
-    def _require_silence(self) -> None:
+    def _require_no_output(self) -> None:
         """Raise if the process has written since its last answer, or has exited."""
         early = bytes(self._received) or _read(self._out)
         if early:
             raise LostError(f"wrote {_quoted(early)} without a request")
         if early is not None or self._child.poll() is not None:
-            raise LostError(self._how_it_ended())
+            raise LostError(self._end_of_process())
 
     def _read_line(self) -> bytes | None:
         """Read a part of the answer; return the answer if it is complete, else None."""
@@ -142,7 +142,7 @@ class Process:
         if chunk is None:
             return None
         if not chunk:
-            raise LostError(self._how_it_ended())
+            raise LostError(self._end_of_process())
         end = chunk.find(b"\n")
         self._received += chunk if end < 0 else chunk[:end]
         if len(self._received) > LONGEST_LINE:
@@ -153,22 +153,22 @@ class Process:
         self._received = bytearray(chunk[end + 1 :])
         return answer
 
-    def _listen(self) -> bool:
+    def _read_errors(self) -> bool:
         """Read standard error, keeping its beginning and end; return False once it is closed."""
         chunk = _read(self._err)
-        self._said += chunk or b""
-        if len(self._said) > 2 * _KEPT:
-            self._said = self._said[:_KEPT] + self._said[-_KEPT:]
+        self._errors += chunk or b""
+        if len(self._errors) > 2 * _KEPT:
+            self._errors = self._errors[:_KEPT] + self._errors[-_KEPT:]
         return chunk != b""
 
-    def _how_it_ended(self) -> str:
+    def _end_of_process(self) -> str:
         """Describe the end of a process that has closed its output; wait briefly for its exit."""
         deadline = time.monotonic() + _GRACE
         while self._child.poll() is None and time.monotonic() < deadline:
-            self._listen()
+            self._read_errors()
             time.sleep(_TICK / 10)
         for _ in range(_KEPT):
-            if not _readable(self._err) or not self._listen():
+            if not _readable(self._err) or not self._read_errors():
                 break
         code = self._child.returncode
         if code is None:
@@ -179,12 +179,12 @@ class Process:
             how = f"was killed by signal {code}"
         else:
             how = f"exited with code {code}"
-        return f"{how}{self._last_words()}"
+        return f"{how}{self._output_so_far()}"
 
-    def _last_words(self) -> str:
+    def _output_so_far(self) -> str:
         """Quote the incomplete answer and the standard error."""
         begun = f" after the incomplete line {_quoted(self._received)}" if self._received else ""
-        lines = [line.strip() for line in self._said.decode(errors="replace").splitlines()]
+        lines = [line.strip() for line in self._errors.decode(errors="replace").splitlines()]
         lines = [line for line in lines if line]
         # Some languages print the cause of an error last, some first.
         if len(lines) > 2 * _LINES_SHOWN:

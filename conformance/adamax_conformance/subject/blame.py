@@ -22,10 +22,10 @@ def location(error: BaseException) -> str:
     return ""
 
 
-def said(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
     r"""Return the first line of the message, even if ``str(error)`` itself raises.
 
-    >>> said(ValueError("one\ntwo"))
+    >>> first_line(ValueError("one\ntwo"))
     'one'
     """
     try:

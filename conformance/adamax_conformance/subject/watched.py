@@ -14,7 +14,7 @@ from adamax_conformance.subject.backend import (
     copied,
     slots,
 )
-from adamax_conformance.subject.blame import blamed, said
+from adamax_conformance.subject.blame import blamed, first_line
 from adamax_conformance.subject.memory import copies
 from adamax_core import Hyperparameters
 
@@ -31,7 +31,7 @@ class BackendError(Exception):
         # The judge's own client raises LostError, with a complete sentence as its message.
         lost = isinstance(cause, LostError)
         raised = "" if lost else f"{operation} raised {type(cause).__name__}: "
-        super().__init__(f"{raised}{said(cause)}{'' if lost else blamed(cause)}")
+        super().__init__(f"{raised}{first_line(cause)}{'' if lost else blamed(cause)}")
         self.operation = operation
         self.cause = cause
 

@@ -177,7 +177,7 @@ def plan(
 
     jobs: list[Job] = []
     for each in filter(chosen, wrong):
-        clauses = _looked_at_before(each.clause)
+        clauses = _with_earlier_suspects(each.clause)
         for dtype in wanted:
             if dtype in each.dtypes:
                 jobs.append(Job(each, Kind.WRONG, dtype, clauses))
@@ -190,7 +190,7 @@ def plan(
     return dying + jobs if jobs else []
 
 
-def _looked_at_before(clause: str) -> tuple[str, ...]:
+def _with_earlier_suspects(clause: str) -> tuple[str, ...]:
     """Return a clause after all lines of the rule that `Report.suspect` would name before it."""
     order = tuple(dict.fromkeys((*PLAIN_LINES, *LINES, clause)))
     return order[: order.index(clause) + 1]

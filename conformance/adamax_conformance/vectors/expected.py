@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from gmpy2 import mpq
 
-from adamax_conformance.bounds.carried import NOTHING_SAID
+from adamax_conformance.bounds.carried import UNBOUNDED_FROM
 from adamax_conformance.bounds.oracle import QUANTITIES, Allowed, allowed, pairs
 from adamax_conformance.exchange.wire import decode_number, encode_number
 from adamax_conformance.judging.run import Run, Trial, initial
@@ -199,7 +199,7 @@ def _bounded(bound: Allowed) -> Elements:
 def _element(value: mpq, error: mpq, special: float, format_: Format, bound: Allowed) -> Element:
     if not math.isfinite(special):
         return Element(special=NOT_FINITE if bound.either_special else str(special))
-    if error >= NOTHING_SAID:
+    if error >= UNBOUNDED_FROM:
         return Element(free=True)
     # Avoid negative zero, which equals zero but has other bits.
     low = 0.0 - _rounded_up(error - value, format_)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from adamax_conformance import check, diagnose
 from adamax_conformance.bounds.carried import (
-    NOTHING_SAID,
+    UNBOUNDED_FROM,
     Carried,
     K,
     exact,
@@ -35,7 +35,7 @@ OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 def rounded(value: float, format_: Format) -> float:
-    """One rounding; float64 holds an operation on the narrower formats well enough to round."""
+    """Round once; float64 holds an operation on narrower formats precisely enough for that."""
     with np.errstate(over="ignore"):
         return float(np.float64(value).astype(format_.dtype))
 
@@ -71,7 +71,7 @@ def test_bound_counts_roundings(format_: Format) -> None:
 
 def test_bound_of_a_quotient_by_what_may_be_zero_says_nothing() -> None:
     near_zero = Carried(exact([2.0**-30]), exact([2.0**-29]), FLOAT32)
-    assert (Carried.of([1.0], FLOAT32) / near_zero).error[0] >= NOTHING_SAID
+    assert (Carried.of([1.0], FLOAT32) / near_zero).error[0] >= UNBOUNDED_FROM
 
 
 def test_underflow_is_allowed_only_where_something_is_too_small() -> None:
@@ -122,7 +122,7 @@ def test_around_moves_to_what_is_reported_where_it_is_finite() -> None:
 
 @pytest.mark.slow
 def test_everything_in_a_judgement_is_a_rational(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rational that meets a float becomes a rounded number, without a word."""
+    """A rational combined with a float silently becomes a rounded number."""
     seen: set[type] = set()
     made = Carried.__post_init__
 

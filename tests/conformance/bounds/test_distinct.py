@@ -24,7 +24,7 @@ NUMPY = find("numpy")
 def stepped(
     param: Any, grad: Any, before: Moments, hp: Hyperparameters
 ) -> tuple[Moments, dict[str, Any]]:
-    """The moments after a step of the reference, and every quantity by name."""
+    """Return the moments after a step of the reference, and every quantity by name."""
     saved = {"w": before._asdict()}
     params, state = NUMPY.step({"w": param}, {"w": grad}, NUMPY.load({"w": param}, hp, saved), hp)
     shown = NUMPY.moments(state)
@@ -49,7 +49,7 @@ def test_bounds_are_those_of_each_element_by_itself(dtype: str, data: st.DataObj
             wrong = got * np.asarray(1.25, got.dtype)
         for each in (got, wrong):
             assert np.array_equal(found[quantity].excess(each), exact[quantity].excess(each))
-        assert np.array_equal(found[quantity].says, exact[quantity].says)
+        assert np.array_equal(found[quantity].bounded, exact[quantity].bounded)
         for index in np.ndindex(got.shape):
             assert found[quantity].interval(index) == exact[quantity].interval(index)
             assert found[quantity].exactly(index) == exact[quantity].exactly(index)

@@ -28,7 +28,7 @@ SMALL = Fraction(1, 2**40)
 
 
 def final(wrt: str, change: Fraction, hp: Hyperparameters) -> Any:
-    """The last parameter of two exact steps, with one input changed by a little."""
+    """Return the last parameter of two exact steps, with one input perturbed."""
     numbers = with_numbers(hp, Fraction)
     values = {name: getattr(numbers, name) for name in ("lr", "eps", "weight_decay")}
     values |= dict(zip(("beta1", "beta2"), numbers.betas, strict=True))
@@ -109,7 +109,7 @@ def rationals(array: Any) -> Any:
 
 
 def exact_slopes(steps: Steps, nudge: Fraction) -> list[Derivatives]:
-    """By every input in exact arithmetic, all gradients moved by a little; first step first."""
+    """Return exact slopes by every input of each step, with gradients shifted by `nudge`."""
     hp = with_numbers(steps.hp, Fraction)
     params = {key: rationals(array) for key, array in steps.params.items()}
     state = State(
@@ -144,7 +144,7 @@ KINK = Fraction(1, 2**200)
 
 
 def rejecting(vjp: Callable[[str, Steps], Any]) -> set[str]:
-    """The cases that reject the reference with these derivatives."""
+    """Return the cases that reject the reference with these derivatives."""
     backend: FunctionalBackend = replace(BASE, vjp=vjp)
     results = check(backend, clauses=D, dtypes=["float32"]).results
     assert {result.status for result in results} <= {Status.PASS, Status.FAIL}
@@ -152,7 +152,7 @@ def rejecting(vjp: Callable[[str, Steps], Any]) -> set[str]:
 
 
 def between(theta: Any) -> Callable[[str, Steps], Any]:
-    """At a kink, so far from the slope on its left to the one on its right; elsewhere the slope."""
+    """Return the slope; at a kink, a point between the slopes on its left and on its right."""
 
     def mixed(left: Any, right: Any) -> Any:
         jump = np.where(abs(right - left) < Fraction(1, 2**100), 0, right - left)
@@ -176,7 +176,7 @@ def test_no_slope_beyond_passes(theta: float) -> None:
 
 
 def at_zero(slope: float) -> Callable[[str, Steps], Any]:
-    """The reference, but for the slopes by gradients that are zero."""
+    """Return the reference with another slope by gradients of zero."""
 
     def vjp(wrt: str, steps: Steps) -> Any:
         found = BASE.vjp(wrt, steps)
@@ -196,21 +196,21 @@ def test_at_a_kink_a_slope_is_a_number(slope: float) -> None:
 
 
 def ascent_forgotten(wrt: str, steps: Steps) -> Any:
-    """The sign of the gradient's slope, where decay is decoupled."""
+    """Drop the sign of maximize from the gradient's slope, if the decay is decoupled."""
     found = BASE.vjp(wrt, steps)
     turned = wrt == "grads" and steps.hp.maximize and steps.hp.decoupled_weight_decay
     return [{k: -v for k, v in each.items()} for each in found] if turned else found
 
 
 def ascent_of_the_decay(wrt: str, steps: Steps) -> Any:
-    """The slope of coupled decay turned round with the gradient."""
+    """Negate the slope of coupled decay along with the gradient."""
     found = BASE.vjp(wrt, steps)
     coupled = not steps.hp.decoupled_weight_decay
     return -found if wrt == "weight_decay" and steps.hp.maximize and coupled else found
 
 
 def decay_left_out_of_lr(wrt: str, steps: Steps) -> Any:
-    """The part of lr's slope that is decoupled decay's, left out in ascent."""
+    """Leave the part of decoupled decay out of the slope by lr, when maximizing."""
     if wrt == "lr" and steps.hp.maximize and steps.hp.decoupled_weight_decay:
         steps = steps._replace(hp=replace(steps.hp, weight_decay=0.0))
     return BASE.vjp(wrt, steps)
@@ -230,8 +230,8 @@ def test_wrong_slope_is_rejected_by_its_case_alone(
     assert rejecting(wrong) == {case}
 
 
-def test_zero_is_the_slope_of_nothing() -> None:
-    """The control that must die in every case: derivatives that are all zero."""
+def test_every_case_rejects_derivatives_of_zero() -> None:
+    """The control that every case must reject: derivatives that are all zero."""
     zero = rejecting(lambda wrt, steps: optree.tree_map(np.zeros_like, BASE.vjp(wrt, steps)))
     expected = {case.id for case in CASES if case.clause in D and "float32" in case.dtypes}
     assert zero == expected

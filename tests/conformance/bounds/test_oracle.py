@@ -1,4 +1,4 @@
-"""What one step may give."""
+"""The allowed results of one step: values, bounds, special values and text."""
 
 import math
 from fractions import Fraction
@@ -28,7 +28,7 @@ def test_values_are_the_rule_by_hand() -> None:
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_bounds_are_a_few_units_in_the_last_place(dtype: str) -> None:
-    """Not vacuous: no bound of an ordinary step is wider than 32 roundings of the value."""
+    """The bounds are not vacuous: in an ordinary step, at most 32 roundings of the value."""
     param, grad, zero = (np.array([x]).astype(dtype_of(dtype)) for x in (0.0, 0.5, 0.0))
     unit = format_of(dtype).unit
     for bound in allowed(

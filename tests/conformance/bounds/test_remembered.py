@@ -1,4 +1,4 @@
-"""The oracle's memory: what is the same, what is not, and how much is kept."""
+"""The oracle's cache: equal and different arguments, and its size."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_memory_is_bounded(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     function, calls = asked
     first, second, third = (np.full(3, value) for value in (1.0, 2.0, 3.0))
     assert [function(each) for each in (first, second, first, third)] == [1, 2, 1, 3]
-    # The one that was asked for longest ago is forgotten.
+    # The least recently used result is dropped.
     assert [function(each) for each in (first, second)] == [1, 4]
     assert [function(np.ones(7)), function(np.ones(7))] == [5, 6]
     assert len(calls) == 6

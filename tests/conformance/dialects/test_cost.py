@@ -1,4 +1,4 @@
-"""What a dialect costs: against numbers that are known in closed form."""
+"""The cost of a dialect, compared with closed forms."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -42,7 +42,7 @@ def test_the_extra_root_of_decimals() -> None:
 
 
 def test_eps_in_the_decay_piles_up() -> None:
-    """For gradients far below eps the norm is eps (1 - b2^t) / (1 - b2), and should be eps."""
+    """For gradients far below eps the norm is eps (1 - b2^t) / (1 - b2) instead of eps."""
     tiny = 1e-30
     last = cost(Dialect("in the decay"), tiny, steps=100)[-1]
     beta2 = Fraction(0.999)

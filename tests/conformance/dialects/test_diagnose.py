@@ -1,4 +1,4 @@
-"""`diagnose`: every alternative is named right, other optimizers are not, and nothing escapes."""
+"""`diagnose`: names every alternative, rejects other optimizers, and reports every error."""
 
 import json
 from collections.abc import Callable
@@ -26,12 +26,12 @@ BASE = backend()
 
 
 def made(rule: Any) -> FunctionalBackend:
-    """The reference with another rule."""
+    """Return the reference with another rule."""
     return backend(rule=cast("Rule", rule), name="made")
 
 
 def hidden(shown: FunctionalBackend) -> FunctionalBackend:
-    """The same, with a state that nobody sees."""
+    """Return the backend with a hidden state."""
     return replace(shown, moments=lambda _state: None)
 
 
@@ -40,7 +40,7 @@ def stepping(step: Callable[..., Any]) -> FunctionalBackend:
 
 
 def deviations(diagnosis: Diagnosis) -> dict[str, str]:
-    """What deviates, and how."""
+    """Return the found alternative of each axis that deviates."""
     return {found.axis: found.found for found in diagnosis.deviating}
 
 
@@ -189,7 +189,7 @@ def test_other_optimizers_are_not_adamax(step: Any, look: Callable[..., Any]) ->
 
 
 def counted(scope: str) -> FunctionalBackend:
-    """The reference with a count for each group, or for all."""
+    """Return the reference with one count for each group, or for all parameters."""
 
     def init(params: Any, hp: Any, undecayed: Any = ()) -> Any:
         return (0, 0), tuple(undecayed), BASE.init(params, hp)

@@ -1,4 +1,4 @@
-"""The alternatives: that the page lists them, and that no two can be taken for each other."""
+"""The alternatives: the page lists them, and the probe distinguishes every two."""
 
 from itertools import combinations, product
 from pathlib import Path
@@ -75,15 +75,15 @@ SAME = {frozenset(pair) for pair in (("zero", "norm of eps"),)}
 """max(b2 eps, |g| + eps) is |g| + eps, and max(b2 eps, |g|, eps) is max(|g|, eps)."""
 
 CLOSE = {("twice", "square root"), ("twice", "one late")}
-"""In bfloat16 three hundredths of a bound are missing between these, which nobody computes."""
+"""Of these, which no known implementation computes, the bounds in bfloat16 overlap by 3 percent."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_any_two_rules_are_further_apart_than_their_bounds(dtype: str) -> None:
-    """In the narrow formats; in the wide ones the values are the same and every bound smaller.
+    """Only narrow formats matter: in wide ones the values are the same and all bounds smaller.
 
-    Both are about to step from where a backend is, and it can only be where both may have gone.
+    Both rules step from the parameters of the backend, which must be within reach of both.
     """
     names = list(product(EPS.alternatives, CORRECTION.alternatives, START.alternatives))
     traces = {name: _Trace(Dialect(*name), dtype) for name in names}
@@ -95,7 +95,7 @@ def test_any_two_rules_are_further_apart_than_their_bounds(dtype: str) -> None:
 
 
 class _Trace:
-    """The updates of a dialect on the probe, their bounds, and how far it may have gone before."""
+    """The updates of a dialect on the probe, their bounds, and the reach of earlier steps."""
 
     def __init__(self, dialect: Dialect, dtype: str) -> None:
         format_ = format_of(dtype)
@@ -118,14 +118,14 @@ class _Trace:
         self.bounds = np.array([self.bound(i, reach) for i, reach in enumerate(self.reach)], float)
 
     def bound(self, index: int, reach: mpq) -> mpq:
-        """Of the next parameter, from one of this size."""
+        """Return the bound of the next parameter, from one of this size."""
         error, value = self.error[index], self.value[index]
         return mpq(error + self.unit * (reach + abs(value) + error))
 
     def differs(self, other: "_Trace") -> bool:
-        """Whether some interval holds no value of the other's: floats choose where, rationals say.
+        """Are two intervals disjoint somewhere? Floats choose the element, rationals decide.
 
-        As both have taken the steps before, the parameter is no larger than either could make it.
+        The parameter is within the reach of both dialects, since both fit the earlier steps.
         """
         apart = abs(self.floats - other.floats) / (self.bounds + other.bounds)
         for index in np.argsort(apart)[::-1][:6]:

@@ -1,4 +1,4 @@
-"""Runs as JSON: every bit comes back, and what does not fit is refused in words."""
+"""Runs as JSON: every bit survives a round trip, and errors say what is invalid."""
 
 import json
 import math
@@ -43,7 +43,7 @@ ONE = {"dtype": "float32", "shape": [1], "bits": "3f800000"}
 
 
 def over_the_wire(document: Any) -> Any:
-    """As it comes out at the other end."""
+    """Return the document after a round trip through JSON."""
     return json.loads(json.dumps(document, allow_nan=False))
 
 

@@ -1,4 +1,4 @@
-"""The fuzzer: it draws what it says, finds what is wrong, makes it small, and repeats itself."""
+"""The fuzzer: it draws the promised examples, finds faults, shrinks them, and is reproducible."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -43,7 +43,7 @@ FIND = hypothesis.settings(
 
 
 def is_drawn(strategy: st.SearchStrategy[Any], wanted: Callable[[Any], bool]) -> None:
-    """Raises if no example is as wanted."""
+    """Raise if no example satisfies the condition."""
     hypothesis.find(strategy, wanted, settings=FIND)
 
 

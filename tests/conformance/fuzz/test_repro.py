@@ -1,4 +1,4 @@
-"""A run that a backend gets wrong, as a file: it comes back whole, and `replay` judges it again."""
+"""Files of failing runs: they survive a round trip, and `replay` judges them again."""
 
 import json
 import math

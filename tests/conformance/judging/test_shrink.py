@@ -1,4 +1,4 @@
-"""The smallest run: still wrong in the same way, never one that is right, and always found."""
+"""Shrinking: the smallest run has the same fault, and the search always ends."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -71,7 +71,7 @@ def test_a_run_that_is_right_is_left_alone() -> None:
 
 
 def test_quantity_that_is_wrong_stays() -> None:
-    """A correction that is wrong shows in the parameter alone, and goes on to."""
+    """A wrong correction shows in the parameter alone, and does so in the smallest run too."""
     no_correction = Watched(reference(CANONICAL._replace(bias_correction=lambda _b1, _t: 1.0)))
     trial = smallest(no_correction, data((4,)))
     divergence = found(no_correction, trial).divergence
@@ -127,7 +127,7 @@ def test_second_parameter_that_is_needed_stays() -> None:
 
 
 def test_elements_of_parameters_of_other_shapes() -> None:
-    """Where the parameters are all needed, an index into one is none into another."""
+    """If all parameters are necessary, an index into one may be invalid for another."""
 
     def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
         stepped, new = BASE.step(p, g, s, hp)

@@ -1,4 +1,4 @@
-"""The program that misbehaves, as a backend and as a name on the command line."""
+"""The misbehaving program, as a backend and as a name on the command line."""
 
 import os
 import shlex
@@ -22,13 +22,13 @@ PROGRAM = Path(__file__).with_name("misbehaving.py")
 
 @pytest.fixture
 def notes(tmp_path: Path) -> Path:
-    """Where the program writes the numbers of its processes."""
+    """The file into which the program writes the ids of its processes."""
     return tmp_path / "notes"
 
 
 @pytest.fixture
 def command(notes: Path) -> Callable[[str], str]:
-    """The name of a backend that misbehaves in this way."""
+    """Return the name of a backend that misbehaves in this way."""
     return lambda how: (
         "cmd:" + shlex.join([sys.executable, str(PROGRAM), how, str(notes), str(SKELETONS)])
     )
@@ -36,7 +36,7 @@ def command(notes: Path) -> Callable[[str], str]:
 
 @pytest.fixture
 def program(command: Callable[[str], str]) -> Iterator[Callable[..., Any]]:
-    """A backend that misbehaves in this way, closed after the test."""
+    """Return a backend that misbehaves in this way; it is closed after the test."""
     made: list[ProgramBackend] = []
 
     def make(how: str, timeout: float = 60.0) -> ProgramBackend:
@@ -49,7 +49,7 @@ def program(command: Callable[[str], str]) -> Iterator[Callable[..., Any]]:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process is there and is no zombie."""
+    """Does a process run, and is it not a zombie?"""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -60,7 +60,7 @@ def _runs(pid: int) -> bool:
 
 @pytest.fixture
 def survivors(notes: Path) -> Callable[[], list[int]]:
-    """Processes of the notes that are still there; a killed one has a moment to go."""
+    """Return the noted processes that still run, after a moment for killed ones to end."""
 
     def still() -> list[int]:
         pids = [int(word) for word in notes.read_text().split()]

@@ -1,7 +1,7 @@
-"""A program that is right, but for the runs whose eps is 1: then it does what its argument says.
+"""A right program, except for runs whose eps is 1: then it misbehaves as its argument says.
 
-The second argument is a file where it writes the numbers of its processes, the third the folder of
-the skeleton that is right.
+The second argument is a file for the ids of its processes, the third the folder of the right
+skeleton.
 """
 
 import importlib
@@ -24,7 +24,7 @@ SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
 def write(raw: bytes) -> None:
-    """On the standard output, at once."""
+    """Write to standard output and flush."""
     while raw:
         raw = raw[os.write(1, raw) :]
 
@@ -128,7 +128,7 @@ def raises() -> None:
 
 
 def deaf() -> None:
-    """Ends by no signal but one, nor does what it has started."""
+    """Only SIGKILL ends this program and its child."""
     for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     note(os.getpid(), subprocess.Popen(SLEEPER).pid)
@@ -136,7 +136,7 @@ def deaf() -> None:
 
 
 def leaves_a_child() -> None:
-    """Whoever waits for the end of its output waits for the child."""
+    """The child keeps standard output open after the program has exited."""
     note(os.getpid(), subprocess.Popen(SLEEPER).pid)
     os._exit(4)
 

@@ -1,4 +1,4 @@
-"""A program as a backend: names, states, what can be sent, and its end."""
+"""A program as a backend: names, states, messages, and its end."""
 
 import os
 import signal

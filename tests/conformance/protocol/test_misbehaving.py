@@ -1,4 +1,4 @@
-"""What a program can do to the judge: an error of that case each, and the run goes on."""
+"""Faults of a program: each is an error of its case, and the judge continues with the next."""
 
 import io
 import json
@@ -86,13 +86,13 @@ SILENT = {
 
 
 def judged(backend: Any) -> Report:
-    """Two cases; in the first the program misbehaves."""
+    """Judge two cases; in the first the program misbehaves."""
     cases = ["A-4/two-products", "A-4/defaults"]
     return check(backend, cases=cases, dtypes=["float32"], investigate=False)
 
 
 def printed(report: Report) -> str:
-    """The report as a terminal gets it."""
+    """Return the report as printed to a terminal."""
     from adamax_conformance.reports.pretty import show  # noqa: PLC0415 - rich, for these alone
 
     stream = io.StringIO()

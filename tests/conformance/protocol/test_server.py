@@ -1,4 +1,4 @@
-"""The other side of the protocol: what it answers, and what it says to messages that are wrong."""
+"""The program's side of the protocol: its answers, and its errors for wrong messages."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What `init` writes: built, run, and conformant as it is."""
+"""The skeletons that `init` writes: they build, run, and are conformant."""
 
 import io
 import json
@@ -57,7 +57,7 @@ def test_init_says_where_it_cannot_write(tmp_path: Path) -> None:
 
 
 def works(program: str) -> bool:
-    """Is the program installed, and does it run? rustup's rustc fails where it has no toolchain."""
+    """Is the program installed, and does it run? rustup's rustc fails without a toolchain."""
     if shutil.which(program) is None:
         return False
     return subprocess.run([program, "--version"], capture_output=True, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Reports of every kind to write, once a session, and a browser to read them with."""
+"""Reports of every kind, made once per session, and a browser to read them."""
 
 import shutil
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from adamax_core import CANONICAL
 
 CLAUSES = ("A-1", "A-4", "A-5", "N-1", "H-5")
 HOSTILE = "</script><script>hacked = 1</script>'\"&|`*\x1b[31m\u202e\ud800]]>"
-"""What ends a script, an attribute, a table cell or a fence, colours a terminal, or is no text."""
+"""Text to end a script, an attribute, a table cell or a fence, colour a terminal, or be invalid."""
 
 _FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -28,7 +28,7 @@ _FLAGS = (
 
 @dataclass(frozen=True)
 class Every:
-    """Reports of the same cases, one of each kind that there is."""
+    """Reports of the same cases, one of each kind."""
 
     right: Report
     wrong: Report
@@ -49,7 +49,7 @@ def hostile() -> str:
 
 @pytest.fixture(scope="session")
 def every() -> Every:
-    """Right, wrong, wrong behind a hidden state, raising in hostile words, broken, as expected."""
+    """Reports: right, wrong, with a hidden state, with hostile errors, broken, as expected."""
 
     def outside(u: Any, g: Any, b2: Any, _eps: Any) -> Any:
         return np.maximum(b2 * u, abs(g))
@@ -104,7 +104,7 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrom
 
 @dataclass(frozen=True)
 class Browser:
-    """The browser, and a folder for the pages that it opens."""
+    """A browser, and a folder for the pages that it opens."""
 
     driver: webdriver.Chrome
     folder: Path
@@ -112,7 +112,7 @@ class Browser:
     def open(
         self, text: str, anchor: str = "", *, dark: bool = False, width: int = 1280, media: str = ""
     ) -> webdriver.Chrome:
-        """Open this page as a file."""
+        """Save this page as a file and open it."""
         (self.folder / "report.html").write_text(text, encoding="ascii")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -128,7 +128,7 @@ class Browser:
         return self.driver
 
     def logs(self, kind: str) -> list[Any]:
-        """What has been logged since the last call, ``browser`` or ``performance``."""
+        """Return the log entries since the last call, of ``browser`` or ``performance``."""
         entries: list[Any] = self.driver.get_log(kind)  # type: ignore[no-untyped-call]  # not typed
         return entries
 

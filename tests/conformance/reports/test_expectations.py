@@ -1,4 +1,4 @@
-"""The file of expectations: what it may say, what it does to a report, and how it is first made."""
+"""The file of expectations: its form, its effect on a report, and `--write-expect`."""
 
 import json
 from dataclasses import replace

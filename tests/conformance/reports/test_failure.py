@@ -1,4 +1,4 @@
-"""The full story of a failure, and the command in it, which has to work."""
+"""The facts of a failure, and the command among them, which must work."""
 
 import shlex
 from dataclasses import replace

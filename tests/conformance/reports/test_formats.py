@@ -1,4 +1,4 @@
-"""The reports that are text: for terminals, programs, continuous integration, pull requests."""
+"""The text reports: for terminals, programs, continuous integration and pull requests."""
 
 import io
 import json
@@ -40,7 +40,7 @@ def test_no_report_breaks_on_what_a_backend_says(every: Any, form: str, encoding
 
 
 def cannot_be_right(every: Any) -> Report:
-    """A result that is infinitely far off."""
+    """Return a result with an infinite distance."""
     found = Divergence(2, "w", (), "param", "nan", "[0, 2]", "1", float("inf"), "float32 7fc00000")
     result = Result(
         "A-5/decays", "A-5", "float32", Status.FAIL, "x", bound_used=float("inf"),
@@ -145,7 +145,7 @@ def test_broken_backend_is_an_error_in_junit(every: Any, hostile: str) -> None:
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a row of a table, as GitHub splits it."""
+    """Split a row of a table into cells as GitHub does."""
     return [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
 
 

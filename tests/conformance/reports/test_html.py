@@ -1,4 +1,4 @@
-"""The page, read in a real browser: what it shows, what it does, in light and in dark."""
+"""The HTML page in a real browser: its content and behaviour, in light and dark mode."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def texts(driver: Any, selector: str) -> list[str]:
 
 
 def link(driver: Any, clause: str, backend: str) -> WebElement:
-    """The cell of the matrix."""
+    """Return the link in a cell of the matrix."""
     found: WebElement = driver.find_element(
         By.CSS_SELECTOR, f"#matrix [href='#{clause}/{backend}']"
     )
@@ -90,7 +90,7 @@ def test_page_sends_no_request_and_logs_no_error(browser: Any, every: Any) -> No
 
 
 def test_request_would_be_seen(browser: Any, every: Any) -> None:
-    """Without the policy, and with the policy the request is stopped and complained of."""
+    """Without the policy the log shows a request; with it, a blocked request and an error."""
     image = "<img src='http://127.0.0.1:9/x.png'>"
     text = page([every.right]).replace("</body>", f"{image}</body>")
     browser.open(text.replace("Content-Security-Policy", "x"))
@@ -106,7 +106,7 @@ def requests(browser: Any) -> set[str]:
 
 
 def test_policy_names_the_script_by_its_bytes(browser: Any, every: Any) -> None:
-    """A script with one more space, as any other, does not run."""
+    """A script that differs by one space does not run."""
     driver = browser.open(page([every.right]).replace("</script>", " </script>"))
     assert "Content Security Policy" in browser.logs("browser")[0]["message"]
     shown(driver, "[value=pass]")[0].click()

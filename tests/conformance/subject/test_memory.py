@@ -1,4 +1,4 @@
-"""How numbers lie in memory: copies lie as the original does, and share nothing with it."""
+"""Memory layout: copies keep the layout of the original and share no memory with it."""
 
 import ml_dtypes
 import numpy as np

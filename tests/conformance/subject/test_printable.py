@@ -1,4 +1,4 @@
-"""Text of strangers, made fit to be shown."""
+"""Foreign text made safe to print."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The subjects that are built in: ours are conformant, others deviate exactly as written down."""
+"""The built-in subjects: ours are conformant, others deviate exactly as documented."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ RESULTS = (Path(__file__).parents[3] / "docs" / "results.md").read_text().splitl
 
 
 def row(report: Report) -> str:
-    """The line of docs/results.md."""
+    """Return the line of this backend in docs/results.md."""
     headings = next(line for line in RESULTS if line.startswith("| backend |"))
     return summary_row(report, [status for status in Status if f"| {status} |" in headings])
 
@@ -35,7 +35,7 @@ def test_ours_are_conformant(name: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OTHERS)
 def test_others_deviate_exactly_as_documented(name: str) -> None:
-    """Strict: a deviation that does not show, or one that is not listed, fails."""
+    """Strict: a listed deviation that passes, or a failure that is not listed, fails."""
     report = check(name)
     assert [r.id for r in report.results if r.status in BAD] == []
     assert report.verdict is Verdict.DEVIATES
@@ -57,7 +57,7 @@ def test_others_deviate_exactly_as_documented(name: str) -> None:
 def test_every_operation_of_the_glue_is_used(
     name: str, clauses: list[str], failed: tuple[str, ...]
 ) -> None:
-    """The same in one dtype and few clauses, without waiting for the rest."""
+    """One dtype and few clauses, to be fast."""
     report = check(name, clauses=clauses, dtypes=["bfloat16", "float32"])
     assert report.failed_clauses == failed
     assert not any(report.counts[status] for status in BAD)

@@ -1,4 +1,4 @@
-"""The suite's own score: what it counts, what makes it void, and what the command says of it."""
+"""The suite's own score: its counts, when it is void, and the command that prints it."""
 
 import json
 from dataclasses import replace

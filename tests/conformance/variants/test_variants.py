@@ -1,4 +1,4 @@
-"""The judge is judged: wrong variants are rejected for the right clause, right ones accepted."""
+"""The judge rejects wrong variants for the right clause, and accepts right ones."""
 
 import re
 import subprocess
@@ -45,7 +45,7 @@ def test_control_dies(control: Control) -> None:
 
 
 def test_moments_are_read_without_being_trusted() -> None:
-    """A state that claims the right moments while the parameter goes astray is found."""
+    """A backend that reports right moments but moves its parameter wrongly is rejected."""
     frozen = next(control for control in CONTROLS if control.id == "frozen")
     report = check(
         frozen.backend, clauses=["A-4", "A-5", "A-7"], dtypes=["float32"], investigate=False

@@ -1,4 +1,4 @@
-"""How a vector is made of a run, what it allows, and that its id keeps its meaning."""
+"""Making a vector of a run: its bounds, its kills, and the permanence of its id."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -31,7 +31,7 @@ def run_of(grads: Iterable[float], hp: Hyperparameters = PLAIN, dtype: str = "fl
 
 
 def vector_of(run: Run, name: str = "A-5/short[float32]") -> Vector:
-    """A vector of this run, computed as those of the cases are."""
+    """Return the vector of this run, computed like those of the cases."""
     note = "It is here to be read by a test."
     (vector,) = generated([Source(name, note, "float32", (), Trial(run))], variants=())
     return vector

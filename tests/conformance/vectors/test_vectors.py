@@ -36,20 +36,20 @@ BASE = find("numpy")
 
 VECTORS = load()
 MOST_NUMBERS = 100
-"""Of a vector: parameters times steps. What is longer nobody reads."""
+"""Largest size of a vector, parameters times steps: a longer one is not readable."""
 
 OTHERWISE = {
-    "derivatives": "derivatives are no run of numbers",
+    "derivatives": "a derivative is not a run of steps",
     "correction-off-by-five-units": "an interval counts the other roundings of a step as well",
-    "H": "in which way something is refused is the language's business",
-    "S-4": "what becomes of the inputs is seen in memory alone",
-    "S-5": "the dtype of a state is no number",
-    "state-dtype-is-float32": "no vector asks for another",
-    "S-7": "past 2^31 - 1 a count may stay or go on",
-    "S-8": "a foreign state is not of the schema",
-    "S-9": "a thousand elements are not for reading",
-    "parameters-kept-and-not-read-again": "nobody changes anything in the middle of a vector",
-    "S-10": "integers are no dtype of a vector, and a state after an error is not looked at",
+    "H": "the form of a refusal depends on the language",
+    "S-4": "changes to the inputs are visible in memory alone",
+    "S-5": "a vector has numbers, not the dtype of a state",
+    "state-dtype-is-float32": "no vector requests another dtype",
+    "S-7": "a count may saturate or continue past 2^31 - 1",
+    "S-8": "the schema has no foreign states",
+    "S-9": "a vector of a thousand elements is not readable",
+    "parameters-kept-and-not-read-again": "a vector changes nothing between its steps",
+    "S-10": "a vector has no integers, and does not compare a state after an error",
 }
 """Variants that no vector kills, by id, family, clause or group of clauses, and why."""
 
@@ -58,7 +58,7 @@ OTHERWISE = {
 
 
 def test_the_file_is_as_it_is_generated() -> None:
-    """But for `kills`, which takes a minute: the test of the command `check` looks at them."""
+    """All but `kills`, which take a minute: the test of the command `check` compares them."""
     new = generated(variants=())
     require_kept(new)
     old = {each.id: replace(each, kills=()).document() for each in VECTORS}
@@ -137,7 +137,7 @@ def test_the_backends_pass_every_vector(name: str) -> None:
 
 @pytest.mark.slow
 def test_jax_passes_every_vector() -> None:
-    """Of one dtype: each vector is a program to compile, and the judge has those of all."""
+    """One dtype only: each vector is a program to compile, and the judge covers all dtypes."""
     passes_every_vector("jax", ["float32"])
 
 
@@ -149,7 +149,7 @@ def passes_every_vector(name: str, dtypes: Collection[str] = DTYPES) -> None:
 
 
 def test_exact_is_what_the_rule_gives_on_rationals() -> None:
-    """By the reference on object arrays, which knows nothing of bounds."""
+    """Compare with the reference on object arrays, which is independent of the bounds."""
     seen = 0
     for vector in VECTORS:
         run = vector.trial.run
@@ -175,7 +175,7 @@ def test_exact_is_what_the_rule_gives_on_rationals() -> None:
 
 
 def rationals(array: Any) -> Any:
-    """Flat, since an element of a 0-d object array is none."""
+    """Return a flat array of rationals; an element of a 0-d object array is not an array."""
     reals = pairs(array).astype(np.float64).reshape(-1)
     return np.array([Fraction(x) for x in reals], dtype=object)
 
@@ -208,7 +208,7 @@ def test_an_export_holds_vectors_schemas_and_guide(exported: Path) -> None:
 def test_export_overwrites_only_with_force(exported: Path) -> None:
     again = CliRunner().invoke(app, ["vectors", "export", str(exported)])
     assert again.exit_code == 2
-    assert "is not empty: give another folder, or --force" in again.output
+    assert "is not empty: choose another folder, or use --force" in again.output
     assert CliRunner().invoke(app, ["vectors", "export", str(exported), "--force"]).exit_code == 0
 
 
@@ -220,7 +220,7 @@ def read_by_node(folder: Path, *options: str) -> Any:
     return json.loads(ran.stdout)
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node, which reads the vectors here")
+@pytest.mark.skipif(NODE is None, reason="needs node, which reads the vectors")
 def test_a_reader_in_javascript_passes_them(exported: Path) -> None:
     report = read_by_node(exported)
     assert report["wrong"] == []
@@ -228,7 +228,7 @@ def test_a_reader_in_javascript_passes_them(exported: Path) -> None:
     assert report["ran"] + report["skipped"] == len(VECTORS)
 
 
-@pytest.mark.skipif(NODE is None, reason="there is no node, which reads the vectors here")
+@pytest.mark.skipif(NODE is None, reason="needs node, which reads the vectors")
 def test_a_reader_in_javascript_with_eps_outside_does_not(exported: Path) -> None:
     wrong = {name for name, _what in read_by_node(exported, "outside")["wrong"]}
     assert {f"A-5/eps-inside-the-maximum[{dtype}]" for dtype in ("float32", "float64")} <= wrong
@@ -249,7 +249,7 @@ def test_check_passes_kills_included() -> None:
 
 @pytest.fixture
 def generating(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Vector]:
-    """What `generate` makes, and where it writes, instead of the real ones."""
+    """Replace the vectors that `generate` makes and the file that it writes."""
     vectors = [*VECTORS]
     (tmp_path / "vectors.jsonl").write_text(dump(VECTORS))
     monkeypatch.setattr("adamax_conformance.vectors.FILE", tmp_path / "vectors.jsonl")

@@ -1,7 +1,7 @@
-// Reads exported vectors as somebody without Python would, knowing GUIDE.md alone, and runs a plain
+// Reads exported vectors without Python, by GUIDE.md alone, and runs a plain
 // Adamax on them: every operation rounded to float32 by Math.fround, or not at all in float64.
 //
-//     node vectors_reader.mjs DIR [inside|outside]      where eps is; outside is wrong
+//     node vectors_reader.mjs DIR [inside|outside]      the place of eps; outside is wrong
 //
 // Prints {"ran", "skipped", "wrong": [[id, what], ...]}.
 
