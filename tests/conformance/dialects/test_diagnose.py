@@ -484,10 +484,10 @@ def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "code", "text"),
     [
         (["numpy"], 0, "numpy: canonical Adamax"),
-        (["numpy", "--scale", "1e-6"], 0, "its steps are the specification's"),
+        (["numpy", "--scale", "1e-6"], 0, "its steps are those of the specification"),
         (["py:diagnose_glue:mlx"], 1, "eps outside the maximum, no bias correction (as MLX)"),
         (["py:diagnose_glue:mlx", "--scale", "1", "--steps", "1"], 1, "0.1"),
-        (["py:diagnose_glue:idle", "--scale", "1"], 1, "its rule is not known"),
+        (["py:diagnose_glue:idle", "--scale", "1"], 1, "its rule is unknown"),
         (["py:diagnose_glue:idle", "--plot", "x.png"], 2, "nothing to plot: idle: not Adamax"),
         (["py:diagnose_glue:broken"], 3, "step raised RuntimeError: no device"),
         (["nope"], 2, "unknown backend 'nope'"),
