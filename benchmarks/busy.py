@@ -1,4 +1,4 @@
-"""Processes that keep the processors busy, as those of others may."""
+"""Processes that keep the CPUs busy, to measure under load."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-# A benchmark that is killed ends nothing, so each looks now and then whether it is still there.
+# A killed benchmark cannot end its children, so each polls whether its parent is alive.
 _SPIN = """
 import os, sys
 while os.getppid() == int(sys.argv[1]):
@@ -17,7 +17,7 @@ while os.getppid() == int(sys.argv[1]):
 
 @contextlib.contextmanager
 def busy(count: int) -> Iterator[None]:
-    """Beside so many processes that compute without a pause."""
+    """Run `count` busy processes meanwhile."""
     with contextlib.ExitStack() as stack:
         for _ in range(count):
             command = [sys.executable, "-c", _SPIN, str(os.getpid())]

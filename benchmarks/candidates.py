@@ -1,4 +1,4 @@
-"""What is timed: each candidate built as a user would, on parameters of its own."""
+"""The candidates, each built as a user would, on its own parameters."""
 
 import importlib.util
 import logging
@@ -20,7 +20,7 @@ LR = 2e-3
 
 
 def _torch(make: Callable[..., Optimizer], **options: Any) -> Callable[[Problem], Step]:
-    """An optimizer of PyTorch's kind, with these options."""
+    """A builder for a PyTorch optimizer with these options."""
 
     def build(problem: Problem) -> Step:
         return problem.stepper(make(problem.parameters(), lr=LR, **options))
@@ -41,12 +41,12 @@ def _step_(problem: Problem) -> Step:
 
 
 def _torch_compiled(problem: Problem) -> Step:
-    # It says of each optimizer that its profiling is not compiled.
+    # Silences a warning for each optimizer that its profiling is not compiled.
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    # Else it gives up, in silence, once it has compiled the same method for eight optimizers.
+    # Else it silently stops compiling after eight optimizers with the same method.
     torch.compiler.reset()
     optimizer = torch.optim.Adamax(problem.parameters(), lr=LR)
-    # The number of threads is written into the code, and no part of what it is cached by.
+    # The generated code contains the number of threads, but the cache key does not.
     options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
     compiled: Step = torch.compile(optimizer.step, options=options)
     return compiled
@@ -57,7 +57,7 @@ def _optax(problem: Problem) -> Step:
     import optax  # noqa: PLC0415 - as above
 
     optimizer = optax.adamax(LR)
-    # Copies, since what is NumPy's cannot be donated.
+    # Copies, since memory of NumPy cannot be donated.
     params, grads = (
         [jax.numpy.array(each, copy=True) for each in problem.arrays(seed)] for seed in (0, 1)
     )
@@ -78,8 +78,8 @@ def _optax(problem: Problem) -> Step:
 
 
 def _keras(problem: Problem) -> Step:
-    # Of its backends the one that the others here can be compared with: nothing is compiled, and
-    # it has a form of its own for PyTorch, of one call for many tensors.
+    # The backend that is comparable to the others: it compiles nothing, and uses foreach
+    # operations.
     os.environ["KERAS_BACKEND"] = "torch"
     import keras  # noqa: PLC0415 - may be missing, and reads the line above
 

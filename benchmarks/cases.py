@@ -1,4 +1,4 @@
-"""What `cpu_step.py` times, the most important first."""
+"""The cases of `cpu_step.py`, the most important first."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from adamax_fused.threads import usable
 CORES = usable()
 
 REMEMBERED = ("ours", "torch loop", "torch foreach", "torch Adam fused")
-"""Of what the memory of a step is measured; and what steps an odd model, or beside others."""
+"""Candidates of the memory measurement, and of the odd and busy cases."""
 OTHER_WAYS = ("ours loop", "ours foreach")
 MOST = ("ours", "step_", "torch loop", "torch foreach", "torch Adam fused", "optax", "limit")
-# To compile a step of 500 tensors takes a minute and a half.
+# Compiling a step of 500 tensors takes a minute and a half.
 ALL_BUT_COMPILED = (*MOST, *OTHER_WAYS, "keras", "torchopt")
 ALL = (*ALL_BUT_COMPILED, "torch compiled")
-# Each candidate of GPT-2 holds 1.5 GB or more; two more would make all slow on 24 GB.
+# Each candidate of GPT-2 holds 1.5 GB or more; two more would slow all down on 24 GB.
 ALL_THAT_FIT = (*MOST, *OTHER_WAYS, "torch compiled")
 FEW = ("ours", "torch loop", "torch Adam fused", "limit")
 
@@ -28,18 +28,18 @@ _ODD: dict[Odd, str] = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is stepped, by whom, and how often.
+    """The shapes, candidates and rounds of one case.
 
     Attributes:
         shapes: a key of `SHAPES`.
         candidates: keys of `CANDIDATES`.
-        builds: how often all are built.
-        rounds: how many follow on each.
-        dtype: of parameters, gradients and moments.
-        threads: how many there are.
-        cold: whether a turn is one step, however short.
-        odd: what is unlike most.
-        busy: whether as many other processes compute as there are processors.
+        builds: number of builds.
+        rounds: number of rounds for each build.
+        dtype: dtype of parameters, gradients and moments.
+        threads: number of threads.
+        cold: each turn is a single step, however short.
+        odd: deviation from the usual case.
+        busy: as many other processes compute as there are CPUs.
     """
 
     shapes: str
@@ -54,7 +54,7 @@ class Case:
 
     @property
     def subject(self) -> str:
-        """What is stepped, and how.
+        """A description of the problem.
 
         >>> Case("500 of 256", FEW, 1, 1, odd="missing").subject
         '500 of 256, a gradient missing'
@@ -65,18 +65,18 @@ class Case:
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the case."""
         threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return f"{self.subject}, {self.dtype}, {threads}"
 
     @property
     def plain(self) -> bool:
-        """Whether its shapes are all there is to say: goals and the picture go by these."""
+        """Does the case differ from the default only in its shapes? Goals and plots use these."""
         return self.subject == self.shapes and self.dtype == "float32"
 
 
 def cases(threads: list[int]) -> list[Case]:
-    """All for the largest number of threads; for the others what shows how it scales."""
+    """All cases with the largest number of threads; with fewer, those that show scaling."""
     most = max(threads)
     fewer = sorted(set(threads) - {most}, reverse=True)
     return [

@@ -1,4 +1,4 @@
-"""The picture of `cpu_step.py`."""
+"""The plot of `cpu_step.py`."""
 
 import sys
 from collections.abc import Mapping
@@ -16,19 +16,19 @@ from turns import Timing
 MODELS = ("ResNet-50", "ViT-B/16", "GPT-2 small")
 
 _COLORS = dict(zip(CANDIDATES, mpl.colormaps["tab20"].colors, strict=False))  # type: ignore[attr-defined]  # it has
-# The limit is what the others are seen against.
+# The limit is black, as the reference for the others.
 _STYLES = {name: {"color": color} for name, color in _COLORS.items()} | {"limit": {"color": "k"}}
 
 
 def plot(timings: Mapping[Case, Timing], path: Path) -> None:
     """Time per parameter over size, and models against the limit of memory.
 
-    What of both was not timed is left out, and where that is all there is no picture. What was
-    timed and is not drawn is told.
+    Leaves out what was not timed; without any suitable timing it draws nothing. Prints the timed
+    cases that it does not draw.
 
     Args:
-        timings: of cases with as many threads.
-        path: where to.
+        timings: timings of cases with the same number of threads.
+        path: output file.
     """
     mpl.use("agg")
     from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws

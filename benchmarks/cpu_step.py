@@ -1,19 +1,18 @@
-"""A step of `adamax_torch.Adamax` and of `adamax_fused.step_` on a processor, against others.
+"""Time a step of `adamax_torch.Adamax` and of `adamax_fused.step_` on CPU, against others.
 
 python benchmarks/cpu_step.py --json out.json --plot out.png
 
-All candidates of a case step in turn, in every other round the other way round, and what is
-compared is the ratio within a round. Where a step takes less than 20 ms a turn is as many in a row
-as take that long, after one that is not timed. Their mean is one sample. The cases that are called
-cold have one step a turn. Those that are called busy run beside as many other processes as there
-are processors, with turns of 100 ms. Before each turn is a rest of 20 ms, for the threads of the
-candidate before to fall asleep.
+All candidates of a case step in turn, in alternating order; the ratio within a round is compared.
+A turn lasts at least 20 ms: if a step is shorter, more follow after an untimed one, and their mean
+is one sample. Cold cases have one step for each turn. Busy cases run beside as many other processes
+as there are CPUs, with turns of 100 ms. A rest of 20 ms before each turn lets the threads of the
+previous candidate fall asleep.
 
-The limit is the time that it takes to move what a step has to move (`limit.py`). Time to compile
-is not counted, but told.
+The limit is the time to move the bytes of a step (`limit.py`). Compile time is not counted, but
+reported.
 
-The exit status is 1 where a goal (`goals.py`) is not met. Goals are of all the threads there are,
-and of all rounds: with fewer threads, or with ``--quick``, they are shown but not judged.
+The exit status is 1 if a goal (`goals.py`) is not met. Goals apply to all threads and all rounds:
+with fewer threads, or with ``--quick``, they are shown but not judged.
 """
 
 import contextlib
@@ -43,22 +42,24 @@ from turns import Timing, timed
 
 PACKAGES = ("numpy", "numba", "llvmlite", "torch", "jax", "optax", "keras", "torchopt")
 TURN, REST = 2e-2, 2e-2
-# A process that has slept goes first for some milliseconds; a training does not sleep.
+# The scheduler favors a process that has slept for some milliseconds; a training does not sleep.
 BUSY_TURN = 1e-1
 
 
 def main(
     *,
-    only: Annotated[str, typer.Option(help="Only what has this text in its name.")] = "",
-    threads: Annotated[str, typer.Option(help="How many, with commas.")] = f"1,{CORES}",
-    json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
-    plot_to: Annotated[Path | None, typer.Option("--plot", help="Draw them there.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Two rounds of each.")] = False,
+    only: Annotated[str, typer.Option(help="Only cases whose name contains this text.")] = "",
+    threads: Annotated[
+        str, typer.Option(help="Numbers of threads, comma-separated.")
+    ] = f"1,{CORES}",
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    plot_to: Annotated[Path | None, typer.Option("--plot", help="Plot them to this file.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Only two rounds of each case.")] = False,
 ) -> None:
-    """Time each case, all candidates in turn; print medians, and what they must show.
+    """Time each case, all candidates in turn; print medians and goals.
 
-    The exit status is 1 where they do not show it, else 0. What they must show is judged with all
-    threads only, and not with --quick.
+    The exit status is 1 if a goal is not met, else 0. Goals are judged with all threads only, and
+    not with --quick.
     """
     counts = _counts(threads)
     every = cases(counts)
@@ -113,7 +114,7 @@ def _progress() -> Progress:
 def measured(
     chosen: list[Case], extras: list[str], *, quick: bool
 ) -> tuple[dict[Case, Timing], dict[str, float | None], dict[str, float]]:
-    """Time cases, and what is in a process of its own, and show each as it is done."""
+    """Time the cases and the measurements in new processes, and print each when done."""
     for name in CANDIDATES:
         if missing(name) and any(name in case.candidates for case in chosen):
             print(f"{name} is left out: {missing(name)} not installed", file=sys.stderr)
@@ -155,7 +156,7 @@ def stepped(case: Case, builds: int, rounds: int, tick: Callable[[], None]) -> T
         for name, build in CANDIDATES.items()
         if name in case.candidates
         and not missing(name)
-        # The threads of JAX are as many as there are cores, and stay so.
+        # JAX always uses all cores.
         and (name != "optax" or case.threads == CORES)
     }
     turn = 0 if case.cold else BUSY_TURN if case.busy else TURN

@@ -1,6 +1,6 @@
-"""What only a new process can tell: how much memory a step takes, and how long the first ones do.
+"""Measurements that need a new process: memory of a step, and time of the first calls.
 
-Nothing is imported here that the first call would have to pay for.
+This module imports nothing that would count towards the first call.
 """
 
 import contextlib
@@ -16,15 +16,15 @@ STATUS = Path("/proc/self/status")
 
 
 def extra_memory(candidate: str) -> float | None:
-    """The most that a step of 20 million holds above what lasts, in per cent of the parameters.
+    """Peak temporary memory of a step of 20 million elements, in percent of the parameters.
 
-    None where the system does not tell.
+    None if the system does not report it.
     """
     return _asked("memory", candidate) if STATUS.exists() else None
 
 
 def first_call() -> dict[str, float]:
-    """Seconds of what comes first, where an earlier process has kept the kernel on disk."""
+    """Seconds of the first calls in a process, with the kernel in the cache on disk."""
     _asked("first")
     seconds: dict[str, float] = _asked("first")
     return seconds
@@ -43,7 +43,7 @@ def _memory(candidate: str) -> float:
     step = candidates.CANDIDATES[candidate](problem.Problem([(20_000_000,)]))
     for _ in range(3):
         step()
-    # Where the peak cannot be forgotten it is one of the first steps, which take no less.
+    # If the peak cannot be reset, it is that of the first steps, which is at least as high.
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", "ascii")
     before = _kibibytes("VmRSS")

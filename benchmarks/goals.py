@@ -1,4 +1,4 @@
-"""What the figures must show, and whether they do."""
+"""Goals for the figures, and whether they are met."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from turns import Timing
 
 @dataclass(frozen=True)
 class Goal:
-    """A figure and its bound.
+    """A measured figure and its bound.
 
     >>> Goal("ours over the limit", 1.05, "<=", 1.1).met
     True
@@ -24,18 +24,18 @@ class Goal:
 
     @property
     def met(self) -> bool:
-        """Whether the figure is inside."""
+        """Is the figure within its bound?"""
         if self.sign == "<=":
             return self.measured <= self.bound
         return self.measured >= self.bound
 
 
 def goals(timings: Mapping[Case, Timing], memory: Mapping[str, float | None]) -> list[Goal]:
-    """The goals that what was measured has a figure for.
+    """The goals that the measurements cover.
 
     Args:
-        timings: of cases with all threads.
-        memory: what `fresh.extra_memory` says of each candidate.
+        timings: timings of cases with all threads.
+        memory: the result of `fresh.extra_memory` for each candidate.
     """
     found = []
     plain = {}
@@ -61,15 +61,15 @@ def goals(timings: Mapping[Case, Timing], memory: Mapping[str, float | None]) ->
 
 
 _FORMS = ("torch loop", "torch foreach")
-"""Of stock Adamax."""
+"""Both forms of stock Adamax."""
 _LIMIT = {"one of 20 million": 1.12, "GPT-2 small": 1.15}
-"""Of ours over the limit."""
+"""Largest ratio of ours to the limit."""
 _STOCK = {"one of 20 million": 3.4, "GPT-2 small": 2.7, "500 of 256": 1.5}
-"""Of the better of both forms of stock Adamax over ours."""
+"""Smallest ratio of the faster form of stock Adamax to ours."""
 _ADAM = {"one of 20 million": 0.97, "GPT-2 small": 0.97}
-"""Of Adam over ours."""
+"""Smallest ratio of Adam to ours."""
 _SAME_WAY = ("500 of 256", "GPT-2 small", "one of 1 million")
-"""Where ours goes the ways of stock Adamax, it takes about as long."""
+"""Cases in which our loop and foreach must take about as long as those of stock Adamax."""
 
 
 def _of_plain(shapes: str, timing: Timing) -> list[Goal]:

@@ -1,4 +1,4 @@
-"""A step of `adamax_transform` against one of `optax.adamax`, and the time that compiling it takes.
+"""Time a step of `adamax_transform`, and its compilation, against `optax.adamax`.
 
 python benchmarks/jax_step.py --json out.json --plot out.png
 """
@@ -36,11 +36,11 @@ CASES = [
     ("GPT-2 small", "outside jit", 2, 3),
     *((shapes, "compiling", 2, 6) for shapes in COMPILED),
 ]
-"""Shapes, how, how often both are built, and rounds after each."""
+"""Shapes, mode, number of builds, and rounds for each build."""
 
 
 def stepper(name: str, shapes: Shapes, how: str) -> Step:
-    """Steps of one optimizer, on parameters of its own."""
+    """A function that takes a step of one optimizer, on its own parameters."""
     optimizer = OPTIMIZERS[name]
     if how == "compiling":
         return compiler(optimizer, shapes)
@@ -56,7 +56,7 @@ def stepper(name: str, shapes: Shapes, how: str) -> Step:
     del params, state
 
     def step() -> None:
-        # What is stepped is let go of before the next is made, as a training does.
+        # Drop the old parameters and state before the step returns new ones, as a training does.
         held.append(ready(advance(*held.pop(), grads)))
 
     def eager() -> None:
@@ -67,7 +67,7 @@ def stepper(name: str, shapes: Shapes, how: str) -> Step:
 
 
 def compiler(optimizer: Any, shapes: Shapes) -> Step:
-    """Traces, lowers and compiles a step, with nothing kept from the time before."""
+    """A function that traces, lowers and compiles a step, without caches."""
     params: list[Any] = [jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes]  # type: ignore[no-untyped-call]  # not typed
     state = jax.eval_shape(optimizer.init, params)
 
@@ -79,7 +79,7 @@ def compiler(optimizer: Any, shapes: Shapes) -> Step:
 
 
 def whole(optimizer: Any) -> Any:
-    """A step of a training, as a function of its own each time."""
+    """A training step, as a new function object for each call."""
 
     def advance(params: Any, state: Any, grads: Any) -> tuple[Any, Any]:
         updates, state = optimizer.update(grads, state, params)
@@ -90,9 +90,9 @@ def whole(optimizer: Any) -> Any:
 
 def main(
     *,
-    only: Annotated[str, typer.Option(help="Only the cases with this text in them.")] = "",
-    json: Annotated[Path | None, typer.Option(help="Write the figures there.")] = None,
-    plot_to: Annotated[Path | None, typer.Option("--plot", help="Draw them there.")] = None,
+    only: Annotated[str, typer.Option(help="Only cases whose name contains this text.")] = "",
+    json: Annotated[Path | None, typer.Option(help="Write the figures to this file.")] = None,
+    plot_to: Annotated[Path | None, typer.Option("--plot", help="Plot them to this file.")] = None,
 ) -> None:
     """Time each case, both optimizers in turn, and print medians of ratios with their quartiles."""
     cases = [case for case in CASES if only in f"{case[0]}, {case[1]}"]
@@ -143,7 +143,7 @@ def _figures(timing: Timing) -> dict[str, Any]:
 
 
 def show(timings: list[Timing]) -> None:
-    """A table for people."""
+    """Print a table."""
     table = Table(title="a step of adamax_transform over one of optax.adamax")
     for heading in ("case", "ours", "theirs", "ratio", "quartiles", "rounds"):
         number = heading != "case"
@@ -162,9 +162,9 @@ def show(timings: list[Timing]) -> None:
 
 
 def plot(timings: list[Timing], path: Path) -> None:
-    """The same to look at: ratios with their quartiles."""
+    """Plot the ratios with their quartiles."""
     mpl.use("agg")
-    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of what draws
+    from matplotlib import pyplot as plt  # noqa: PLC0415 - after the choice of the backend
 
     figure, axes = plt.subplots(figsize=(7, 0.5 * len(timings) + 1.2), layout="constrained")
     for row, each in enumerate(reversed(timings)):

@@ -1,4 +1,4 @@
-"""The memory limit: a kernel that moves what a step has to move, and computes next to nothing."""
+"""The memory-bound limit: a kernel that moves the bytes of a step, and computes almost nothing."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -15,15 +15,14 @@ from adamax_fused.threads import together
 
 
 def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
-    """What reads parameter, gradient and two moments, and writes all but the gradient.
+    """A function that reads parameter, gradient and moments, and writes all but the gradient.
 
-    It goes by the table of the kernel it is the limit of, cut in the same pieces, which as many
-    threads take alike, over memory that is the caller's: what PyTorch asks for has small pages
-    where what NumPy asks for has huge ones.
+    It uses the table, pieces and threads of the real kernel, on the caller's memory: PyTorch
+    allocates small pages, but NumPy huge ones.
 
     Args:
-        rows: four dense tensors for each parameter, which were written before. They change.
-        dtype: theirs.
+        rows: four dense, initialized tensors for each parameter. They change.
+        dtype: their dtype.
     """
     addresses = [[each.data_ptr() for each in column] for column in zip(*rows, strict=True)]
     sizes = [row[0].numel() for row in rows]
@@ -34,14 +33,14 @@ def limit(rows: Sequence[Sequence[Tensor]], dtype: str) -> Callable[[], None]:
     def step() -> None:
         together(functools.partial(_stream, table, likes, np.zeros(1, np.int64)), helpers)
 
-    step.held = rows  # type: ignore[attr-defined]  # the table knows addresses alone
+    step.held = rows  # type: ignore[attr-defined]  # the table holds only addresses
     return step
 
 
-# Not kept on disk, since Numba would not notice that the other file has changed.
+# Not cached: Numba would not notice changes of the other file.
 @njit(error_model="numpy", nogil=True)
 def _stream(table: Any, likes: Any, taken: Any) -> None:
-    """Stream one piece after the other until all are taken, as `adamax_fused.kernel` does."""
+    """Stream piece after piece until all are taken, as `adamax_fused.kernel` does."""
     p, g, m, u = likes
     begin = 0  # the first piece of the row
     piece = _fetch_and_add(taken)
@@ -63,6 +62,6 @@ def _stream(table: Any, likes: Any, taken: Any) -> None:
 
 @njit(error_model="numpy", nogil=True)
 def _stream_piece(p: Any, g: Any, m: Any, u: Any) -> None:
-    """Bits of half precision are added as integers, which is as good to keep memory busy."""
+    """Adds the bits of half precision as integers, which moves the same bytes."""
     for i in range(p.size):
         p[i], m[i], u[i] = p[i] + g[i], m[i] + g[i], u[i] + g[i]

@@ -1,4 +1,4 @@
-"""What the figures depend on."""
+"""Description of the machine and of the package versions."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ def machine(*packages: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[0],  # of others, where this is asked first
+        "load": os.getloadavg()[0],  # load of other processes, if read before measuring
         "python": platform.python_version(),
     }
     for package in packages:

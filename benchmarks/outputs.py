@@ -1,4 +1,4 @@
-"""Where a benchmark writes its figures, looked at before anything is measured."""
+"""Check the output files of a benchmark before it measures."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from matplotlib.backend_bases import FigureCanvasBase
 
 
 def require_writable(json: Path | None, picture: Path | None) -> None:
-    """Make the folders of both, and leave everything else as it is.
+    """Create the folders of both files; raise unless both can be written.
 
     Raises:
-        typer.BadParameter: one cannot be written, or matplotlib does not know the picture's kind.
+        typer.BadParameter: a file cannot be written, or matplotlib does not support its format.
     """
     for path in filter(None, (json, picture)):
         try:

@@ -1,4 +1,4 @@
-"""What is stepped: parameters and gradients, as each candidate takes them."""
+"""Parameters and gradients in the form that each candidate needs."""
 
 import functools
 import itertools
@@ -19,18 +19,18 @@ from turns import Step
 _NUMPY: dict[str, Any] = {"float32": np.float32, "bfloat16": ml_dtypes.bfloat16}
 
 Odd = Literal["", "missing", "transposed", "sharded"]
-"""What is unlike most: the gradient of a parameter in every other step, or how it lies in memory,
-or that all are DTensors, of one process."""
+"""A deviation from the usual case: one gradient is missing in every other step, one gradient is
+transposed, or all parameters are DTensors, sharded over one process."""
 
 
 @dataclass
 class Problem:
-    """Parameters to step, and their gradients.
+    """Parameters and their gradients.
 
     Attributes:
-        shapes: of the parameters; the first is square where a gradient is transposed.
-        dtype: of parameters and gradients.
-        odd: what is unlike most. Candidates that step arrays do not know it.
+        shapes: shapes of the parameters; the first is square if a gradient is transposed.
+        dtype: dtype of parameters and gradients.
+        odd: the deviation from the usual case; candidates that step arrays ignore it.
     """
 
     shapes: Shapes
@@ -39,12 +39,12 @@ class Problem:
 
     @functools.cached_property
     def grads(self) -> list[Tensor]:
-        """Shared by all that steps tensors, none of which writes to them: memory is not endless."""
+        """Gradients, shared by all candidates that step tensors to save memory; read-only."""
         first, *others = self.tensors(1)
         return [first.t() if self.odd == "transposed" else first, *others]
 
     def tensors(self, seed: int = 0) -> list[Tensor]:
-        """Normal numbers."""
+        """Tensors of normally distributed numbers."""
         generator = torch.Generator().manual_seed(seed)
         dtype = getattr(torch, self.dtype)
         made = [torch.randn(shape, generator=generator, dtype=dtype) for shape in self.shapes]
@@ -53,14 +53,14 @@ class Problem:
         return made
 
     def parameters(self) -> list[torch.nn.Parameter]:
-        """The same as parameters, with gradients."""
+        """The same tensors as parameters, with gradients."""
         params = [torch.nn.Parameter(tensor) for tensor in self.tensors()]
         for param, grad in zip(params, self.grads, strict=True):
             param.grad = grad
         return params
 
     def stepper(self, optimizer: Optimizer) -> Step:
-        """What takes a step of an optimizer of `parameters`."""
+        """A function that takes a step of an optimizer of `parameters`."""
         if self.odd != "missing":
             return optimizer.step
         param = optimizer.param_groups[0]["params"][0]
@@ -73,7 +73,7 @@ class Problem:
         return step
 
     def arrays(self, seed: int = 0) -> list[Any]:
-        """The same for NumPy."""
+        """NumPy arrays of normally distributed numbers."""
         rng = np.random.default_rng(seed)
         return [
             rng.standard_normal(shape, np.float32).astype(_NUMPY[self.dtype], copy=False)
@@ -83,6 +83,6 @@ class Problem:
 
 @functools.cache
 def _mesh() -> DeviceMesh:
-    """This process alone, with the group that PyTorch wants for it."""
+    """A mesh of this process alone, with the process group that PyTorch requires."""
     torch.distributed.init_process_group("gloo", store=HashStore(), rank=0, world_size=1)
     return init_device_mesh("cpu", (1,))

@@ -1,4 +1,4 @@
-"""The figures of `cpu_step.py`, for people and for programs."""
+"""Tables and JSON of the figures of `cpu_step.py`."""
 
 from collections.abc import Mapping, Sequence
 from math import prod
@@ -23,7 +23,7 @@ def _table(title: str, first: str, *numbers: str, caption: str | None = None) ->
 
 
 def case_table(case: Case, timing: Timing) -> Table:
-    """A case for people."""
+    """A table of one case."""
     notes = [f"{timing.rounds} rounds"]
     if "torch compiled" in timing.warm:
         notes.append(f"torch compiled took {timing.warm['torch compiled']:.0f} s to compile")
@@ -48,15 +48,15 @@ def case_table(case: Case, timing: Timing) -> Table:
 
 
 def memory_table(memory: Mapping[str, float | None]) -> Table:
-    """How much memory a step takes, for people."""
+    """A table of the memory of a step."""
     shown = _table(f"{MEMORY} of 20 million, at its peak", "candidate", "% of the parameters'")
     for name, extra in memory.items():
-        shown.add_row(name, "not told here" if extra is None else f"{extra:.2f}")
+        shown.add_row(name, "not reported" if extra is None else f"{extra:.2f}")
     return shown
 
 
 def first_table(first: Mapping[str, float]) -> Table:
-    """How long the first call takes, for people."""
+    """A table of the times of the first calls."""
     shown = _table(f"{FIRST} in a process, of one of 1 thousand", "what", "ms")
     for what, seconds in first.items():
         shown.add_row(what, f"{1e3 * seconds:.3g}")
@@ -64,8 +64,8 @@ def first_table(first: Mapping[str, float]) -> Table:
 
 
 def goals_table(reached: Sequence[Goal], *, judged: bool) -> Table:
-    """What the figures must show, and whether they do."""
-    shown = Table(title="what they must show")
+    """A table of the goals, and whether they are met."""
+    shown = Table(title="goals")
     for heading in ("", "what", "measured", "bound"):
         shown.add_column(heading, justify="right" if heading == "measured" else "left")
     for goal in reached:
@@ -76,7 +76,7 @@ def goals_table(reached: Sequence[Goal], *, judged: bool) -> Table:
 
 
 def figures(case: Case, timing: Timing) -> dict[str, Any]:
-    """A case for programs."""
+    """The figures of one case as JSON data."""
     candidates: dict[str, dict[str, float]] = {}
     for name in timing.seconds:
         low, ratio, high = timing.ratio(name, "ours")

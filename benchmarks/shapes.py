@@ -1,4 +1,4 @@
-"""The shapes that are timed, each with its source."""
+"""The shapes of the benchmarks, each with its source."""
 
 Shapes = list[tuple[int, ...]]
 
@@ -44,7 +44,7 @@ def resnet50() -> Shapes:
             shapes += convolution(width, width, 3)
             shapes += convolution(width, 4 * width, 1)
             if block == 0:
-                shapes += convolution(inputs, 4 * width, 1)  # the way past the block
+                shapes += convolution(inputs, 4 * width, 1)  # the shortcut
             inputs = 4 * width
     return [*shapes, (1000, inputs), (1000,)]
 

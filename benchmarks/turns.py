@@ -1,4 +1,4 @@
-"""Candidates timed in turn in one process, so that what the machine does meets them all alike."""
+"""Time candidates in turn in one process, so that disturbances affect all alike."""
 
 import gc
 from collections.abc import Callable, Mapping
@@ -22,12 +22,12 @@ class Quartiles(NamedTuple):
 
 @dataclass(frozen=True)
 class Timing:
-    """Candidates over the same rounds.
+    """The times of all candidates over the same rounds.
 
     Attributes:
-        case: what is stepped, and how.
-        seconds: of a step of each candidate, in each round.
-        warm: seconds of the first steps of each, in which some compile; they count nowhere else.
+        case: name of the case.
+        seconds: time of a step of each candidate, in each round.
+        warm: seconds of the warm-up steps of each, in which some compile; not counted elsewhere.
     """
 
     case: str
@@ -36,7 +36,7 @@ class Timing:
 
     @property
     def rounds(self) -> int:
-        """How many there were."""
+        """The number of rounds."""
         return len(next(iter(self.seconds.values())))
 
     def median(self, name: str) -> float:
@@ -54,7 +54,7 @@ class Timing:
 
 
 WARM = 3
-"""Steps before any counts: the first makes the state, and what is compiled may be so again."""
+"""Warm-up steps: the first creates the state, and compiled steps may recompile."""
 
 
 def timed(
@@ -69,22 +69,21 @@ def timed(
 ) -> Timing:
     """Time every candidate once in each round.
 
-    What is built first can be faster by several per cent, for where it lies in memory; so all are
-    built anew several times, in an order that is turned round each time. The order of turns is,
-    too, in every other round.
+    The candidate built first can be faster by several percent, because of its place in memory, so
+    all are rebuilt several times, in alternating order. The order of turns alternates between
+    rounds, too.
 
     Args:
-        case: what to call it.
+        case: name of the case.
         make: builds each candidate.
-        builds: how often all are built; where it is even, neither order comes more often.
-        rounds: how many follow on each.
+        builds: number of builds; an even number balances both orders.
+        rounds: number of rounds for each build.
         tick: called after each round.
-        turn: seconds that a turn takes at least. Where one step is shorter, several follow it, and
-            the mean of these is what counts: a single one would be timed with what the candidate
-            before left in the caches. By time and not by number, since beside others a step may
-            take a hundred times what it took before.
-        rest: seconds before each turn. The threads of a candidate look out for more work for some
-            milliseconds, and would take a core from one whose threads are others.
+        turn: minimum seconds of a turn. If one step is shorter, more follow, and their mean counts:
+            the first one runs with the caches of the previous candidate. Limited by time, not by
+            number, since under load a step may take a hundred times as long.
+        rest: seconds of rest before each turn. The threads of the previous candidate spin for some
+            milliseconds, and would take a core from the next.
     """
     seconds: dict[str, list[float]] = {name: [] for name in make}
     warm = dict.fromkeys(make, 0.0)
@@ -99,14 +98,14 @@ def timed(
                 sleep(rest)
                 seconds[name].append(_sampled(built[name], turn))
             tick()
-        # Before the next are built: all twice may be more than there is memory.
+        # Free all before the next build: two builds at once may exceed the memory.
         built.clear()
         gc.collect()
     return Timing(case, seconds, warm)
 
 
 def _sampled(step: Step, turn: float) -> float:
-    """Seconds of a step in a turn of so many seconds: of the only one, or of those after it."""
+    """Seconds of a step: of the first if it fills the turn, else the mean of the following."""
     first = _took(step)
     if first >= turn:
         return first

@@ -1,4 +1,4 @@
-"""Benchmarks are scripts: a test runs one as people do, or asks its modules in a new process."""
+"""Benchmarks are scripts: tests run them as users do, or import their modules in a new process."""
 
 import json
 import os
@@ -33,26 +33,26 @@ def ran() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 @pytest.fixture(scope="session")
-def told() -> Callable[..., Any]:
-    """What code leaves as `answer`; it can import the modules of the benchmarks."""
+def evaluated() -> Callable[..., Any]:
+    """Run code that can import the benchmark modules; return its `answer`."""
 
-    def told(code: str) -> Any:
+    def evaluated(code: str) -> Any:
         done = _run("-c", f"{code}\nimport json\nprint(json.dumps(answer))")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout.splitlines()[-1])
 
-    return told
+    return evaluated
 
 
 @pytest.fixture(scope="session")
-def called(told: Callable[[str], Any]) -> Callable[..., list[Any]]:
+def called(evaluated: Callable[[str], Any]) -> Callable[..., list[Any]]:
     """The exit status and all output of a program for several lists of arguments.
 
     Called in one process, since to start another takes seconds. What is `before` is done first.
     """
 
     def called(module: str, calls: list[list[str]], before: str = "") -> list[Any]:
-        answer: list[Any] = told(f"""
+        answer: list[Any] = evaluated(f"""
 import typer, {module}
 from typer.testing import CliRunner
 {before}

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says; how fast is its own business."""
+"""The benchmark runs and writes its figures; tests do not judge speed."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ Called = Callable[..., list[Any]]
 
 
 @pytest.mark.slow
-def test_it_writes_and_draws_what_it_measures(tmp_path: Path, ran: Ran) -> None:
+def test_it_writes_and_plots_its_figures(tmp_path: Path, ran: Ran) -> None:
     figures, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
     outputs = ("--json", figures, "--plot", picture)
     done = ran("cpu_step.py", "--only", "one of 1 thousand", "--quick", *outputs)
@@ -47,7 +47,7 @@ def test_it_writes_and_draws_what_it_measures(tmp_path: Path, ran: Ran) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("only", "odd"), [("a gradient", 2), ("DTensors", 1)])
-def test_it_steps_odd_models_and_says_that_it_draws_none(
+def test_it_runs_odd_cases_and_reports_that_it_does_not_plot_them(
     only: str, odd: int, tmp_path: Path, ran: Ran
 ) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "picture.png"
@@ -63,7 +63,7 @@ def test_it_steps_odd_models_and_says_that_it_draws_none(
 
 
 @pytest.mark.slow
-def test_it_asks_new_processes(tmp_path: Path, ran: Ran) -> None:
+def test_memory_and_first_calls_are_measured_in_new_processes(tmp_path: Path, ran: Ran) -> None:
     figures = tmp_path / "figures.json"
     done = ran("cpu_step.py", "--only", "first call", "--json", figures)
     assert done.returncode == 0, done.stderr
@@ -96,16 +96,16 @@ def test_the_exit_status_says_whether_goals_are_met(called: Called) -> None:
     assert statuses(3.0, 1, ["--threads", "1"]) == [1 if usable() == 1 else 0]
 
 
-def test_it_refuses_what_is_not_there_and_says_how_it_ends(called: Called) -> None:
+def test_unknown_cases_and_threads_raise_and_help_explains_the_exit_status(called: Called) -> None:
     wrong = ["0", "two", "1,1000000"]
-    only, told, *threads = called(
+    only, usage, *threads = called(
         "cpu_step",
         [["--only", "nothing such"], ["--help"], *(["--threads", each] for each in wrong)],
     )
     assert only[0] == 2
     assert "no case has 'nothing such' in it" in only[1]
-    assert told[0] == 0
-    assert "The exit status is 1" in told[1]
+    assert usage[0] == 0
+    assert "The exit status is 1" in usage[1]
     for given, (status, output) in zip(wrong, threads, strict=True):
         assert status == 2
         assert f"'{given}' is not numbers from 1 to" in output

@@ -1,4 +1,4 @@
-"""What cannot be written is refused before anything is measured."""
+"""An output file that cannot be written raises before anything is measured."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,9 @@ import pytest
 
 
 @pytest.mark.parametrize("module", ["cpu_step", "jax_step"])
-def test_it_is_refused(module: str, tmp_path: Path, called: Callable[..., list[Any]]) -> None:
+def test_an_unwritable_output_raises(
+    module: str, tmp_path: Path, called: Callable[..., list[Any]]
+) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
     wrong = {

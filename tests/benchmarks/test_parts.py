@@ -1,13 +1,13 @@
-"""The modules that the benchmarks are made of do what they say."""
+"""The modules of the benchmarks."""
 
 from collections.abc import Callable
 from typing import Any
 
-Told = Callable[[str], Any]
+Evaluated = Callable[[str], Any]
 
 
-def test_every_goal_finds_its_figures_in_the_cases(told: Told) -> None:
-    reached = told("""
+def test_every_goal_has_figures_in_the_cases(evaluated: Evaluated) -> None:
+    reached = evaluated("""
 from cases import CORES, cases
 from goals import goals
 from turns import Timing
@@ -22,8 +22,8 @@ answer = [goal.text for goal in goals(timings, {"ours": 0.0})]
         assert sum(text.startswith(f"{shapes}:") for text in reached) == count
 
 
-def test_a_gradient_is_missing_in_every_other_step(told: Told) -> None:
-    assert told("""
+def test_a_gradient_is_missing_in_every_other_step(evaluated: Evaluated) -> None:
+    assert evaluated("""
 import torch
 from problem import Problem
 problem = Problem([(2,), (2,)], odd="missing")
@@ -37,25 +37,25 @@ answer = seen
 """) == 2 * [[False, False], [True, False]]
 
 
-def test_a_gradient_is_transposed(told: Told) -> None:
-    assert told("""
+def test_a_gradient_is_transposed(evaluated: Evaluated) -> None:
+    assert evaluated("""
 from problem import Problem
 params = Problem([(16, 16)] * 3, odd="transposed").parameters()
 answer = [[p.is_contiguous(), p.grad.is_contiguous(), p.grad.stride()] for p in params]
 """) == [[True, False, [1, 16]], *2 * [[True, True, [16, 1]]]]
 
 
-def test_parameters_and_gradients_are_sharded(told: Told) -> None:
-    assert told("""
+def test_parameters_and_gradients_are_sharded(evaluated: Evaluated) -> None:
+    assert evaluated("""
 from problem import Problem
 params = Problem([(4,)] * 2, odd="sharded").parameters()
 answer = [[type(t).__name__, str(t.placements[0])] for p in params for t in (p.data, p.grad)]
 """) == 4 * [["DTensor", "S(0)"]]
 
 
-def test_the_limit_streams_each_element_once(told: Told) -> None:
+def test_the_limit_streams_each_element_once(evaluated: Evaluated) -> None:
     once = 3 * [[[1.0], [1.0], [3.0], [4.0]]]
-    assert told("""
+    assert evaluated("""
 import torch
 from limit import limit
 answer = []
@@ -67,8 +67,8 @@ for threads in (1, 2):
 """) == [once, once]
 
 
-def test_busy_processes_end(told: Told) -> None:
-    assert told("""
+def test_busy_processes_end(evaluated: Evaluated) -> None:
+    assert evaluated("""
 import os
 from busy import busy
 answer = []
@@ -85,8 +85,8 @@ except ChildProcessError:
 """) == [[0, 0], "none"]
 
 
-def test_a_turn_is_one_step_or_as_many_as_fill_it(told: Told) -> None:
-    single, several = told("""
+def test_a_turn_is_one_step_or_as_many_as_fill_it(evaluated: Evaluated) -> None:
+    single, several = evaluated("""
 from turns import WARM, timed
 answer = []
 for turn in (0, 0.01):
@@ -100,8 +100,8 @@ for turn in (0, 0.01):
     assert several > 4
 
 
-def test_examples_hold(told: Told) -> None:
-    assert told("""
+def test_doctests_pass(evaluated: Evaluated) -> None:
+    assert evaluated("""
 import doctest, importlib
 modules = [importlib.import_module(name) for name in ("cases", "goals", "shapes", "turns")]
 results = [doctest.testmod(module) for module in modules]
