@@ -57,7 +57,7 @@ class Digits(NamedTuple):
 
 
 class Task(NamedTuple):
-    """What all trainers share: where they start, the batches in their order, and how they end up.
+    """The data that all trainers share: initial weights, ordered batches, and evaluation sets.
 
     The weights and the batches are in the precision of the training, `train` and `test` in float64.
     """
@@ -69,7 +69,7 @@ class Task(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What a trainer came to: the training loss before the first step and after every one."""
+    """The result of a trainer: the training loss before the first step and after each."""
 
     losses: Array
     accuracy: float
@@ -108,19 +108,19 @@ def make_task(seed: int, epochs: int, dtype: str) -> Task:
 
 
 def scores(weights: dict[str, Any], images: Any, tanh: Callable[[Any], Any]) -> Any:
-    """The network, for arrays of every framework: only the name of ``tanh`` is not the same."""
+    """The network for arrays of every framework; only ``tanh`` differs."""
     return tanh(images @ weights["w1"] + weights["b1"]) @ weights["w2"] + weights["b2"]
 
 
 def log_softmax(logits: Array) -> Array:
-    """Logarithms of the probabilities; the largest score is taken off, so nothing overflows."""
+    """Log-softmax; subtracts the largest score, so that it does not overflow."""
     shifted: Array = logits - logits.max(axis=1, keepdims=True)
     total: Array = np.exp(shifted).sum(axis=1, keepdims=True)
     return shifted - np.log(total)
 
 
 def mean_loss(weights: Weights, digits: Digits) -> float:
-    """Softmax cross-entropy: the mean surprise at the true labels."""
+    """Mean softmax cross-entropy at the true labels."""
     log_probabilities = log_softmax(scores(weights, digits.images, np.tanh))
     return -float(log_probabilities[np.arange(len(digits.labels)), digits.labels].mean())
 
@@ -181,7 +181,7 @@ def train_torch(
     task: Task,
     hp: adamax_core.Hyperparameters,
 ) -> Iterator[Weights]:
-    """PyTorch's loop; the optimizer's class is all in which ours and theirs differ."""
+    """PyTorch's training loop; ours and theirs differ only in the optimizer class."""
     # torch.tensor copies: the steps are in place, and the other trainers need the first weights.
     weights = {name: torch.tensor(w, requires_grad=True) for name, w in task.weights.items()}
     optimizer = optimizer_class(weights.values(), hp.lr, hp.betas, hp.eps, hp.weight_decay)
@@ -210,7 +210,7 @@ def measure(
     hp: adamax_core.Hyperparameters,
     tick: Callable[[], object] = lambda: None,
 ) -> Run:
-    """Train, and look at the weights after every step; `tick` is called at each."""
+    """Train, and evaluate the weights after every step; calls `tick` at each."""
     weights, losses = task.weights, [mean_loss(task.weights, task.train)]
     for weights in trainer(task, hp):
         losses.append(mean_loss(weights, task.train))
@@ -219,13 +219,13 @@ def measure(
 
 
 def measure_all(task: Task, hp: adamax_core.Hyperparameters, dtype: str) -> dict[str, Run]:
-    """Every trainer's run, by name; a bar shows the way on standard error if that is a terminal."""
+    """Run every trainer, by name; shows a progress bar on standard error if it is a terminal."""
     console = Console(stderr=True)
     runs = {}
     with (
-        # Arrays this small gain nothing from threads, and idle ones keep the others from running.
+        # Threads do not help for arrays this small; idle ones would block the others.
         threadpool_limits(1),
-        # Else JAX makes float32 of every float64.
+        # Else JAX converts float64 to float32.
         jax.enable_x64(dtype == "float64"),
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
@@ -236,7 +236,7 @@ def measure_all(task: Task, hp: adamax_core.Hyperparameters, dtype: str) -> dict
 
 
 def largest_difference(runs: dict[str, Run]) -> float:
-    """Between any two of the curves, at any step."""
+    """The largest difference between any two curves at any step."""
     return max(
         float(np.abs(one.losses - other.losses).max())
         for one, other in combinations(runs.values(), 2)
@@ -244,9 +244,9 @@ def largest_difference(runs: dict[str, Run]) -> float:
 
 
 class Line(NamedTuple):
-    """How a trainer is drawn: narrow on wide, so that all are seen where they are one.
+    """The line style of a trainer: narrow on wide, so that coinciding curves stay visible.
 
-    The colours are Okabe and Ito's, which colour-blind readers can tell apart.
+    The colours are Okabe and Ito's, which colour-blind readers can distinguish.
     """
 
     color: str
@@ -279,7 +279,7 @@ def draw(runs: dict[str, Run], dtype: str) -> Figure:
 
 
 def draw_curves(axes: Axes, runs: dict[str, Run]) -> None:
-    """The four losses, on top of each other."""
+    """Plot the four losses in one panel."""
     for name, run in runs.items():
         color, width, style = LINES[name]
         axes.plot(run.losses, label=name, color=color, linewidth=width, linestyle=style)
@@ -291,25 +291,25 @@ def draw_curves(axes: Axes, runs: dict[str, Run]) -> None:
 
 
 def draw_distances(axes: Axes, runs: dict[str, Run], dtype: str) -> None:
-    """How far the others are from the reference, beside the one rounding that no one can avoid."""
+    """Plot the distance of the others from the reference, and the unit roundoff."""
     for name, run in runs.items():
         if name != REFERENCE:
             color, width, _ = LINES[name]
             distance = np.abs(run.losses - runs[REFERENCE].losses)
-            # Dots, since a distance of zero, which a log axis does not show, would tear a line.
+            # Dots: zero distances, which a log axis cannot show, would interrupt a line.
             axes.plot(distance, ".", label=name, color=color, markersize=2 + width)
     roundoff = float(np.finfo(dtype).eps) / 2
     label = f"unit roundoff of {dtype}"
     axes.axhline(roundoff, color="#777777", linewidth=1.2, linestyle=":", label=label)
     axes.set(title=f"Distance from the reference, {dtype}", ylabel="difference of training loss")
     axes.set_yscale("log")
-    # The same decades around the roundoff for either precision; more where runs go apart.
+    # The same decades around the roundoff for either precision; more if runs diverge.
     highest = max(roundoff, largest_difference(runs))
     axes.set_ylim(roundoff / 1e3, 1e2 * highest)
 
 
 def report(runs: dict[str, Run]) -> None:
-    """Print a line for each trainer, and how far apart the furthest two curves ever are."""
+    """Print a line for each trainer, and the largest difference between two curves."""
     print(f"{'trainer':18}  {'final loss':>10}  test accuracy")
     for name, run in runs.items():
         print(f"{name:18}  {run.losses[-1]:10.8f}  {run.accuracy:13.2%}")
@@ -325,9 +325,9 @@ class Precision(StrEnum):
 
 
 def inside_domain(param: typer.CallbackParam, value: float) -> float:
-    """Refuse a number that no training of this network makes sense with."""
+    """Raise for a learning rate that is useless for this network."""
     try:
-        # Adamax moves a weight by about lr: at one, the first step would bury the initial weights.
+        # Adamax changes a weight by about lr: a first step of 1 would swamp the initial weights.
         require(str(param.name), value, below=1)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -44,7 +44,7 @@ def split(seed: int) -> tuple[Digits, Digits]:
 
 
 def batches(train: Digits, epochs: int, seed: int) -> list[Digits]:
-    """All images once an epoch, each time in a new order."""
+    """Yield batches of all images, in a new order for each epoch."""
     x, y = train
     generator = torch.Generator().manual_seed(seed)
     orders = [torch.randperm(len(y), generator=generator) for _ in range(epochs)]
@@ -56,7 +56,7 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(64, 32), nn.Tanh(), nn.Linear(32, 10))
 
 
-# Says how the weights are used; has none itself, as they come with every call.
+# The structure of the network, without weights; each call passes them.
 with torch.device("meta"):
     STRUCTURE = network()
 
@@ -70,7 +70,7 @@ def start(models: int, seed: int, dtype: torch.dtype) -> dict[str, Tensor]:
 
 
 def scores(params: dict[str, Tensor], x: Tensor) -> Any:
-    """What one model makes of images."""
+    """The scores of one model for images."""
     return functional_call(STRUCTURE, params, (x,))
 
 
@@ -97,12 +97,12 @@ def train_all(train: Digits, lrs: Tensor, epochs: int, seed: int, *, quiet: bool
 
 
 def losses(params: Any, digits: Digits) -> Any:
-    """Of each model, on all these digits."""
+    """The loss of each model on all these digits."""
     return vmap(loss, in_dims=(0, None, None))(params, *digits)
 
 
 def accuracies(params: Any, digits: Digits) -> Any:
-    """Of each model: the fraction of these digits that it names rightly."""
+    """The accuracy of each model on these digits."""
     found = vmap(scores, in_dims=(0, None))(params, digits[0]).argmax(-1)
     return (found == digits[1]).double().mean(-1)
 
@@ -138,13 +138,13 @@ def main(
 ) -> None:
     """Train sixteen models at once, each with a learning rate of its own.
 
-    Printed are the loss of each on the training set, and its accuracy on the test set.
+    Prints the training loss and the test accuracy of each model.
     """
     if plot is not None:
         prepare(plot)
     train, test = split(seed)
     lrs = torch.logspace(-5, 0, MODELS, dtype=torch.float64)
-    # Arrays this small gain nothing from threads, and on a busy machine waiting for them is all.
+    # Threads do not help for arrays this small, and on a busy machine they slow the run down.
     with threadpool_limits(1):
         params = train_all(train, lrs, epochs, seed, quiet=not Console(stderr=True).is_terminal)
         columns = lrs, losses(params, train), accuracies(params, test)

@@ -1,4 +1,4 @@
-"""Equinox: `adamax_transform` under `filter_jit`, where a module has leaves that are no arrays.
+"""Equinox: `adamax_transform` under `filter_jit`, for a module with leaves that are not arrays.
 
 python examples/equinox_mlp.py
 
@@ -23,7 +23,7 @@ OPTIMIZER = optax.chain(optax.clip_by_global_norm(1.0), adamax_transform(1e-2))
 
 @eqx.filter_jit
 def step(model: eqx.nn.MLP, state: Any, x: Any, y: Any) -> tuple[eqx.nn.MLP, Any]:
-    """A step on one batch; the gradient of what is no array is None, and so is its parameter."""
+    """Train on one batch; leaves that are not arrays are None in gradients and parameters."""
 
     def loss(model: eqx.nn.MLP) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(jax.vmap(model)(x), y).mean()
@@ -34,7 +34,7 @@ def step(model: eqx.nn.MLP, state: Any, x: Any, y: Any) -> tuple[eqx.nn.MLP, Any
 
 
 def main() -> None:
-    """Train on three quarters of the digits, and say how many of the others it reads."""
+    """Train on three quarters of the digits, and print the accuracy on the others."""
     images, labels = load_digits(return_X_y=True)
     x, y = jnp.asarray(images / 16, jnp.float32), jnp.asarray(labels)
     model = eqx.nn.MLP(64, 10, 32, 1, jnp.tanh, key=jax.random.key(0))

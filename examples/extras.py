@@ -1,4 +1,4 @@
-"""What to install for an example, said where something is missing."""
+"""Name the extras to install if an example lacks a package."""
 
 import sys
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def needs(extras: str) -> Iterator[None]:
-    """Turn a missing package into a sentence that names the extras of the project to install.
+    """Convert a ModuleNotFoundError to a message that names the extras to install.
 
     Args:
         extras: such as ``"jax,docs"``.

@@ -22,7 +22,7 @@ with needs("dev"):
 
 @jax.jit
 def step(state: Any, x: Any, y: Any) -> Any:
-    """A step on one batch."""
+    """Train on one batch."""
 
     def loss(params: Any) -> Any:
         scores = state.apply_fn({"params": params}, x)
@@ -32,7 +32,7 @@ def step(state: Any, x: Any, y: Any) -> Any:
 
 
 def main() -> None:
-    """Train on three quarters of the digits, and say how many of the others it reads."""
+    """Train on three quarters of the digits, and print the accuracy on the others."""
     images, labels = load_digits(return_X_y=True)
     x, y = jnp.asarray(images / 16, jnp.float32), jnp.asarray(labels)
     model = nn.Sequential([nn.Dense(32), nn.tanh, nn.Dense(10)])

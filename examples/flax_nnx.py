@@ -20,7 +20,7 @@ with needs("dev"):
 
 @nnx.jit
 def step(model: nnx.Module, optimizer: nnx.Optimizer[Any], x: Any, y: Any) -> None:
-    """A step on one batch."""
+    """Train on one batch."""
 
     def loss(model: Any) -> Any:
         return optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()
@@ -29,7 +29,7 @@ def step(model: nnx.Module, optimizer: nnx.Optimizer[Any], x: Any, y: Any) -> No
 
 
 def main() -> None:
-    """Train on three quarters of the digits, and say how many of the others it reads."""
+    """Train on three quarters of the digits, and print the accuracy on the others."""
     images, labels = load_digits(return_X_y=True)
     x, y = jnp.asarray(images / 16, jnp.float32), jnp.asarray(labels)
     rngs = nnx.Rngs(0)

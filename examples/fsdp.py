@@ -1,4 +1,4 @@
-"""A sharded training: FSDP2, with checkpoints that another number of processes can go on from.
+"""Sharded training with FSDP2, and checkpoints that another number of processes can resume.
 
     torchrun --nproc-per-node 2 examples/fsdp.py --save out/digits
     torchrun --nproc-per-node 4 examples/fsdp.py --resume out/digits
@@ -34,14 +34,14 @@ TRAIN_SIZE, BATCH_SIZE = 1344, 64
 
 
 def batch(x: Tensor, y: Tensor, index: int) -> tuple[Tensor, Tensor]:
-    """The part of this process of a batch, of which each has as much."""
+    """The equal share of a batch for this process."""
     rank, size = dist.get_rank(), BATCH_SIZE // dist.get_world_size()
     start = index * BATCH_SIZE % TRAIN_SIZE + rank * size
     return x[start : start + size], y[start : start + size]
 
 
 def main() -> None:
-    """Join the other processes, train, and leave together."""
+    """Join the process group, train, and leave it together."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -54,15 +54,17 @@ def main() -> None:
 
     dist.init_process_group("gloo")
     if BATCH_SIZE % dist.get_world_size():
-        parser.error(f"a batch of {BATCH_SIZE} has no {dist.get_world_size()} equal parts")
+        parser.error(
+            f"a batch of {BATCH_SIZE} cannot be split into {dist.get_world_size()} equal parts"
+        )
     train(options.steps, options.save, options.resume)
-    # Who leaves while another still has messages for it may take the other down.
+    # A process that leaves while another still sends messages to it may crash the other.
     dist.barrier()
     dist.destroy_process_group()
 
 
 def train(steps: int, to: Path | None, origin: Path | None) -> None:
-    """Take the steps, from a checkpoint and to one where they are given."""
+    """Train; load and save a checkpoint if the options name one."""
     mesh = init_device_mesh("cpu", (dist.get_world_size(),))
     torch.manual_seed(0)
     images, labels = load_digits(return_X_y=True)
@@ -105,5 +107,5 @@ def train(steps: int, to: Path | None, origin: Path | None) -> None:
 
 if __name__ == "__main__":
     main()
-    # With PyTorch 2.13 a thread of gloo's may abort a process that ends in the ordinary way.
+    # In PyTorch 2.13 a gloo thread may abort a process at its normal exit.
     os._exit(0)

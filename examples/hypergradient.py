@@ -33,14 +33,14 @@ with needs("torch,docs"):
 # Few images to train with, so that decay has something to do.
 TRAIN_SIZE, VALIDATION_SIZE = 100, 700
 
-# Both wrong on purpose: the learning rate is too small, the decay too large.
+# Wrong on purpose: the learning rate is too small, the decay too large.
 FIRST_LR, FIRST_WEIGHT_DECAY = 1e-3, 1.0
 
 Digits = tuple[Tensor, Tensor]
 
 
 class Task(NamedTuple):
-    """What a training starts from, and the images: to train with, to tune with, to test with."""
+    """The initial weights, and the images for training, validation and test."""
 
     module: nn.Module
     train: Digits
@@ -49,7 +49,7 @@ class Task(NamedTuple):
 
 
 class Outer(NamedTuple):
-    """One step of the outer descent: where it was, and what came of a training from there."""
+    """One step of the outer descent: the hyperparameters, and the losses after a training."""
 
     lr: float
     weight_decay: float
@@ -76,7 +76,7 @@ def loss(task: Task, params: dict[str, Tensor], digits: Digits) -> Tensor:
 
 
 def trained(task: Task, lr: Tensor, weight_decay: Tensor, steps: int) -> dict[str, Tensor]:
-    """The parameters after so many steps, as a function that autograd can go through."""
+    """The parameters after training, as a differentiable function."""
     params = {name: param.detach() for name, param in task.module.named_parameters()}
     state = functional.init(params)
     hp = Hyperparameters(lr, weight_decay=weight_decay, decoupled_weight_decay=True)
@@ -89,7 +89,7 @@ def trained(task: Task, lr: Tensor, weight_decay: Tensor, steps: int) -> dict[st
 def tune(task: Task, outer_steps: int, steps: int, *, quiet: bool) -> list[Outer]:
     """Descend the validation loss in the logarithms, which keep both positive."""
     logs = torch.tensor([FIRST_LR, FIRST_WEIGHT_DECAY], dtype=torch.float64).log().requires_grad_()
-    # Short memories: the slope changes by orders of magnitude on the way.
+    # Small betas: the derivative changes by orders of magnitude during the descent.
     optimizer = Adamax([logs], lr=0.25, betas=(0.5, 0.75))
     path = []
     for _ in track(range(outer_steps), "tuning", console=Console(stderr=True), disable=quiet):
@@ -141,7 +141,7 @@ def main(
     """
     if plot is not None:
         prepare(plot)
-    # Arrays this small gain nothing from threads, and on a busy machine waiting for them is all.
+    # Threads do not help for arrays this small, and on a busy machine they slow the run down.
     with threadpool_limits(1):
         path = tune(make_task(seed), outer_steps, steps, quiet=not Console(stderr=True).is_terminal)
     print("outer step  learning rate  weight decay  validation loss  test loss")

@@ -1,4 +1,4 @@
-"""Where the plot of an example goes."""
+"""The output file of an example's plot."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ FORMATS = (".png", ".pdf", ".svg")
 
 
 def prepare(plot: Path) -> None:
-    """Make the folder and see whether the plot can be written, before anyone waits for it."""
+    """Create the folder and check that the plot can be written, before the example runs."""
     if plot.suffix not in FORMATS:
         message = f"{plot} ends in none of {', '.join(FORMATS)}"
         raise typer.BadParameter(message, param_hint="'--plot'")

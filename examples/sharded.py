@@ -1,4 +1,4 @@
-"""A sharded training: parameters over a mesh, and a step of the optimizer that sends no message.
+"""Sharded training: parameters over a mesh, and an optimizer step without communication.
 
     python examples/sharded.py --devices 8 --mesh 4x2
 
@@ -30,7 +30,7 @@ COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|all-to-all|reduce-scatter|col
 
 
 def main() -> None:
-    """Split the parameters, train, and say what was sent and how well it reads."""
+    """Shard the parameters, train, and print the collectives and the accuracy."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
@@ -48,12 +48,12 @@ def main() -> None:
         parser.error(f"a mesh of {rows}x{columns} needs {rows * columns} devices; there are "
                      f"{jax.device_count()} (--devices {rows * columns} makes them)")  # fmt: skip
     if 32 % rows or 32 % columns:
-        parser.error(f"32 hidden units have no {rows} or no {columns} equal parts")
+        parser.error(f"32 hidden units cannot be split into {rows} or {columns} equal parts")
     train(rows, columns, options.steps)
 
 
 def train(rows: int, columns: int, steps: int) -> None:
-    """Take the steps on a mesh of rows and columns."""
+    """Train on a mesh of rows and columns."""
     axes = (AxisType.Auto, AxisType.Auto)
     mesh = jax.make_mesh((rows, columns), ("rows", "columns"), axis_types=axes)
     split: Any = PartitionSpec
@@ -88,8 +88,8 @@ def train(rows: int, columns: int, steps: int) -> None:
     for index in range(steps):
         start = index * 64 % 1344
         batch = jax.device_put((x[start : start + 64], y[start : start + 64]), spread)
-        # One step at a time: on CPU the devices share a pool of threads, and several programs with
-        # collectives in flight can take all of them, each waiting for what none is left to run.
+        # One step at a time: on CPU the devices share a thread pool, and several programs with
+        # collectives in flight can deadlock by occupying all threads.
         params, state = jax.block_until_ready(step(params, state, *batch))  # type: ignore[no-untyped-call]  # not typed
     right = np.asarray(jax.jit(scores)(params, x[1344:]).argmax(-1)) == y[1344:]
     print(f"after {steps} steps {right.mean():.1%} of the digits read")
@@ -103,7 +103,7 @@ def scores(params: Any, x: Any) -> Any:
 
 @jax.jit
 def step(params: Any, state: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    """A step on one batch."""
+    """Train on one batch."""
 
     def loss(params: Any) -> jax.Array:
         losses = optax.softmax_cross_entropy_with_integer_labels(scores(params, x), y)

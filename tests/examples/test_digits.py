@@ -1,4 +1,4 @@
-"""The example trains, draws, refuses what makes no sense, and would notice a wrong rule.
+"""The example trains, plots, rejects invalid options, and would detect a wrong rule.
 
 How far rounding drives two trainings apart depends on the network, so no number here says how far
 is too far. How that distance changes with the precision does not depend on it: a first-order error
@@ -32,7 +32,7 @@ def run(digits: ModuleType, plot: Path, dtype: str) -> str:
     arguments = ["--epochs", "2", "--weight-decay", "1e-3", "--dtype", dtype, "--plot", str(plot)]
     result = CliRunner().invoke(digits.app, arguments, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert result.stderr == "", "no progress bar where there is no terminal"
+    assert result.stderr == "", "no progress bar without a terminal"
     return result.stdout
 
 
@@ -43,7 +43,7 @@ def largest_difference(printed: str) -> float:
 
 
 def differences(digits: ModuleType, folder: Path) -> tuple[float, float]:
-    """In float32 and in float64."""
+    """Runs in float32 and in float64."""
     single, double = (
         largest_difference(run(digits, folder / "curves.png", dtype))
         for dtype in ("float32", "float64")
@@ -51,7 +51,7 @@ def differences(digits: ModuleType, folder: Path) -> tuple[float, float]:
     return single, double
 
 
-def test_the_four_trainers_end_alike_and_are_drawn(digits: ModuleType, tmp_path: Path) -> None:
+def test_the_four_trainers_agree_and_are_plotted(digits: ModuleType, tmp_path: Path) -> None:
     plot = tmp_path / "made" / "for" / "it" / "curves.png"
     printed = run(digits, plot, "float64")
     ends = re.findall(r"^(\S.*?) +(\d\.\d{8}) +(\d+\.\d\d%)$", printed, re.MULTILINE)
@@ -70,7 +70,7 @@ def eps_in_the_decay(exp_inf: Any, grad: Any, beta2: Any, eps: Any) -> Any:
     return maximum(beta2 * exp_inf + eps, abs(grad))
 
 
-def test_one_dialect_among_the_four_would_be_noticed(
+def test_a_dialect_among_the_four_is_detected(
     digits: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dialect = adamax_core.CANONICAL._replace(infinity_norm=eps_in_the_decay)
@@ -90,7 +90,7 @@ def test_one_dialect_among_the_four_would_be_noticed(
         (["--dtype", "float16"], "'float16' is not one of 'float32', 'float64'"),
     ],
 )
-def test_what_makes_no_sense_is_refused_before_any_training(
+def test_invalid_options_raise_before_any_training(
     arguments: list[str], said: str, digits: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delattr(digits, "make_task")

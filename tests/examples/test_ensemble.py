@@ -57,7 +57,7 @@ def one_by_one(ensemble: ModuleType, train: Any, lrs: Tensor) -> list[dict[str, 
 
 
 def distances(stacked: dict[str, Tensor], ends: list[dict[str, Tensor]]) -> list[float]:
-    """Of each model, between its weights here and there, at most."""
+    """The largest difference of the weights of each model."""
     return [
         max((stacked[name][index] - end[name]).abs().max().item() for name in end)
         for index, end in enumerate(ends)
@@ -65,7 +65,7 @@ def distances(stacked: dict[str, Tensor], ends: list[dict[str, Tensor]]) -> list
 
 
 def rounding_and_apart(ensemble: ModuleType, lrs_alone: Tensor) -> list[tuple[float, float]]:
-    """Of each model: what float32 does to it, and how far it is from itself trained alone."""
+    """For each model: the effect of float32, and the distance from the model trained alone."""
     single, double = (
         ensemble.train_all(images(ensemble, dtype), LRS, 3, 0, quiet=True)
         for dtype in (torch.float32, torch.float64)
@@ -80,7 +80,7 @@ def test_at_once_and_one_by_one_differ_by_rounding_alone(ensemble: ModuleType) -
         assert apart < SHRINKS * rounding
 
 
-def test_a_model_with_the_learning_rate_of_its_neighbour_would_be_noticed(
+def test_a_model_with_the_learning_rate_of_its_neighbour_is_detected(
     ensemble: ModuleType,
 ) -> None:
     for rounding, apart in rounding_and_apart(ensemble, LRS.roll(1)):
@@ -88,7 +88,7 @@ def test_a_model_with_the_learning_rate_of_its_neighbour_would_be_noticed(
 
 
 def test_a_step_of_all_has_the_bits_of_a_step_of_each(ensemble: ModuleType) -> None:
-    """At the gradients of the training, in the shapes and the dtype of the network."""
+    """With the gradients of the training, in the shapes and dtype of the network."""
 
     def step(params: Any, grads: Any, state: functional.State, lr: Tensor) -> Any:
         return functional.step(params, grads, state, functional.Hyperparameters(lr))
@@ -104,21 +104,21 @@ def test_a_step_of_all_has_the_bits_of_a_step_of_each(ensemble: ModuleType) -> N
         together: Any = (params, state)
         alone = optree.tree_leaves(optree.tree_map(lambda *rows: torch.stack(rows), *each))
         for here, there in zip(optree.tree_leaves(together), alone, strict=True):
-            # As bytes: numbers would be equal where signs of zero are not.
+            # As bytes, since zeros of different sign compare equal.
             assert torch.equal(here.view(torch.uint8), there.view(torch.uint8))
 
 
-def test_it_prints_and_draws(ensemble: ModuleType, tmp_path: Path) -> None:
+def test_it_prints_and_plots(ensemble: ModuleType, tmp_path: Path) -> None:
     plot = tmp_path / "made" / "for" / "it" / "curve.svg"
     result = CliRunner().invoke(ensemble.app, ["--epochs", "1", "--plot", str(plot)])
     assert result.exit_code == 0, result.output
     assert result.stdout.count("%") == ensemble.MODELS
-    assert result.stderr == "", "no progress bar where there is no terminal"
+    assert result.stderr == "", "no progress bar without a terminal"
     assert "learning rate" in plot.read_text()
 
 
 def test_each_has_its_own_learning_rate(ensemble: ModuleType) -> None:
-    """The one that hardly moves knows no more than it did; the best has learned most digits."""
+    """The smallest rate hardly learns; the best learns most digits."""
     train, test = ensemble.split(0)
     lrs = torch.logspace(-6, -1, 3, dtype=torch.float64)
     before, after = (

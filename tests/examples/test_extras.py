@@ -1,4 +1,4 @@
-"""An example says what to install where something is missing."""
+"""An example names the extras to install if a package is missing."""
 
 import re
 import subprocess

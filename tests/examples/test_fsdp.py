@@ -12,7 +12,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "fsdp.py"
 
 
 def torchrun(processes: int, *arguments: object) -> tuple[float, float]:
-    """The loss and the accuracy that it prints."""
+    """The printed loss and accuracy."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     ran = subprocess.run(
         [sys.executable, *launcher, str(EXAMPLE), *map(str, arguments)],
@@ -31,8 +31,8 @@ def torchrun(processes: int, *arguments: object) -> tuple[float, float]:
 
 
 @pytest.mark.slow
-def test_resuming_ends_where_going_on_does(tmp_path: Path) -> None:
-    """On the same number of processes to the last digit; on more, gradients add up otherwise."""
+def test_resuming_gives_the_result_of_an_uninterrupted_training(tmp_path: Path) -> None:
+    """To the last digit with as many processes; with more, gradients sum in another order."""
     torchrun(2, "--steps", 60, "--save", tmp_path / "half")
     whole = torchrun(2, "--steps", 120)
     assert torchrun(2, "--steps", 60, "--resume", tmp_path / "half") == whole
@@ -41,7 +41,7 @@ def test_resuming_ends_where_going_on_does(tmp_path: Path) -> None:
     assert accuracy > 80
 
 
-def test_it_says_how_it_is_started() -> None:
+def test_without_torchrun_it_shows_the_command() -> None:
     ran = subprocess.run(
         [sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=False
     )

@@ -40,13 +40,13 @@ def hypergradient(example: Callable[[str], ModuleType]) -> Iterator[ModuleType]:
 
 
 def in_precision(task: Any, dtype: torch.dtype) -> Any:
-    """The same task; only the images are floating point."""
+    """The same task in another dtype; only the images are floating point."""
     parts = ((x.to(dtype), y) for x, y in task[1:])
     return type(task)(task.module.to(dtype), *parts)
 
 
 def outer_loss(hypergradient: ModuleType, task: Any, steps: int) -> Callable[[Tensor], Any]:
-    """What is descended: a function of the two logarithms."""
+    """The objective: a function of the two logarithms."""
 
     def validation(logs: Tensor) -> Any:
         lr, weight_decay = logs.exp()
@@ -57,7 +57,7 @@ def outer_loss(hypergradient: ModuleType, task: Any, steps: int) -> Callable[[Te
 
 
 def difference(hypergradient: ModuleType, dtype: torch.dtype) -> tuple[float, float]:
-    """How far the two slopes are apart at most, and how steep they are at least."""
+    """The largest difference between the two derivatives, and the smallest derivative."""
     task = in_precision(hypergradient.make_task(0), dtype)
     validation = outer_loss(hypergradient, task, 5)
     at = torch.tensor([1e-2, 1e-1], dtype=dtype).log()
@@ -76,7 +76,7 @@ def test_forward_and_reverse_mode_differ_by_rounding_alone(hypergradient: Module
 
 
 def is_among_the_slopes(hypergradient: ModuleType) -> tuple[bool, bool]:
-    """Whether the difference quotient at the start is, by learning rate and by weight decay."""
+    """Does the difference quotient agree, by learning rate and by weight decay?"""
     validation = outer_loss(hypergradient, hypergradient.make_task(0), 40)
     first = hypergradient.FIRST_LR, hypergradient.FIRST_WEIGHT_DECAY
     start = torch.tensor(first, dtype=torch.float64).log()
@@ -96,7 +96,7 @@ def test_differences_agree_with_the_slopes(hypergradient: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("what", ["grads", "exp_avg", "exp_inf"])
-def test_what_is_cut_from_the_graph_would_be_noticed(
+def test_a_cut_in_the_graph_is_detected(
     what: str, hypergradient: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = functional.step
@@ -110,15 +110,13 @@ def test_what_is_cut_from_the_graph_would_be_noticed(
     assert is_among_the_slopes(hypergradient) == (False, False)
 
 
-def test_a_tuned_training_ends_lower_on_images_that_nothing_has_seen(
-    hypergradient: ModuleType, tmp_path: Path
-) -> None:
+def test_a_tuned_training_has_a_lower_test_loss(hypergradient: ModuleType, tmp_path: Path) -> None:
     plot = tmp_path / "made" / "for" / "it" / "path.svg"
     result = CliRunner().invoke(
         hypergradient.app, ["--outer-steps", "12", "--steps", "20", "--plot", str(plot)]
     )
     assert result.exit_code == 0, result.output
-    assert result.stderr == "", "no progress bar where there is no terminal"
+    assert result.stderr == "", "no progress bar without a terminal"
     first, *_, last = (line.split() for line in result.stdout.splitlines()[1:-1])
     for column in (3, 4):
         assert float(last[column]) < float(first[column])

@@ -1,4 +1,4 @@
-"""A plot that cannot be written is refused before the work."""
+"""An example raises before it runs if the plot cannot be written."""
 
 from collections.abc import Callable
 from types import ModuleType
@@ -19,7 +19,7 @@ from typer.testing import CliRunner
     ],
     ids=["suffix", "folder"],
 )
-def test_it_is_refused_first(
+def test_an_unwritable_plot_raises_first(
     name: str,
     first: str,
     plot: str,

@@ -1,6 +1,6 @@
 """No path depends on a device: nothing is read back from one, where that would wait for it.
 
-There is no accelerator where these tests run. A mode refuses every reading of a tensor's value;
+There is no accelerator where these tests run. A mode raises when a tensor's value is read;
 tensors on ``meta`` and fake ones have none to read.
 """
 
