@@ -12,8 +12,8 @@ steps of larger gradients. The check can miss Adam's state after many steps of g
 one or more with a small average, and cannot classify a zero state.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,26 +28,28 @@ from adamax_jax.validation import leaf_path
 def from_optax_state(
     optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float = 0.999, grad_dtype: Any = None
 ) -> Any:
-    """`fresh` with the moments and counts of a state of `optax.adamax` or `optax.adamaxw`.
+    """`fresh` with everything that a state with `optax.adamax` or `optax.adamaxw` in it holds.
 
     Args:
-        optax_state: any tree that contains one `optax.ScaleByAdamState`; if it contains the state
-            of a schedule, ours continues from its count.
-        fresh: the result of `init` of the new optimizer: an `AdamaxState`, or any tree that
-            contains one, such as the state of a chain. It decides the dtypes and devices of the
-            moments.
+        optax_state: any tree with an `optax.ScaleByAdamState` for each `AdamaxState` of `fresh`. A
+            schedule of their own gives the count that ours goes on from.
+        fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with some in
+            it, such as the state of a chain, of `optax.MultiSteps` or `optax.multi_transform`. It
+            decides the dtypes, and where arrays are.
         b1: the decay rate that made the first moments, ``0 <= b1 < 1``.
         b2: the decay rate that made the infinity norms, ``0 <= b2 < 1``.
-        grad_dtype: dtype of the gradients, if less precise than the moments: optax rounds
-            ``(1 - b1) g`` and ``|g| + eps`` to it.
+        grad_dtype: that of the gradients that made them, where it is less precise than theirs:
+            optax rounds ``(1 - b1) g`` and ``|g| + eps`` to it.
 
     Returns:
-        A tree like `fresh`, with copies of the arrays.
+        A tree like `fresh`, of arrays of its own. Every leaf comes from `optax_state`: what other
+        transformations hold (accumulated gradients, averages, injected hyperparameters) as well.
 
     Raises:
-        ValueError: the tree does not contain exactly one such state, it is Adam's, or its moments
-            have another structure or shape.
-        TypeError: its moments are complex: optax uses the modulus, the specification the parts.
+        ValueError: there are not as many such states, one is Adam's, its moments are of another
+            structure or shape, or another leaf has no counterpart; names the leaf.
+        TypeError: its moments are complex: optax takes the modulus, where the specification takes
+            the parts.
 
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> theirs = optax.adamax(1e-3)
@@ -58,35 +60,42 @@ def from_optax_state(
     """
     require("b1", b1, below=1)
     require("b2", b2, below=1)
-    adam = _only(optax_state, optax.ScaleByAdamState, "an optax.adamax state")
-    mine = _only(fresh, AdamaxState, "a state of adamax_transform")
-    mu, nu = _as_in(adam.mu, mine.mu, "mu"), _as_in(adam.nu, mine.nu, "nu")
-    _require_one_model(adam.count)
-    _require_adamax(adam, b1, b2, grad_dtype)
-    counts = [each.count for each in _all(optax_state, optax.ScaleByScheduleState)]
-    state = AdamaxState(
-        count=jnp.array((counts or [adam.count])[0], jnp.int32),
-        mu=mu,
-        nu=nu,
-        steps=jax.tree.map(lambda _: jnp.array(adam.count, jnp.int32), mine.steps),
-    )
-    return _replaced(fresh, {AdamaxState: lambda: state})
+    given, wanted = _parts(optax_state), _parts(fresh)
+    _require_as_many(given.adams, wanted.adamaxes)
+    schedules = _own_schedules(given, wanted)
+
+    def converted(adam: Any, mine: AdamaxState, schedule: Any) -> AdamaxState:
+        mu, nu = _as_in(adam.mu, mine.mu, "mu"), _as_in(adam.nu, mine.nu, "nu")
+        _require_one_model(adam.count)
+        _require_adamax(adam, b1, b2, grad_dtype)
+        return AdamaxState(
+            count=jnp.array((schedule or adam).count, jnp.int32),
+            mu=mu,
+            nu=nu,
+            steps=jax.tree.map(lambda _: jnp.array(adam.count, jnp.int32), mine.steps),
+        )
+
+    rows = zip(given.adams.values(), wanted.adamaxes.values(), schedules, strict=True)
+    states = [converted(*row) for row in rows]
+    others = _carried(given.without(schedules), wanted)
+    return wanted.filled(dict(zip(wanted.adamaxes, states, strict=True)) | others)
 
 
 def to_optax_state(state: Any, fresh: Any) -> Any:
-    """`fresh` with the moments and the count of a state of `adamax_transform`.
+    """`fresh` with everything that a state with `adamax_transform` in it holds.
 
     Args:
-        state: an `AdamaxState`, or any tree that contains one.
-        fresh: the result of `init` of the optax optimizer. It decides the dtypes and devices of the
-            moments; its schedules continue from our count.
+        state: an `AdamaxState`, or any tree with some in it.
+        fresh: what `init` of the optax optimizer gives. It decides the dtypes and where arrays
+            are, and schedules of `optax.adamax` go on from our count.
 
     Returns:
-        A tree like `fresh`, with copies of the arrays.
+        A tree like `fresh`, of arrays of its own; every leaf comes from `state`.
 
     Raises:
-        ValueError: the tree does not contain exactly one such state, its moments have another
-            structure or shape, or parameters have taken different numbers of steps.
+        ValueError: there are not as many such states, moments are of another structure or shape,
+            parameters have taken different numbers of steps (optax has one count), or another leaf
+            has no counterpart; names the leaf.
         TypeError: its moments are complex, as for `from_optax_state`.
 
     >>> from adamax_jax import adamax_transform
@@ -95,52 +104,166 @@ def to_optax_state(state: Any, fresh: Any) -> Any:
     >>> to_optax_state(state, optax.adamax(1e-3).init(params))[0].count
     Array(1, dtype=int32)
     """
-    mine = _only(state, AdamaxState, "a state of adamax_transform")
-    adam = _only(fresh, optax.ScaleByAdamState, "an optax.adamax state")
-    _require_one_model(mine.count)
-    steps = [int(each) for each in jax.tree.leaves(mine.steps)]
+    given, wanted = _parts(state), _parts(fresh)
+    _require_as_many(wanted.adams, given.adamaxes)
+    schedules = _own_schedules(wanted, given)
+    found: dict[Path, Any] = {}
+    for (path, adam), mine, schedule in zip(
+        wanted.adams.items(), given.adamaxes.values(), schedules, strict=True
+    ):
+        _require_one_model(mine.count)
+        found[path] = adam._replace(
+            count=jnp.array(_one_count(mine), jnp.int32),
+            mu=_as_in(mine.mu, adam.mu, "mu"),
+            nu=_as_in(mine.nu, adam.nu, "nu"),
+        )
+        if schedule is not None:
+            [own] = (p for p, node in wanted.schedules.items() if node is schedule)
+            found[own] = optax.ScaleByScheduleState(jnp.array(mine.count))
+    others = _carried(given, wanted.without(schedules))
+    return wanted.filled(found | others)
+
+
+Path = tuple[Any, ...]
+"""Of a leaf or a node, as `jax.tree_util` gives it."""
+
+_KINDS = (optax.ScaleByAdamState, AdamaxState, optax.ScaleByScheduleState)
+
+
+class _Parts(NamedTuple):
+    """A state in parts, each by its path, in order."""
+
+    tree: Any
+    adams: dict[Path, Any]
+    adamaxes: dict[Path, AdamaxState]
+    schedules: dict[Path, Any]
+    others: dict[Path, Any]
+
+    def without(self, schedules: list[Any]) -> "_Parts":
+        """The parts without these schedules."""
+        kept = {
+            path: node
+            for path, node in self.schedules.items()
+            if not any(node is schedule for schedule in schedules)
+        }
+        return self._replace(schedules=kept)
+
+    def filled(self, values: dict[Path, Any]) -> Any:
+        """The tree with these values in the places of its parts."""
+        return jax.tree.map_with_path(lambda path, _: values[path], self.tree, is_leaf=_is_node)
+
+
+def _is_node(node: Any) -> bool:
+    return isinstance(node, _KINDS)
+
+
+def _parts(tree: Any) -> _Parts:
+    parts: _Parts = _Parts(tree, {}, {}, {}, {})
+    kinds: dict[type[Any], dict[Path, Any]] = dict(zip(_KINDS, parts[1:], strict=False))
+    for path, node in jax.tree.leaves_with_path(tree, is_leaf=_is_node):
+        kinds.get(type(node), parts.others)[path] = node
+    return parts
+
+
+def _require_as_many(adams: dict[Path, Any], adamaxes: dict[Path, Any]) -> None:
+    if not adams or len(adams) != len(adamaxes):
+        raise ValueError(
+            f"this is not a state of optax.adamax beside one of adamax_transform: it has "
+            f"{len(adams) or 'no'} ScaleByAdamState for {len(adamaxes) or 'no'} AdamaxState"
+        )
+
+
+def _own_schedules(theirs: _Parts, ours: _Parts) -> list[Any]:
+    """For each state of optax.adamax the schedule of its learning rate, or None.
+
+    That is the first one behind it. Where both trees have as many, they are of other
+    transformations, and are carried as these are.
+    """
+    own = []
+    order = [*jax.tree.leaves(theirs.tree, is_leaf=_is_node)]
+    for adam in theirs.adams.values():
+        behind = order[next(i for i, node in enumerate(order) if node is adam) + 1 :]
+        nodes = (node for node in behind if type(node) in _KINDS)
+        first = next(nodes, None)
+        own.append(first if isinstance(first, optax.ScaleByScheduleState) else None)
+    return own if len(theirs.schedules) > len(ours.schedules) else [None] * len(own)
+
+
+def _carried(given: _Parts, wanted: _Parts) -> dict[Path, Any]:
+    """What is neither Adamax's nor a schedule of its own, by its path in `wanted`.
+
+    Positions in a chain may differ, since optax.adamax is a chain itself; names may not.
+
+    Raises:
+        ValueError: a leaf has no counterpart, or one of another shape; names it.
+    """
+    count = jax.tree_util.GetAttrKey("count")
+    sides: list[dict[Path, Any]] = []
+    for parts in (given, wanted):
+        counts = {(*path, count): node.count for path, node in parts.schedules.items()}
+        sides.append({**parts.others, **counts})
+    named: list[dict[tuple[str, int], Path]] = [
+        {(_named(path), n): path for n, path in _numbered(side)} for side in sides
+    ]
+    from_given, from_fresh = named
+    for side, other, what in (
+        (from_given, from_fresh, "the state that is given"),
+        (from_fresh, from_given, "`fresh`"),
+    ):
+        if lost := [path for key, path in side.items() if key not in other]:
+            raise ValueError(
+                f"{what} holds {_written(lost[0])}, which has no counterpart in the other state: "
+                "make both with the same transformations around Adamax"
+            )
+    found: dict[Path, Any] = {}
+    for key, path in from_fresh.items():
+        leaf, like = sides[0][from_given[key]], sides[1][path]
+        if jnp.shape(leaf) != jnp.shape(like):
+            raise ValueError(
+                f"{_written(path)} has shape {jnp.shape(leaf)}, and {jnp.shape(like)} in `fresh`"
+            )
+        found[path] = _copied(leaf, like)
+    for path, node in wanted.schedules.items():
+        found[path] = node._replace(count=found.pop((*path, count)))
+    return found
+
+
+def _numbered(side: dict[Path, Any]) -> list[tuple[int, Path]]:
+    """Each path with how many of its name are before it: two averages in a chain are in order."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for path in side:
+        numbered.append((seen[_named(path)], path))
+        seen[_named(path)] += 1
+    return numbered
+
+
+def _named(path: Path) -> str:
+    """A path without positions in tuples."""
+    return _written(tuple(key for key in path if not isinstance(key, jax.tree_util.SequenceKey)))
+
+
+def _written(path: Path) -> str:
+    return jax.tree_util.keystr(path)
+
+
+def _copied(leaf: Any, like: Any) -> Any:
+    """A leaf in memory of its own, of the dtype and in the place of another."""
+    if not isinstance(like, jax.Array):
+        return leaf
+    copy = jnp.array(leaf, like.dtype)
+    return jax.device_put(copy, like.sharding) if like.committed else copy
+
+
+def _one_count(state: AdamaxState) -> int:
+    steps = [int(each) for each in jax.tree.leaves(state.steps)]
     if other := next((index for index, each in enumerate(steps) if each != steps[0]), None):
-        treedef = jax.tree.structure(mine.mu)
+        treedef = jax.tree.structure(state.mu)
         raise ValueError(
             f"parameter {leaf_path(treedef, 0)} has taken {steps[0]} steps and "
             f"{leaf_path(treedef, other)} {steps[other]}; optax has one count for all"
         )
-    changed = adam._replace(
-        count=jnp.array(steps[0], jnp.int32),
-        mu=_as_in(mine.mu, adam.mu, "mu"),
-        nu=_as_in(mine.nu, adam.nu, "nu"),
-    )
-    return _replaced(
-        fresh,
-        {
-            optax.ScaleByAdamState: lambda: changed,
-            optax.ScaleByScheduleState: lambda: optax.ScaleByScheduleState(jnp.array(mine.count)),
-        },
-    )
-
-
-def _all(tree: Any, kind: type[Any]) -> list[Any]:
-    leaves = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind))
-    return [leaf for leaf in leaves if isinstance(leaf, kind)]
-
-
-def _only(tree: Any, kind: type[Any], what: str) -> Any:
-    found = _all(tree, kind)
-    if len(found) != 1:
-        raise ValueError(
-            f"this is not {what}: it contains {len(found) or 'no'} {kind.__name__}, not one:\n"
-            f"  {jax.tree.structure(tree)}"
-        )
-    return found[0]
-
-
-def _replaced(tree: Any, by: dict[type[Any], Callable[[], Any]]) -> Any:
-    kinds = tuple(by)
-    return jax.tree.map(
-        lambda node: by[type(node)]() if isinstance(node, kinds) else node,
-        tree,
-        is_leaf=lambda node: isinstance(node, kinds),
-    )
+    return steps[0]
 
 
 def _require_one_model(count: Any) -> None:
@@ -169,8 +292,8 @@ def _as_in(given: Any, wanted: Any, name: str) -> Any:
                 f"{where} is complex: optax's norm is of the modulus, the specification's of the "
                 "real and imaginary parts, and neither determines the other"
             )
-        copy = jnp.array(leaf, like.dtype)
-        return jax.device_put(copy, like.sharding) if like.committed else copy
+        copy: jax.Array = _copied(leaf, like)
+        return copy
 
     return jax.tree.map_with_path(one, given, wanted)
 
