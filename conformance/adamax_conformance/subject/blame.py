@@ -4,7 +4,7 @@ import sysconfig
 import traceback
 from pathlib import Path
 
-_OURS = str(Path(__file__).parent)
+_OURS = str(Path(__file__).parents[1])
 _INSTALLED = sysconfig.get_path("purelib")
 
 
