@@ -1,10 +1,17 @@
 """The console script: run the command line of the judge, or say what to install for it."""
 
 import sys
+from typing import NoReturn
+
+from adamax_conformance_supervisor import supervise
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Run ``adamax-conformance``; without the packages of its extra, exit with 2 and say so."""
+    supervise(_run)
+
+
+def _run() -> None:
     try:
         from adamax_conformance.cli import main as run  # noqa: PLC0415 - to say what is missing
     except ModuleNotFoundError as error:

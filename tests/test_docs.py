@@ -1,10 +1,19 @@
-"""`docs/torch.md`, `docs/jax.md` and `docs/fused.md` name tests that there are."""
+"""The tables of the documents name tests that exist, and their snippets run."""
 
 import ast
 import re
+import shlex
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from adamax_checkpoint.cli import app as checkpoint_app
+from adamax_conformance.subject.backend import FEATURES
 
 ROOT = Path(__file__).parents[1]
 TABLES = {name: (ROOT / "docs" / f"{name}.md").read_text() for name in ("torch", "jax", "fused")}
@@ -50,3 +59,50 @@ def test_what_it_names_is_there(file: str, name: str) -> None:
 )
 def test_a_snippet_runs(snippet: str) -> None:
     exec(compile(snippet, "docs", "exec"), {})  # noqa: S102 - the document's own code
+
+
+CHECKPOINT = (ROOT / "docs" / "checkpoint.md").read_text()
+
+
+def test_the_page_on_checkpoints_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known: dict[str, Any] = {}
+    blocks = re.findall(r"^```(python|sh)\n(.*?)^```", CHECKPOINT, re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in blocks} == {"python", "sh"}
+    for language, block in blocks:
+        if language == "python":
+            exec(compile(block, "docs/checkpoint.md", "exec"), known)  # noqa: S102 - the document's own code
+            continue
+        for command in block.splitlines():
+            program, *arguments = shlex.split(command, comments=True)
+            assert program == "adamax-checkpoint"
+            ran = CliRunner().invoke(checkpoint_app, arguments)
+            assert ran.exit_code == 0, ran.output
+
+
+BACKENDS = (ROOT / "docs" / "backends.md").read_text()
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler: cc is missing")
+def test_glue_of_each_kind_is_judged() -> None:
+    """The snippets of the page follow each other, and each ends in what the judge finds."""
+    known: dict[str, Any] = {}
+    for snippet in re.findall(r"^```python\n(.*?)^```", BACKENDS, re.MULTILINE | re.DOTALL):
+        assert "assert " in snippet
+        exec(compile(snippet, "docs/backends.md", "exec"), known)  # noqa: S102 - the document's own code
+    assert {"pure", "bound", "stock", "transformation", "compiled"} <= set(known)
+
+
+def test_commands_of_the_page_on_backends_run(tmp_path: Path) -> None:
+    (commands,) = re.findall(r"^```sh\n(.*?)^```", BACKENDS, re.MULTILINE | re.DOTALL)
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command)
+        subprocess.run(
+            [Path(sys.executable).with_name(program), *arguments], cwd=tmp_path, check=True
+        )
+
+
+def test_features_of_the_page_on_backends_are_all() -> None:
+    assert set(re.findall(r"features=\[\"(\w+)\"\]`.*\|", BACKENDS)) == set(FEATURES)

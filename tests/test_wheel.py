@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("adamax_core", "adamax_fused", "adamax_jax", "adamax_torch", "adamax_conformance")
+HOMES = {
+    "adamax_checkpoint": "",
+    "adamax_core": "",
+    "adamax_fused": "backends",
+    "adamax_jax": "backends",
+    "adamax_torch": "backends",
+    "adamax_conformance": "conformance",
+}
 PROGRAM = """
 import sys
-import adamax_core, adamax_fused, adamax_jax, adamax_torch, adamax_conformance
+import adamax_checkpoint, adamax_core, adamax_fused, adamax_jax, adamax_torch, adamax_conformance
 assert all(m.__file__.startswith(sys.argv[1]) for m in
-           (adamax_core, adamax_fused, adamax_jax, adamax_torch, adamax_conformance))
+           (adamax_checkpoint, adamax_core, adamax_fused, adamax_jax, adamax_torch,
+            adamax_conformance))
 for name in ("numpy", "fused", "torch", "jax"):
     report = adamax_conformance.check(name, clauses=["A-5"], dtypes=["float32"])
     report.raise_for_status()
@@ -37,11 +45,12 @@ def test_every_module_is_in_the_wheel_under_its_own_name(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info" not in name}
     expected = {
         str(path.relative_to(ROOT / folder))
-        for folder, package in zip(("", *["backends"] * 3, "conformance"), PACKAGES, strict=True)
+        for package, folder in HOMES.items()
         for path in (ROOT / folder / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     expected |= {path.name for path in (ROOT / "conformance").glob("*.py")}
+    expected |= {path.name for path in ROOT.glob("adamax_*.py")}
     assert names == expected
 
 

@@ -28,28 +28,29 @@ from adamax_jax.validation import leaf_path
 def from_optax_state(
     optax_state: Any, fresh: Any, *, b1: float = 0.9, b2: float = 0.999, grad_dtype: Any = None
 ) -> Any:
-    """`fresh` with everything that a state with `optax.adamax` or `optax.adamaxw` in it holds.
+    """Convert a state that contains `optax.adamax` or `optax.adamaxw` to `adamax_transform`.
 
     Args:
-        optax_state: any tree with an `optax.ScaleByAdamState` for each `AdamaxState` of `fresh`. A
-            schedule of their own gives the count that ours goes on from.
-        fresh: what `init` of the new optimizer gives: an `AdamaxState`, or any tree with some in
-            it, such as the state of a chain, of `optax.MultiSteps` or `optax.multi_transform`. It
-            decides the dtypes, and where arrays are.
-        b1: the decay rate that made the first moments, ``0 <= b1 < 1``.
-        b2: the decay rate that made the infinity norms, ``0 <= b2 < 1``.
-        grad_dtype: that of the gradients that made them, where it is less precise than theirs:
+        optax_state: the state to convert: any tree with one `optax.ScaleByAdamState` for each
+            `AdamaxState` of `fresh`. If its learning rate follows a schedule, the schedule's count
+            becomes `AdamaxState.count`.
+        fresh: the result of `init` of the new optimizer: an `AdamaxState`, or a tree that contains
+            some, such as the state of a chain, of `optax.MultiSteps` or of
+            `optax.multi_transform`. It gives the dtypes and the devices.
+        b1: the decay rate that the first moments were computed with, ``0 <= b1 < 1``.
+        b2: the decay rate that the infinity norms were computed with, ``0 <= b2 < 1``.
+        grad_dtype: the dtype of the gradients, if it is less precise than that of the moments:
             optax rounds ``(1 - b1) g`` and ``|g| + eps`` to it.
 
     Returns:
-        A tree like `fresh`, of arrays of its own. Every leaf comes from `optax_state`: what other
-        transformations hold (accumulated gradients, averages, injected hyperparameters) as well.
+        A tree like `fresh`, of new arrays. Every leaf comes from `optax_state`, also those of other
+        transformations: accumulated gradients, averages, injected hyperparameters.
 
     Raises:
-        ValueError: there are not as many such states, one is Adam's, its moments are of another
-            structure or shape, or another leaf has no counterpart; names the leaf.
-        TypeError: its moments are complex: optax takes the modulus, where the specification takes
-            the parts.
+        ValueError: the numbers of states differ, a state is Adam's, moments differ in structure or
+            shape, or another leaf has no counterpart; the message names the leaf.
+        TypeError: moments are complex: optax's norm is of the modulus, the specification's of the
+            real and imaginary parts.
 
     >>> params = {"w": jnp.array([1.0, 2.0])}
     >>> theirs = optax.adamax(1e-3)
@@ -82,21 +83,21 @@ def from_optax_state(
 
 
 def to_optax_state(state: Any, fresh: Any) -> Any:
-    """`fresh` with everything that a state with `adamax_transform` in it holds.
+    """Convert a state that contains `adamax_transform` to `optax.adamax` or `optax.adamaxw`.
 
     Args:
-        state: an `AdamaxState`, or any tree with some in it.
-        fresh: what `init` of the optax optimizer gives. It decides the dtypes and where arrays
-            are, and schedules of `optax.adamax` go on from our count.
+        state: the state to convert: an `AdamaxState`, or any tree that contains some.
+        fresh: the result of `init` of the optax optimizer. It gives the dtypes and the devices. If
+            its learning rate follows a schedule, `AdamaxState.count` becomes the schedule's count.
 
     Returns:
-        A tree like `fresh`, of arrays of its own; every leaf comes from `state`.
+        A tree like `fresh`, of new arrays; every leaf comes from `state`.
 
     Raises:
-        ValueError: there are not as many such states, moments are of another structure or shape,
-            parameters have taken different numbers of steps (optax has one count), or another leaf
-            has no counterpart; names the leaf.
-        TypeError: its moments are complex, as for `from_optax_state`.
+        ValueError: the numbers of states differ, moments differ in structure or shape, parameters
+            have taken different numbers of steps (optax has one count), or another leaf has no
+            counterpart; the message names the leaf.
+        TypeError: moments are complex, as for `from_optax_state`.
 
     >>> from adamax_jax import adamax_transform
     >>> ours, params = adamax_transform(1e-3), {"w": jnp.array([1.0, 2.0])}

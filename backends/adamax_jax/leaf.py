@@ -13,8 +13,6 @@ import numpy as np
 
 from adamax_jax.rule import Hyper, adamax, bias_correction
 
-_LAST = np.iinfo(np.int32).max
-
 
 class Leaf(NamedTuple):
     """A trained parameter with its gradient and state.
@@ -46,8 +44,8 @@ class Stepped(NamedTuple):
 
 
 def increment(count: jax.Array) -> jax.Array:
-    """Add one; saturates at 2^31 - 1 (S-7)."""
-    return jnp.minimum(count, _LAST - 1) + 1
+    """Add one; saturates at 2^31 - 1 (S-7), past which an int32 would wrap below zero."""
+    return jnp.maximum(count, count + 1)
 
 
 # jit, also inside an outer jit: leaves of one shape and dtype are traced and lowered once.

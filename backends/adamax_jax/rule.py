@@ -51,25 +51,39 @@ def decay(b1: Scalar) -> Decay:
     return Decay(b1, 1 - b1, lax.stop_gradient(log))
 
 
-_TAYLOR = np.polynomial.Polynomial([1 / math.factorial(k + 2) for k in range(14)])
-_FITTED = np.polynomial.Chebyshev.interpolate(_TAYLOR, 4, domain=[-0.5, 0])
-_REMAINDER = {
-    "float64": _TAYLOR.coef[::-1].tolist(),
+# The Bernoulli numbers B_2k / (2k)!, from k = 1.
+_SERIES = [
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+]
+_FITTED = np.polynomial.Chebyshev.interpolate(
+    np.polynomial.Polynomial(_SERIES), 1, domain=[0, 0.25]
+)
+_EVEN = {
+    "float64": _SERIES[::-1],
     # Few terms, since they are compiled for each leaf.
     "float32": _FITTED.convert(kind=np.polynomial.Polynomial).coef[::-1].tolist(),
 }
-"""Coefficients of ``(e^x - 1 - x) / x^2`` on [-1/2, 0] to the last place, highest power first."""
+"""Coefficients of ``(x/2 coth(x/2) - 1) / x^2``, in powers of x^2 up to 1/4, highest first."""
 
 
 @jax.custom_jvp
 def bias_correction(b1: Decay, count: jax.Array) -> jax.Array:
     """A-6: ``1 - b1^t`` for counts from one, within 4 units of roundoff (N-3).
 
-    With ``x = t log(b1)`` it is ``-expm1(x)``, but XLA's is off by 5.9 units between -1/2 and 0.
+    With ``x = t log(b1)`` it is ``1 - e^x``, which cancels near zero. XLA's expm1 is off by 5.9
+    units there; so it is ``x / (x/2 - x/2 coth(x/2))``, whose hyperbolic part is even in x.
     """
     x = count.astype(jnp.result_type(float)) * b1.log
-    remainder = functools.reduce(lambda sum_, c: sum_ * x + c, _REMAINDER[x.dtype.name])
-    return -lax.select(x < -0.5, jnp.expm1(x), x + x * x * remainder)  # noqa: PLR2004 - see above
+    square = x * x
+    even = functools.reduce(lambda sum_, c: sum_ * square + c, _EVEN[x.dtype.name])
+    near_zero = x / (0.5 * x - square * even - 1)
+    return lax.select(x < -0.5, 1 - jnp.exp(x), near_zero)  # noqa: PLR2004 - see above
 
 
 @bias_correction.defjvp

@@ -1,6 +1,6 @@
 """``python -m adamax_conformance``: the command ``adamax-conformance``."""
 
-from adamax_conformance.cli import main
+from adamax_conformance_cli import main
 
 if __name__ == "__main__":
     main()

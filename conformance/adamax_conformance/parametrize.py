@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from adamax_conformance.cases.case import Case
-from adamax_conformance.check import Subject, selected
+from adamax_conformance.cases.selection import selected
+from adamax_conformance.check import Subject
 from adamax_conformance.reports.expectations import Expectations, load
 from adamax_conformance.reports.failure import describe, written
 from adamax_conformance.reports.result import BAD, Result, Status
@@ -47,7 +48,7 @@ class BoundCase:
         subject = self.suite.subject
         result = subject.judge(self.case, self.dtype)
         self.conformance = [subject.name, result.status.value]
-        if result.status in (*BAD, Status.BLOCKED):
+        if result.status in (*BAD, Status.BLOCKED, Status.UNJUDGED):
             report = subject.investigated(subject.report([result]))
             story = written(describe(report, report.results[0]))
             pytest.fail("\n".join([f"{result.id}: {result.message}", *story]), pytrace=False)

@@ -1,21 +1,20 @@
 """The benchmark runs and writes its figures; tests do not judge speed."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cpu_step
 import pytest
+from cases import Case
+from turns import Timing
 
 from adamax_fused.threads import usable
-
-Ran = Callable[..., subprocess.CompletedProcess[str]]
-Called = Callable[..., list[Any]]
+from benchmark_scripts import called, ran
 
 
 @pytest.mark.slow
-def test_it_writes_and_plots_its_figures(tmp_path: Path, ran: Ran) -> None:
+def test_it_writes_and_plots_its_figures(tmp_path: Path) -> None:
     figures, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
     outputs = ("--json", figures, "--plot", picture)
     done = ran("cpu_step.py", "--only", "one of 1 thousand", "--quick", *outputs)
@@ -48,7 +47,7 @@ def test_it_writes_and_plots_its_figures(tmp_path: Path, ran: Ran) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("only", "odd"), [("a gradient", 2), ("DTensors", 1)])
 def test_it_runs_odd_cases_and_reports_that_it_does_not_plot_them(
-    only: str, odd: int, tmp_path: Path, ran: Ran
+    only: str, odd: int, tmp_path: Path
 ) -> None:
     figures, picture = tmp_path / "figures.json", tmp_path / "picture.png"
     outputs = ("--json", figures, "--plot", picture)
@@ -63,7 +62,7 @@ def test_it_runs_odd_cases_and_reports_that_it_does_not_plot_them(
 
 
 @pytest.mark.slow
-def test_memory_and_first_calls_are_measured_in_new_processes(tmp_path: Path, ran: Ran) -> None:
+def test_memory_and_first_calls_are_measured_in_new_processes(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     done = ran("cpu_step.py", "--only", "first call", "--json", figures)
     assert done.returncode == 0, done.stderr
@@ -72,40 +71,45 @@ def test_memory_and_first_calls_are_measured_in_new_processes(tmp_path: Path, ra
     assert {"import torch", "first step", "second step"} < set(written["first"])
 
 
-MEASURED = """
-from cases import CORES, Case
-from turns import Timing
-
-def measured(ours, threads):
+def measured(ours: float, threads: int) -> Any:
+    """Replace what is measured by figures of one case."""
     timing = Timing("", {"ours": [ours], "torch foreach": [2.0]})
     case = Case("500 of 256", (), 1, 1, odd="missing", threads=threads)
-    return lambda *_, **__: ({case: timing}, {}, {})
-"""
+    return lambda *_args, **_more: ({case: timing}, {}, {})
 
 
-@pytest.mark.slow
-def test_the_exit_status_says_whether_goals_are_met(called: Called) -> None:
-    def statuses(ours: float, threads: int, *calls: list[str]) -> list[int]:
-        before = f"{MEASURED}\ncpu_step.measured = measured({ours}, {threads})"
-        done = called("cpu_step", list(calls), before)
-        assert all("a gradient missing: ours, over torch foreach" in output for _, output in done)
-        return [status for status, _ in done]
+@pytest.mark.parametrize(
+    ("ours", "threads", "arguments", "status"),
+    [
+        (1.0, usable(), [], 0),
+        (3.0, usable(), [], 1),
+        (3.0, usable(), ["--quick"], 0),
+        (3.0, 1, ["--threads", "1"], 1 if usable() == 1 else 0),
+    ],
+)
+def test_the_exit_status_says_whether_goals_are_met(
+    ours: float, threads: int, arguments: list[str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu_step, "measured", measured(ours, threads))
+    found, output = called(cpu_step, *arguments)
+    assert "a gradient missing: ours, over torch foreach" in output
+    assert found == status
 
-    assert statuses(1.0, usable(), []) == [0]
-    assert statuses(3.0, usable(), [], ["--quick"]) == [1, 0]
-    assert statuses(3.0, 1, ["--threads", "1"]) == [1 if usable() == 1 else 0]
+
+def test_an_unknown_case_raises() -> None:
+    status, output = called(cpu_step, "--only", "nothing such")
+    assert status == 2
+    assert "no case has 'nothing such' in it" in output
 
 
-def test_unknown_cases_and_threads_raise_and_help_explains_the_exit_status(called: Called) -> None:
-    wrong = ["0", "two", "1,1000000"]
-    only, usage, *threads = called(
-        "cpu_step",
-        [["--only", "nothing such"], ["--help"], *(["--threads", each] for each in wrong)],
-    )
-    assert only[0] == 2
-    assert "no case has 'nothing such' in it" in only[1]
-    assert usage[0] == 0
-    assert "The exit status is 1" in usage[1]
-    for given, (status, output) in zip(wrong, threads, strict=True):
-        assert status == 2
-        assert f"'{given}' is not numbers from 1 to" in output
+def test_help_explains_the_exit_status() -> None:
+    status, output = called(cpu_step, "--help")
+    assert status == 0
+    assert "The exit status is 1" in output
+
+
+@pytest.mark.parametrize("given", ["0", "two", "1,1000000"])
+def test_wrong_numbers_of_threads_raise(given: str) -> None:
+    status, output = called(cpu_step, "--threads", given)
+    assert status == 2
+    assert f"'{given}' is not numbers from 1 to" in output

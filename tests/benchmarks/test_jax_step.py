@@ -1,17 +1,16 @@
 """The benchmark runs and writes its figures; tests do not judge speed."""
 
 import json
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
+import jax_step
 import pytest
 
-Ran = Callable[..., subprocess.CompletedProcess[str]]
+from benchmark_scripts import called, ran
 
 
 @pytest.mark.slow
-def test_it_writes_and_plots_its_figures(tmp_path: Path, ran: Ran) -> None:
+def test_it_writes_and_plots_its_figures(tmp_path: Path) -> None:
     figures, picture = tmp_path / "new" / "figures.json", tmp_path / "picture.png"
     done = ran("jax_step.py", "--only", "150 of 256", "--json", figures, "--plot", picture)
     assert done.returncode == 0, done.stderr
@@ -22,7 +21,7 @@ def test_it_writes_and_plots_its_figures(tmp_path: Path, ran: Ran) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_unknown_case_raises(ran: Ran) -> None:
-    done = ran("jax_step.py", "--only", "nothing such")
-    assert done.returncode == 2
-    assert "no case has 'nothing such' in it" in " ".join(done.stderr.split())
+def test_an_unknown_case_raises() -> None:
+    status, output = called(jax_step, "--only", "nothing such")
+    assert status == 2
+    assert "no case has 'nothing such' in it" in output

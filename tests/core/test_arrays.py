@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -13,6 +12,7 @@ import pytest
 
 from adamax_core import Hyperparameters, State, init, step, update
 from adamax_core.arrays import kind, narrow, widen, zeros
+from exact import Followed, assert_within, follow
 
 Q = Fraction  # the rationals
 Array = np.ndarray[Any, Any]
@@ -42,17 +42,13 @@ def bits(tree: tuple[Any, State]) -> list[Any]:
 @pytest.mark.parametrize("hp", HYPERPARAMETERS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_float_step_is_within_the_counted_roundings_of_the_exact_one(
-    hp: Hyperparameters,
-    dtype: str,
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
+    hp: Hyperparameters, dtype: str
 ) -> None:
     w = Q(1, 2 ** {"float32": 24, "float64": 53}[dtype])
     start, grads = sample(seed=1)
     params = start.astype(dtype)
     state = init(params)
-    exact = [followed(Q(float(p)), Q(0), Q(0), 0) for p in params]
+    exact = [Followed(Q(float(p)), Q(0), Q(0), 0) for p in params]
     for grad in (g.astype(dtype) for g in grads):
         params, state = step(params, grad, state, hp)
         exact = [follow(at, float(g), hp, w) for at, g in zip(exact, grad, strict=True)]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-FRAMEWORKS = ("torch", "jax", "optax", "tensorflow", "adamax_conformance")
+FRAMEWORKS = ("torch", "jax", "optax", "tensorflow", "safetensors", "adamax_conformance")
 CHECK = f"""
 import sys
 found = [name for name in {FRAMEWORKS} if name in sys.modules]

@@ -8,7 +8,6 @@ rounded down, is as far from one as from the other.
 """
 
 import re
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,12 +18,13 @@ from typer.testing import CliRunner
 
 import adamax_core
 from adamax_core.rule import maximum
+from example_scripts import example
 
 SHRINKS = 2.0 ** -((53 - 24) // 2)
 
 
 @pytest.fixture(scope="module")
-def digits(example: Callable[[str], ModuleType]) -> ModuleType:
+def digits() -> ModuleType:
     return example("digits")
 
 
@@ -61,6 +61,7 @@ def test_the_four_trainers_agree_and_are_plotted(digits: ModuleType, tmp_path: P
     assert plot.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
+@pytest.mark.slow
 def test_the_curves_differ_by_rounding_alone(digits: ModuleType, tmp_path: Path) -> None:
     single, double = differences(digits, tmp_path)
     assert double < single * SHRINKS

@@ -10,7 +10,7 @@ float32 may be. A difference of rule does not shrink. Half of the 29 powers of t
 one as from the other.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,13 +24,14 @@ from torch.func import grad, vmap
 from typer.testing import CliRunner
 
 from adamax_torch import functional
+from example_scripts import example
 
 SHRINKS = 2.0 ** -((53 - 24) // 2)
 LRS = torch.logspace(-5, 0, 16, dtype=torch.float64)
 
 
 @pytest.fixture(scope="module")
-def ensemble(example: Callable[[str], ModuleType]) -> Iterator[ModuleType]:
+def ensemble() -> Iterator[ModuleType]:
     with threadpool_limits(1):
         yield example("ensemble")
 

@@ -41,6 +41,7 @@ def test_resuming_gives_the_result_of_an_uninterrupted_training(tmp_path: Path) 
     assert accuracy > 80
 
 
+@pytest.mark.slow
 def test_without_torchrun_it_shows_the_command() -> None:
     ran = subprocess.run(
         [sys.executable, str(EXAMPLE)], capture_output=True, text=True, check=False

@@ -25,6 +25,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from adamax_torch import functional
+from example_scripts import example
 
 SHRINKS = 2.0 ** -((53 - 24) // 2)
 
@@ -34,7 +35,7 @@ REACH = 2.0**-12
 
 
 @pytest.fixture(scope="module")
-def hypergradient(example: Callable[[str], ModuleType]) -> Iterator[ModuleType]:
+def hypergradient() -> Iterator[ModuleType]:
     with threadpool_limits(1):
         yield example("hypergradient")
 
@@ -95,6 +96,7 @@ def test_differences_agree_with_the_slopes(hypergradient: ModuleType) -> None:
     assert is_among_the_slopes(hypergradient) == (True, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["grads", "exp_avg", "exp_inf"])
 def test_a_cut_in_the_graph_is_detected(
     what: str, hypergradient: ModuleType, monkeypatch: pytest.MonkeyPatch

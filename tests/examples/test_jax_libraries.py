@@ -43,6 +43,7 @@ def test_a_sharded_step_does_not_communicate_and_learns(mesh: str) -> None:
     assert float(found[1]) > 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -1,15 +1,19 @@
 """An example raises before it runs if the plot cannot be written."""
 
-from collections.abc import Callable
-from types import ModuleType
-
 import pytest
 from typer.testing import CliRunner
+
+from example_scripts import example
 
 
 @pytest.mark.parametrize(
     ("name", "first"),
-    [("digits", "make_task"), ("ensemble", "split"), ("hypergradient", "make_task")],
+    [
+        ("digits", "make_task"),
+        ("ensemble", "split"),
+        ("hypergradient", "make_task"),
+        ("which_adamax", "train"),
+    ],
 )
 @pytest.mark.parametrize(
     ("plot", "said"),
@@ -20,12 +24,7 @@ from typer.testing import CliRunner
     ids=["suffix", "folder"],
 )
 def test_an_unwritable_plot_raises_first(
-    name: str,
-    first: str,
-    plot: str,
-    said: str,
-    example: Callable[[str], ModuleType],
-    monkeypatch: pytest.MonkeyPatch,
+    name: str, first: str, plot: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = example(name)
     monkeypatch.delattr(module, first)

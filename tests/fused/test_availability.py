@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,8 +14,7 @@ import pytest
 from adamax_core import Hyperparameters
 from adamax_fused import init, rows, step_
 from adamax_fused.availability import DTYPES, has_numba, missing
-
-Run = Callable[..., str]
+from kernel_process import run
 
 HP = Hyperparameters(0.5)
 
@@ -82,7 +81,7 @@ assert step_({"none": params}, {"none": None}, init({"none": params}), HP).step 
 """
 
 
-def test_without_numba_the_error_says_what_to_install(run: Run) -> None:
+def test_without_numba_the_error_says_what_to_install() -> None:
     printed = run("sys.modules['numba'] = None" + REFUSED)
     assert printed == (
         "step_ needs the kernel, but Numba is not installed: pip install 'adamax-spec[fused]'; "
@@ -90,7 +89,7 @@ def test_without_numba_the_error_says_what_to_install(run: Run) -> None:
     )
 
 
-def test_unwritable_cache_folders_raise(run: Run) -> None:
+def test_unwritable_cache_folders_raise() -> None:
     """Numba finds no writable folder for its cache."""
     printed = run(
         """
@@ -135,7 +134,7 @@ rows.prepare = begin
 @pytest.mark.slow
 @forks
 @pytest.mark.parametrize("moment", [IMPORTS, COMPILES], ids=["imports", "compiles"])
-def test_a_fork_waits_for_a_thread_that_compiles(moment: str, run: Run, tmp_path: Path) -> None:
+def test_a_fork_waits_for_a_thread_that_compiles(moment: str, tmp_path: Path) -> None:
     """Else the child could wait forever for a lock of Numba that no thread in it releases."""
     run(
         "compiling = threading.Event()"

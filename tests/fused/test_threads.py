@@ -5,7 +5,6 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import NoReturn
@@ -14,8 +13,7 @@ import pytest
 
 from adamax_fused import threads
 from adamax_fused.threads import together, usable
-
-Run = Callable[..., str]
+from kernel_process import run
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 
@@ -58,7 +56,7 @@ def test_without_affinity_usable_is_the_processor_count(
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity to set")
-def test_a_process_bound_to_one_processor_starts_no_thread(run: Run) -> None:
+def test_a_process_bound_to_one_processor_starts_no_thread() -> None:
     run("""
 os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 train(LARGE)
@@ -151,7 +149,7 @@ train(LARGE, threads=1)
     ("steps", "environment"), [(SMALL, {}), ("train(LARGE)", {"OMP_NUM_THREADS": "1"})]
 )
 def test_a_small_or_single_threaded_step_starts_no_thread(
-    steps: str, environment: dict[str, str], run: Run
+    steps: str, environment: dict[str, str]
 ) -> None:
     run(
         f"""
@@ -170,7 +168,7 @@ assert native() == before
 @pytest.mark.parametrize(
     ("arguments", "limit"), [("LARGE, threads=2", "1"), ("LARGE", "2"), ("1_000_000, 8", "1")]
 )
-def test_a_large_step_of_two_threads_starts_one(arguments: str, limit: str, run: Run) -> None:
+def test_a_large_step_of_two_threads_starts_one(arguments: str, limit: str) -> None:
     run(
         f"""
 os.sched_getaffinity = lambda _: set(range(8))
@@ -182,7 +180,7 @@ assert len(helpers()) == 1
     )
 
 
-def test_importing_and_making_a_state_starts_no_thread_and_imports_no_numba(run: Run) -> None:
+def test_importing_and_making_a_state_starts_no_thread_and_imports_no_numba() -> None:
     run("""
 init({"w": np.ones(LARGE, np.float32)})
 assert threading.active_count() == 1, threading.enumerate()
@@ -190,7 +188,7 @@ assert "numba" not in sys.modules
 """)
 
 
-def test_the_pool_has_as_many_helpers_as_the_largest_step_needs(run: Run) -> None:
+def test_the_pool_has_as_many_helpers_as_the_largest_step_needs() -> None:
     """A larger pool replaces a smaller one, whose threads end."""
     run(
         """
@@ -205,7 +203,7 @@ assert threading.active_count() == 4, threading.enumerate()
     )
 
 
-def test_several_threads_step_at_once(run: Run) -> None:
+def test_several_threads_step_at_once() -> None:
     run("""
 def work(dtype):
     for _ in range(5):
@@ -221,7 +219,7 @@ assert helpers()
 
 @forks
 @pytest.mark.parametrize("leave", ["sys.exit()", "os._exit(0)"])
-def test_a_forked_process_starts_its_own_helpers_and_exits(leave: str, run: Run) -> None:
+def test_a_forked_process_starts_its_own_helpers_and_exits(leave: str) -> None:
     run(f"""
 train(LARGE, 2)
 assert len(helpers()) == 1
@@ -239,7 +237,7 @@ train(LARGE, 2)
 
 @forks
 @pytest.mark.parametrize("times", [10, pytest.param(200, marks=pytest.mark.slow)])
-def test_forking_during_steps_does_not_hang(times: int, run: Run) -> None:
+def test_forking_during_steps_does_not_hang(times: int) -> None:
     run(
         """
 stop, begun = threading.Event(), threading.Event()
@@ -271,8 +269,9 @@ thread.join()
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "train(LARGE, 2)"])
-def test_a_step_is_taken_at_the_exit_of_the_interpreter(before: str, run: Run) -> None:
+def test_a_step_is_taken_at_the_exit_of_the_interpreter(before: str) -> None:
     printed = run(f"""
 import atexit
 def leave():
@@ -284,8 +283,9 @@ atexit.register(leave)
     assert printed == "stepped\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["", "train(LARGE, 2)"])
-def test_a_thread_keeps_stepping_after_the_main_thread_has_ended(before: str, run: Run) -> None:
+def test_a_thread_keeps_stepping_after_the_main_thread_has_ended(before: str) -> None:
     printed = run(f"""
 import concurrent.futures.thread, time
 def go_on():
@@ -299,7 +299,7 @@ threading.Thread(target=go_on).start()
     assert printed == "stepped\n"
 
 
-def test_a_thread_steps_while_the_main_thread_ends(run: Run) -> None:
+def test_a_thread_steps_while_the_main_thread_ends() -> None:
     printed = run("""
 begun = threading.Event()
 def go_on():

@@ -5,11 +5,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
 from adamax_jax import AdamaxState, adamax_transform
+from jax_steps import bits
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25, -1.0])}
 GRADS = [
@@ -26,10 +26,6 @@ def run(optimizer: Any, params: Any = PARAMS, grads: Any = GRADS) -> tuple[Any, 
         updates, state = update(grad, state, params)
         params = optax.apply_updates(params, updates)
     return params, state
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def one_leaf(optimizer: Any, name: str) -> Any:

@@ -11,12 +11,9 @@ import orbax.checkpoint as ocp
 import pytest
 
 from adamax_jax import AdamaxState, adamax_transform, from_optax_state, to_optax_state
+from jax_steps import bits
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [0.5, 3.0]]), "b": jnp.array([0.25, -1.0])}
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def grads(seed: int, scale: float = 1.0) -> Any:

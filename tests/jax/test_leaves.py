@@ -10,6 +10,7 @@ import optax
 import pytest
 
 from adamax_jax import adamax_transform
+from jax_steps import bits
 
 FLOAT0 = jax.dtypes.float0
 UNTRAINED: dict[str, Any] = {
@@ -30,10 +31,6 @@ TRAINED = [
     "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "bfloat16", "float16", "float32",
     "float64", "complex64", "complex128",
 ]  # fmt: skip
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["not compiled", "compiled"])

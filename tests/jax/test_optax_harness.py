@@ -75,6 +75,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "test"), CASES)
 def test_the_tests_of_optax_pass(kind: type[unittest.TestCase], test: str) -> None:
     result = unittest.TestResult()

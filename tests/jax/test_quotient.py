@@ -115,6 +115,7 @@ def test_derivatives_scale_with_the_size_of_the_gradients(dtype: Any) -> None:
             assert np.array_equal(rows, np.broadcast_to(one, rows.shape))
 
 
+@pytest.mark.slow
 @dtypes
 @pytest.mark.parametrize(
     "second", [jax.jacfwd, jax.jacrev], ids=["forwards over backwards", "backwards twice"]

@@ -1,6 +1,5 @@
 """The rule for one array against exact rationals, and its bias correction."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 
 from adamax_jax.rule import Hyper, adamax, bias_correction, decay
+from exact import ulps
 
 
 def test_two_steps_of_the_table_of_dialects() -> None:
@@ -85,7 +85,7 @@ def test_the_bias_correction_is_within_four_units_of_roundoff(
 @pytest.mark.parametrize("beta1", [0.0, 0.25, 0.75])
 @pytest.mark.parametrize("order", [1, 2])
 def test_the_derivatives_of_the_bias_correction_are_finite_and_right(
-    beta1: float, order: int, ulps: Callable[..., Fraction]
+    beta1: float, order: int
 ) -> None:
     """``-t b^(t-1)`` and ``-t (t-1) b^(t-2)``: two products and a power, eight units."""
     with jax.enable_x64(True):

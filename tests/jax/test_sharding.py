@@ -17,6 +17,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as Spec
 
 from adamax_jax import adamax_transform
+from jax_steps import bits
 
 P: Any = Spec  # not typed
 MESHES: list[Any] = [((8,), ("x",)), ((4, 2), ("x", "y")), ((2, 2, 2), ("x", "y", "z"))]
@@ -45,10 +46,6 @@ def plain() -> dict[str, jax.Array]:
         "b": jnp.array(rng.normal(size=24), jnp.bfloat16),
         "s": jnp.array(rng.normal(), jnp.float32),
     }
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def step(optimizer: Any, params: Any, grads: Any, state: Any) -> Any:

@@ -14,6 +14,7 @@ from flax.training.train_state import TrainState
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from adamax_jax import AdamaxState, adamax_transform
+from jax_steps import bits
 
 P: Any = PartitionSpec  # not typed
 PARAMS = {
@@ -22,10 +23,6 @@ PARAMS = {
     "c": jnp.ones(()),
 }
 GRADS = jax.tree.map(lambda p: 1 - p / 2, PARAMS)
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def structure(tree: Any) -> Any:

@@ -10,6 +10,8 @@ import pytest
 
 from adamax_jax import adamax_transform
 from adamax_jax.transform import _compiled
+from jax_steps import bits
+from marks import first_fast
 
 NAMES = ["learning_rate", "b1", "b2", "eps", "weight_decay"]
 VALUES: dict[str, Any] = {
@@ -19,10 +21,6 @@ VALUES: dict[str, Any] = {
     "eps": 0.25,
     "weight_decay": 0.125,
 }
-
-
-def bits(tree: Any) -> list[bytes]:
-    return [np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(tree)]
 
 
 def loss(params: Any) -> jax.Array:
@@ -176,7 +174,7 @@ def test_vmap_over_models_is_one_model_after_the_other() -> None:
         assert bits(jax.tree.map(lambda p, i=index: p[i], (updates, states))) == bits(expected)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", first_fast(NAMES))
 def test_forward_and_reverse_mode_agree_through_a_scan(name: str) -> None:
     """Both modes compute the same sum of products, up to the roundings of 30 steps."""
     with jax.enable_x64(True):
@@ -264,6 +262,7 @@ def test_a_new_b1_compiles_nothing() -> None:
     assert programs._cache_size() == before + 1
 
 
+@pytest.mark.slow
 def test_patterns_of_missing_gradients_share_a_program() -> None:
     """One where none is missing, and one for all others, whose leaves keep every bit."""
     nan = jnp.full(3, jnp.nan)

@@ -8,12 +8,11 @@ on accelerators alone, and its differentiable ones, are ours only.
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.testing._internal.common_optimizers import (
@@ -22,9 +21,6 @@ from torch.testing._internal.common_optimizers import (
 )
 
 from adamax_torch import Adamax
-
-Bits = Callable[[Tensor], bytes]
-Snapshot = Callable[..., list[Any]]
 
 STOCK: Any
 (STOCK,) = (info for info in optim_db if info.name == "Adamax")

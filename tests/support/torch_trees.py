@@ -1,13 +1,10 @@
 """Trees of tensors."""
 
-from collections.abc import Callable
 from typing import Any
 
 import optree
 import torch
 from torch import Tensor
-
-Bits = Callable[[Tensor], bytes]
 
 
 def leaves(*trees: Any) -> list[Tensor]:

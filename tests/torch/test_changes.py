@@ -12,10 +12,9 @@ from torch.nn import Parameter
 from torch.utils.weak import WeakIdKeyDictionary
 
 from adamax_torch import Adamax
+from torch_steps import advance, same
 
 Pair = tuple[Adamax, Adamax]
-Advance = Callable[..., None]
-Same = Callable[[Pair], bool]
 
 
 def square(fused: bool | None) -> Adamax:
@@ -217,9 +216,7 @@ def make_capturable(optimizer: Adamax) -> None:
         swap_moments, count_in_numbers, negate_moments_lazily, share_a_count,
     ],
 )  # fmt: skip
-def test_changes_between_steps_are_noticed(
-    change: Callable[[Adamax], None], pair: Pair, advance: Advance, same: Same
-) -> None:
+def test_changes_between_steps_are_noticed(change: Callable[[Adamax], None], pair: Pair) -> None:
     for seed in (1, 2):
         for optimizer in pair:
             change(optimizer)
@@ -239,7 +236,7 @@ def test_changes_between_steps_are_noticed(
     ids=["transposed", "imaginary", "offset", "expanded", "negated"],
 )
 def test_gradients_of_every_layout_are_read_correctly(
-    change: Callable[[Tensor], Tensor], pair: Pair, advance: Advance, same: Same
+    change: Callable[[Tensor], Tensor], pair: Pair
 ) -> None:
     for seed in (1, 2):
         advance(pair, seed, change)
@@ -248,7 +245,7 @@ def test_gradients_of_every_layout_are_read_correctly(
         assert same(pair)
 
 
-def test_a_gradient_at_the_same_address_of_another_kind_is_noticed(same: Same) -> None:
+def test_a_gradient_at_the_same_address_of_another_kind_is_noticed() -> None:
     """The allocator often reuses freed memory at once."""
     memory = torch.arange(18.0).sin()
     first = memory[:9].view(3, 3)
@@ -284,7 +281,7 @@ def test_a_new_view_of_the_same_memory_is_noticed(
             assert torch.equal(one.resolve_neg(), other.resolve_neg())
 
 
-def test_a_gradient_that_aliases_a_parameter_is_read_as_by_the_loop(same: Same) -> None:
+def test_a_gradient_that_aliases_a_parameter_is_read_as_by_the_loop() -> None:
     both = square(fused=None), square(fused=False)
     for seed in range(3):
         for optimizer in both:
@@ -294,7 +291,7 @@ def test_a_gradient_that_aliases_a_parameter_is_read_as_by_the_loop(same: Same) 
         assert same(both)
 
 
-def test_missing_gradients_come_and_go(pair: Pair, same: Same) -> None:
+def test_missing_gradients_come_and_go(pair: Pair) -> None:
     for absent in ([0], [0, 2], [], [1], [0, 1, 2, 3], [3]):
         for optimizer in pair:
             for index, param in enumerate(parameters(optimizer)):
@@ -303,7 +300,7 @@ def test_missing_gradients_come_and_go(pair: Pair, same: Same) -> None:
         assert same(pair)
 
 
-def test_a_step_that_fails_leaves_no_stale_table(pair: Pair, advance: Advance, same: Same) -> None:
+def test_a_step_that_fails_leaves_no_stale_table(pair: Pair) -> None:
     for optimizer in pair:
         add_a_group(optimizer)
     advance(pair, 1)

@@ -13,11 +13,13 @@ from torch.optim import lr_scheduler
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
 from adamax_torch.slices import SMALL
+from exact import Followed, assert_within, follow
+from marks import first_fast
+from torch_steps import snapshot
 
 # torch's own, where the compiler imports what it needs.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script:DeprecationWarning")
 
-Snapshot = Callable[..., list[Any]]
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"foreach": True},
@@ -43,9 +45,9 @@ def gradients(params: list[Parameter], seed: int) -> None:
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", first_fast([torch.float32, torch.bfloat16]), ids=str)
 def test_one_graph_without_breaks_and_without_recompiling(
-    options: dict[str, Any], dtype: torch.dtype, snapshot: Snapshot
+    options: dict[str, Any], dtype: torch.dtype
 ) -> None:
     """Also if the learning rate is a tensor that changes between steps."""
     torch.compiler.reset()
@@ -65,16 +67,13 @@ def test_one_graph_without_breaks_and_without_recompiling(
         assert snapshot(eager) == snapshot(graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.complex128], ids=str)
 @pytest.mark.parametrize("state_dtype", [None, torch.float64], ids=str)
 def test_zero_dimensional_tensors_are_not_constants(
-    backend: str,
-    foreach: bool,
-    dtype: torch.dtype,
-    state_dtype: torch.dtype | None,
-    snapshot: Snapshot,
+    backend: str, foreach: bool, dtype: torch.dtype, state_dtype: torch.dtype | None
 ) -> None:
     """The compiler treats a zero-dimensional float64 CPU tensor as a constant."""
     torch.compiler.reset()
@@ -90,6 +89,7 @@ def test_zero_dimensional_tensors_are_not_constants(
         assert snapshot(eager) == snapshot(graph)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("foreach", [False, True])
 def test_large_tensors_of_half_precision_are_one_graph(foreach: bool) -> None:
     """The compiled step does not slice tensors, and gives the same bits."""
@@ -136,6 +136,7 @@ def set_in_turn(name: str, *, tensor: bool) -> Callable[[Any], Callable[[int], N
     return prepare
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tensor", [False, True])
 @pytest.mark.parametrize("name", ["lr", "betas", "eps", "weight_decay"])
 def test_six_values_are_compiled_no_more_often_than_in_stock(name: str, tensor: bool) -> None:
@@ -171,7 +172,7 @@ def test_a_schedule_is_compiled_no_more_often_than_in_stock(make: Callable[[Any]
 
 
 @pytest.mark.parametrize("name", ["lr", "betas", "eps", "weight_decay"])
-def test_numbers_that_change_have_the_bits_of_an_eager_step(name: str, snapshot: Snapshot) -> None:
+def test_numbers_that_change_have_the_bits_of_an_eager_step(name: str) -> None:
     torch.compiler.reset()
     one, two = parameters(), parameters()
     eager, graph = Adamax(one, weight_decay=0.1, capturable=True), Adamax(two, weight_decay=0.1)
@@ -208,13 +209,7 @@ def test_a_number_outside_its_domain_raises_in_a_graph_too() -> None:
     [(False, torch.float32), (True, torch.float32), (True, torch.float16)],
     ids=str,
 )
-def test_a_compiled_step_stays_within_the_bound(
-    foreach: bool,
-    dtype: torch.dtype,
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
-) -> None:
+def test_a_compiled_step_stays_within_the_bound(foreach: bool, dtype: torch.dtype) -> None:
     """Inductor fuses and contracts; every element stays within its rounding bound."""
     torch.compiler.reset()
     param = parameters(dtype)[0]
@@ -222,7 +217,7 @@ def test_a_compiled_step_stays_within_the_bound(
     optimizer = Adamax([param], lr=0.5, weight_decay=0.25, foreach=foreach)
     step = torch.compile(optimizer.step, fullgraph=True)
     w = Fraction(torch.finfo(dtype).eps) / 2
-    exact = [followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in param.tolist()]
+    exact = [Followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in param.tolist()]
     for seed in range(1, 5):
         gradients([param], seed)
         assert param.grad is not None

@@ -4,7 +4,7 @@ There is no accelerator where these tests run. A mode raises when a tensor's val
 tensors on ``meta`` and fake ones have none to read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from torch.nn import Parameter
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from adamax_torch import Adamax, functional
+from torch_steps import snapshot
 
 READS = {
     torch.ops.aten._local_scalar_dense.default,
@@ -134,7 +135,7 @@ def test_fake_tensors_step(options: dict[str, Any], capturable: bool) -> None:
     assert shapes == {(3,)}
 
 
-def test_a_loaded_count_moves_to_the_capturable_device(snapshot: Callable[..., list[Any]]) -> None:
+def test_a_loaded_count_moves_to_the_capturable_device() -> None:
     """A state saved from the CPU loads into a capturable optimizer, and back."""
     host, device = Adamax(parameters()), Adamax(parameters("meta"), capturable=True)
     host.step()

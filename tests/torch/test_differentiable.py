@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -10,7 +9,8 @@ import torch
 from torch import Tensor
 
 from adamax_torch import Adamax
-from torch_steps import parameter, stepped
+from exact import THREE_STEPS, assert_within, derivative
+from torch_steps import bits, parameter, stepped
 
 
 def through_three_steps(
@@ -41,15 +41,8 @@ def through_three_steps(
 @pytest.mark.parametrize("capturable", [False, True])
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize("name", ["p", "g1", "g2", "g3", "lr", "b1", "b2", "eps", "wd"])
-def test_autograd_differentiates_three_steps(
-    name: str,
-    decoupled: bool,
-    capturable: bool,
-    three_steps: dict[str, float],
-    derivative: Callable[[str, bool], tuple[Fraction, Fraction]],
-    assert_within: Callable[..., None],
-) -> None:
-    at = {key: torch.tensor(x, dtype=torch.float64) for key, x in three_steps.items()}
+def test_autograd_differentiates_three_steps(name: str, decoupled: bool, capturable: bool) -> None:
+    at = {key: torch.tensor(x, dtype=torch.float64) for key, x in THREE_STEPS.items()}
     at[name].requires_grad_()
     (slope,) = torch.autograd.grad(
         through_three_steps(at, decoupled=decoupled, capturable=capturable), at[name]
@@ -76,12 +69,10 @@ def test_forward_mode_reaches_the_learning_rate() -> None:
 
 
 @pytest.mark.parametrize("decoupled", [False, True])
-def test_second_derivatives_pass_gradgradcheck(
-    decoupled: bool, three_steps: dict[str, float]
-) -> None:
-    names = list(three_steps)
+def test_second_derivatives_pass_gradgradcheck(decoupled: bool) -> None:
+    names = list(THREE_STEPS)
     inputs = [
-        torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in three_steps.values()
+        torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in THREE_STEPS.values()
     ]
 
     def final(*values: Tensor) -> Tensor:
@@ -111,16 +102,14 @@ def test_a_loss_whose_graph_is_needed_must_use_a_clone() -> None:
         loss_gradient_after_a_step(lambda param: param)
 
 
-def test_differentiable_gives_the_bits_of_the_plain_step(
-    three_steps: dict[str, float], bits: Callable[[Tensor], bytes]
-) -> None:
-    at = {key: torch.tensor([x], dtype=torch.float64) for key, x in three_steps.items()}
+def test_differentiable_gives_the_bits_of_the_plain_step() -> None:
+    at = {key: torch.tensor([x], dtype=torch.float64) for key, x in THREE_STEPS.items()}
     plain = Adamax(
-        [parameter(three_steps["p"])],
-        three_steps["lr"],
-        (three_steps["b1"], three_steps["b2"]),
-        three_steps["eps"],
-        three_steps["wd"],
+        [parameter(THREE_STEPS["p"])],
+        THREE_STEPS["lr"],
+        (THREE_STEPS["b1"], THREE_STEPS["b2"]),
+        THREE_STEPS["eps"],
+        THREE_STEPS["wd"],
     )
     after = stepped(plain, *(at[name] for name in ("g1", "g2", "g3")))
     assert bits(through_three_steps(at, decoupled=False, in_tensors=False)) == bits(after)

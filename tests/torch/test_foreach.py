@@ -1,35 +1,23 @@
 """Stepping many tensors at once gives the bits of stepping them one by one."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
 from adamax_torch import Adamax
+from torch_steps import DTYPES, OPTIONS, bits, make_parameters, set_gradients, snapshot
 
-DTYPES = [
-    torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64, torch.complex128,
-]  # fmt: skip
-OPTIONS: list[dict[str, Any]] = [
-    {},
-    {"weight_decay": 0.1},
-    {"weight_decay": 0.1, "decoupled_weight_decay": True},
-    {"maximize": True, "weight_decay": 0.1, "betas": (0.3, 0.5), "eps": 1e-3},
+EVERY: list[dict[str, Any]] = [
+    *OPTIONS,
     {"capturable": True, "weight_decay": 0.1},
     {"betas": (0.0, 0.0), "lr": 0.5},
 ]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_foreach_gives_the_bits_of_the_loop(
-    dtype: torch.dtype,
-    options: dict[str, Any],
-    make_parameters: Callable[..., list[torch.nn.Parameter]],
-    set_gradients: Callable[..., None],
-    snapshot: Callable[..., list[Any]],
-) -> None:
+@pytest.mark.parametrize("options", EVERY, ids=str)
+def test_foreach_gives_the_bits_of_the_loop(dtype: torch.dtype, options: dict[str, Any]) -> None:
     one, many = make_parameters(dtype), make_parameters(dtype)
     loop = Adamax(one, foreach=False, **options)
     foreach = Adamax(many, foreach=True, **options)
@@ -44,9 +32,7 @@ def test_foreach_gives_the_bits_of_the_loop(
 
 
 @pytest.mark.parametrize("capturable", [False, True])
-def test_scalars_have_the_bits_of_vectors(
-    capturable: bool, snapshot: Callable[..., list[Any]]
-) -> None:
+def test_scalars_have_the_bits_of_vectors(capturable: bool) -> None:
     """A zero-dimensional tensor would take the dtype of a tensor hyperparameter."""
     values = torch.randn(50, generator=torch.Generator().manual_seed(0))
     grads = torch.randn((20, 50), generator=torch.Generator().manual_seed(1))
@@ -73,11 +59,7 @@ def test_scalars_have_the_bits_of_vectors(
     assert torch.equal(torch.stack(optimizers[0].param_groups[0]["params"]), vector)
 
 
-def test_one_group_may_hold_several_dtypes_and_a_state_dtype(
-    make_parameters: Callable[..., list[torch.nn.Parameter]],
-    set_gradients: Callable[..., None],
-    snapshot: Callable[..., list[Any]],
-) -> None:
+def test_one_group_may_hold_several_dtypes_and_a_state_dtype() -> None:
     mixes = [[make_parameters(dtype) for dtype in DTYPES] for _ in range(2)]
     loop, foreach = (
         Adamax([p for params in mix for p in params], state_dtype=torch.float32, foreach=each)
@@ -93,13 +75,7 @@ def test_one_group_may_hold_several_dtypes_and_a_state_dtype(
 
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_gradients_are_not_modified(
-    dtype: torch.dtype,
-    foreach: bool,
-    make_parameters: Callable[..., list[torch.nn.Parameter]],
-    set_gradients: Callable[..., None],
-    bits: Callable[[torch.Tensor], bytes],
-) -> None:
+def test_gradients_are_not_modified(dtype: torch.dtype, foreach: bool) -> None:
     params = make_parameters(dtype)
     optimizer = Adamax(params, foreach=foreach, maximize=True, weight_decay=0.1)
     set_gradients(params, 2)
@@ -108,9 +84,7 @@ def test_gradients_are_not_modified(
     assert [bits(p.grad) for p in params if p.grad is not None] == before
 
 
-def test_foreach_with_no_gradient_at_all_does_nothing(
-    make_parameters: Callable[..., list[torch.nn.Parameter]], snapshot: Callable[..., list[Any]]
-) -> None:
+def test_foreach_with_no_gradient_at_all_does_nothing() -> None:
     optimizer = Adamax(make_parameters(), foreach=True)
     before = snapshot(optimizer)
     optimizer.step()

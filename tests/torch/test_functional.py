@@ -1,6 +1,5 @@
 """`adamax_torch.functional`: pure, the bits of the optimizer, and what it refuses."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -8,13 +7,9 @@ import torch
 
 from adamax_torch import Adamax, functional
 from adamax_torch.functional import Hyperparameters, State
-from torch_trees import Bits, leaves, random_tree
+from torch_steps import DTYPES, bits, make_parameters, set_gradients
+from torch_trees import leaves, random_tree
 
-MakeParameters = Callable[..., list[torch.nn.Parameter]]
-
-DTYPES = [
-    torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.complex64, torch.complex128,
-]  # fmt: skip
 OPTIONS: list[dict[str, Any]] = [
     {},
     {"lr": 0.5, "betas": (0.0, 0.25), "eps": 0.0},
@@ -27,12 +22,7 @@ OPTIONS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @pytest.mark.parametrize("state_dtype", [None, torch.float32], ids=str)
 def test_steps_have_the_bits_of_the_optimizer(
-    dtype: torch.dtype,
-    options: dict[str, Any],
-    state_dtype: torch.dtype | None,
-    make_parameters: MakeParameters,
-    set_gradients: Callable[..., None],
-    bits: Bits,
+    dtype: torch.dtype, options: dict[str, Any], state_dtype: torch.dtype | None
 ) -> None:
     tensors = make_parameters(dtype)
     # Capturable: it too has its count in a tensor, and powers of a tensor round otherwise.
@@ -51,7 +41,7 @@ def test_steps_have_the_bits_of_the_optimizer(
                 assert bits(getattr(state, name)[index]) == bits(value)
 
 
-def test_arguments_are_not_modified(bits: Bits) -> None:
+def test_arguments_are_not_modified() -> None:
     params, grads = random_tree(0), random_tree(1)
     state = functional.init(params)
     before = [bits(leaf) for leaf in leaves(params, grads, state)]
@@ -61,7 +51,7 @@ def test_arguments_are_not_modified(bits: Bits) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
-def test_step_adds_the_update(dtype: torch.dtype, bits: Bits) -> None:
+def test_step_adds_the_update(dtype: torch.dtype) -> None:
     params = {"w": torch.tensor([1.0, -2.0], dtype=dtype), "b": torch.tensor(3.0, dtype=dtype)}
     grads = {"w": torch.tensor([0.5, 1.0], dtype=dtype), "b": None}
     hp = Hyperparameters(lr=0.25, weight_decay=0.125, decoupled_weight_decay=True)

@@ -1,7 +1,6 @@
 """`adamax_torch.functional` under ``torch.func`` and ``torch.compile``."""
 
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import optree
@@ -12,10 +11,12 @@ from torch.func import functional_call, grad, jacfwd, jvp, vjp, vmap
 
 from adamax_torch import Adamax, functional
 from adamax_torch.functional import Hyperparameters, State
-from torch_trees import Bits, leaves, random_tree
+from exact import THREE_STEPS, assert_within, derivative
+from torch_steps import bits
+from torch_trees import leaves, random_tree
 
 
-def test_vmap_gives_the_bits_of_one_model_after_the_other(bits: Bits) -> None:
+def test_vmap_gives_the_bits_of_one_model_after_the_other() -> None:
     """Sixteen models, each with its own weights, gradients, learning rate and decay."""
     params = random_tree(0, 16)
     lrs, decays = torch.logspace(-3, 0, 16).double(), torch.linspace(0, 0.5, 16).double()
@@ -96,14 +97,9 @@ def by_vmapped_grad(function: Callable[[Tensor], Tensor], at: Tensor) -> Any:
 @pytest.mark.parametrize("decoupled", [False, True])
 @pytest.mark.parametrize("name", ["p", "g1", "g2", "g3", "lr", "b1", "b2", "eps", "wd"])
 def test_derivatives_of_three_steps(
-    transform: Callable[..., Any],
-    name: str,
-    decoupled: bool,
-    three_steps: dict[str, float],
-    derivative: Callable[[str, bool], tuple[Fraction, Fraction]],
-    assert_within: Callable[..., None],
+    transform: Callable[..., Any], name: str, decoupled: bool
 ) -> None:
-    at = {key: torch.tensor(x, dtype=torch.float64) for key, x in three_steps.items()}
+    at = {key: torch.tensor(x, dtype=torch.float64) for key, x in THREE_STEPS.items()}
 
     def final(value: Tensor) -> Any:
         return after_three_steps(at | {name: value}, decoupled=decoupled)
@@ -112,9 +108,7 @@ def test_derivatives_of_three_steps(
     assert_within([transform(final, at[name]).item()], [exact], [bound])
 
 
-def test_a_module_trains_through_functional_call_and_autograd_reaches_the_start(
-    bits: Bits,
-) -> None:
+def test_a_module_trains_through_functional_call_and_autograd_reaches_the_start() -> None:
     """Module parameters are leaves, for which `Adamax(differentiable=True)` raises."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -143,7 +137,7 @@ def test_a_module_trains_through_functional_call_and_autograd_reaches_the_start(
         assert bits(params[name]) == bits(param)
 
 
-def test_one_graph_is_compiled_for_all_steps_and_learning_rates(bits: Bits) -> None:
+def test_one_graph_is_compiled_for_all_steps_and_learning_rates() -> None:
     torch.compiler.reset()
     compiled = torch.compile(functional.step, fullgraph=True, backend="eager")
     params = plain = {"w": torch.ones(3), "b": torch.ones(())}
@@ -160,7 +154,7 @@ def test_one_graph_is_compiled_for_all_steps_and_learning_rates(bits: Bits) -> N
 
 
 @pytest.mark.parametrize("tensor", [False, True])
-def test_hyperparameters_that_are_made_in_a_graph_do_not_break_it(tensor: bool, bits: Bits) -> None:
+def test_hyperparameters_that_are_made_in_a_graph_do_not_break_it(tensor: bool) -> None:
     """In a graph, numbers are validated, and tensors are not read."""
 
     def advance(params: Any, state: State, numbers: list[Any]) -> Any:

@@ -13,8 +13,8 @@ from torch.nn import Parameter
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
-
-Snapshot = Callable[..., list[Any]]
+from exact import Followed, assert_within, follow
+from torch_steps import snapshot
 
 
 def two_parameters(dtype: torch.dtype = torch.float32) -> list[Parameter]:
@@ -132,9 +132,7 @@ def test_all_other_optimizers_of_torch_are_tested() -> None:
 
 @pytest.mark.parametrize("name", OTHERS)
 @pytest.mark.parametrize("steps", [0, 1])
-def test_the_state_of_another_optimizer_raises_and_nothing_changes(
-    name: str, steps: int, snapshot: Snapshot
-) -> None:
+def test_the_state_of_another_optimizer_raises_and_nothing_changes(name: str, steps: int) -> None:
     options, guess = OTHERS[name]
     # Muon takes matrices alone.
     other = getattr(torch.optim, name)([Parameter(torch.ones(2, 2))], **options)
@@ -183,12 +181,7 @@ def test_another_number_of_groups_or_parameters_raises_the_error_of_torch() -> N
 @pytest.mark.parametrize("source", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
 @pytest.mark.parametrize("target", [Adamax, torch.optim.Adamax], ids=["ours", "stock"])
 def test_training_continues_with_the_state_of_the_other_class(
-    source: Any,
-    target: Any,
-    foreach: bool,
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
+    source: Any, target: Any, foreach: bool
 ) -> None:
     """Loading restores the saved state; from there both follow the exact trajectory."""
     options = {"lr": 0.25, "weight_decay": 0.125, "foreach": foreach}
@@ -199,7 +192,7 @@ def test_training_continues_with_the_state_of_the_other_class(
     second = target(params, lr=1.0)
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     at = [
-        followed(Fraction(p), Fraction(m), Fraction(u), int(slot["step"]))
+        Followed(Fraction(p), Fraction(m), Fraction(u), int(slot["step"]))
         for param in params
         for slot in [second.state[param]]
         for p, m, u in zip(
@@ -218,7 +211,7 @@ def test_training_continues_with_the_state_of_the_other_class(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-def test_a_loaded_state_is_a_copy(dtype: torch.dtype, snapshot: Snapshot) -> None:
+def test_a_loaded_state_is_a_copy(dtype: torch.dtype) -> None:
     """torch.optim shares count and moments with the optimizer that they were saved from."""
     source, target = (
         after_a_step(Adamax(two_parameters(dtype), state_dtype=torch.float32)) for _ in range(2)
@@ -229,7 +222,7 @@ def test_a_loaded_state_is_a_copy(dtype: torch.dtype, snapshot: Snapshot) -> Non
     assert snapshot(source) == before
 
 
-def test_the_state_returned_by_user_hooks_is_checked(snapshot: Snapshot) -> None:
+def test_the_state_returned_by_user_hooks_is_checked() -> None:
     """So a hook can convert another optimizer's state, but cannot bypass the check."""
     adam = after_a_step(torch.optim.Adam(two_parameters()))
     ours = after_a_step(Adamax(two_parameters()))

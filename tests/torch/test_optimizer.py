@@ -1,6 +1,5 @@
 """`Adamax` as a torch optimizer: drop-in, groups, closures, complex numbers, state."""
 
-from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -11,7 +10,8 @@ from torch.nn import Parameter
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
-from torch_steps import MakeParameters, SetGradients, Snapshot, W, parameter, stepped
+from exact import Followed, assert_within, follow
+from torch_steps import W, bits, make_parameters, parameter, set_gradients, snapshot, stepped
 
 
 def small_net(seed: int) -> torch.nn.Module:
@@ -32,12 +32,7 @@ def small_net(seed: int) -> torch.nn.Module:
     ],
     ids=str,
 )
-def test_a_module_trains_as_with_torch(
-    options: dict[str, Any],
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
-) -> None:
+def test_a_module_trains_as_with_torch(options: dict[str, Any]) -> None:
     """Both stay within their rounding bounds of the exact trajectory."""
     ours, theirs = small_net(seed=0), small_net(seed=0)
     optimizers: tuple[Any, Any] = (
@@ -47,7 +42,7 @@ def test_a_module_trains_as_with_torch(
     hp = Hyperparameters(**{k: v for k, v in options.items() if k != "foreach"})
     inputs = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(4, 3)
     start = torch.nn.utils.parameters_to_vector(ours.parameters()).tolist()
-    exact = [followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in start]
+    exact = [Followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in start]
     for _ in range(5):
         ours.zero_grad()
         (ours(inputs) - 1).square().sum().backward()
@@ -68,9 +63,7 @@ def test_a_module_trains_as_with_torch(
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_groups_have_hyperparameters_of_their_own(
-    foreach: bool, make_parameters: MakeParameters, set_gradients: SetGradients, snapshot: Snapshot
-) -> None:
+def test_groups_have_hyperparameters_of_their_own(foreach: bool) -> None:
     options: list[dict[str, Any]] = [
         {"lr": 0.1},
         {"betas": (0.5, 0.75), "weight_decay": 0.1, "maximize": True},
@@ -101,9 +94,7 @@ def test_groups_have_hyperparameters_of_their_own(
         (True, (1,)),
     ],
 )
-def test_hyperparameters_may_be_tensors(
-    foreach: bool, shape: tuple[int, ...], snapshot: Snapshot
-) -> None:
+def test_hyperparameters_may_be_tensors(foreach: bool, shape: tuple[int, ...]) -> None:
     values: dict[str, Any] = {"lr": 0.125, "eps": 0.25, "weight_decay": 0.0625}
     numbers = Adamax([parameter(1, -2)], betas=(0.75, 0.875), foreach=foreach, **values)
     wrapped: dict[str, Any] = {name: torch.full(shape, value) for name, value in values.items()}
@@ -145,9 +136,7 @@ def test_a_closure_may_return_its_loss_as_a_tensor() -> None:
 
 
 @pytest.mark.parametrize(("dtype", "parts"), [("complex64", "float32"), ("complex128", "float64")])
-def test_complex_parameters_are_pairs_of_reals(
-    dtype: str, parts: str, bits: Callable[[Tensor], bytes]
-) -> None:
+def test_complex_parameters_are_pairs_of_reals(dtype: str, parts: str) -> None:
     whole = parameter(1 + 2j, -3j, dtype=getattr(torch, dtype))
     pairs = Parameter(torch.view_as_real(whole.detach().clone()))
     one, two = Adamax([whole], weight_decay=0.1), Adamax([pairs], weight_decay=0.1)
@@ -163,7 +152,7 @@ def test_complex_parameters_are_pairs_of_reals(
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_a_conjugated_gradient_is_a_gradient(foreach: bool, snapshot: Snapshot) -> None:
+def test_a_conjugated_gradient_is_a_gradient(foreach: bool) -> None:
     grad = torch.tensor([1 + 2j, -1j], dtype=torch.complex128)
     resolved, lazy = (Adamax([parameter(1j, 2, dtype=grad.dtype)], foreach=foreach) for _ in "12")
     stepped(resolved, grad.conj().resolve_conj())
@@ -171,7 +160,7 @@ def test_a_conjugated_gradient_is_a_gradient(foreach: bool, snapshot: Snapshot) 
     assert snapshot(resolved) == snapshot(lazy)
 
 
-def test_a_missing_gradient_leaves_parameter_and_state(snapshot: Snapshot) -> None:
+def test_a_missing_gradient_leaves_parameter_and_state() -> None:
     optimizer = Adamax([parameter(1, 2)], weight_decay=0.1)
     before = snapshot(optimizer)
     stepped(optimizer, None)
@@ -182,7 +171,7 @@ def test_a_missing_gradient_leaves_parameter_and_state(snapshot: Snapshot) -> No
     assert snapshot(optimizer) == before
 
 
-def test_a_first_gradient_at_the_second_step_is_a_first_step(snapshot: Snapshot) -> None:
+def test_a_first_gradient_at_the_second_step_is_a_first_step() -> None:
     late, alone = Adamax([parameter(1)]), Adamax([parameter(1)])
     stepped(late, None, 2.0)
     stepped(alone, 2.0)
@@ -198,9 +187,7 @@ def test_the_count_increases_beyond_float32(capturable: bool) -> None:
     assert optimizer.state[param]["step"] == 2**24 + 3
 
 
-def test_state_moves_to_torch_and_back(
-    make_parameters: MakeParameters, set_gradients: SetGradients, snapshot: Snapshot
-) -> None:
+def test_state_moves_to_torch_and_back() -> None:
     params = make_parameters()
     ours, theirs, back = (Adamax(params), torch.optim.Adamax(params), Adamax(params))
     set_gradients(params, 2)

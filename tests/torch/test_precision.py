@@ -2,24 +2,20 @@
 
 import copy
 import pickle
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.nn import Parameter
 
 from adamax_core import Hyperparameters
 from adamax_torch import Adamax
-from torch_steps import Snapshot, W, parameter, stepped
+from exact import Followed, assert_within, follow
+from torch_steps import W, bits, parameter, snapshot, stepped
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_half_precision_is_the_float32_step_rounded_once(
-    dtype: torch.dtype, bits: Callable[[Tensor], bytes]
-) -> None:
+def test_half_precision_is_the_float32_step_rounded_once(dtype: torch.dtype) -> None:
     grad = torch.tensor([0.3, -1.7, 0.0, 2.5], dtype=dtype)
     half, single = parameter(1, 2, 0, -3, dtype=dtype), parameter(1, 2, 0, -3, dtype=torch.float32)
     optimizers = [Adamax([param], weight_decay=0.1, lr=0.1) for param in (half, single)]
@@ -53,11 +49,7 @@ def test_a_zero_first_gradient_in_float16_changes_nothing(foreach: bool) -> None
 )
 @pytest.mark.parametrize("via", ["state_dict", "pickle", "deepcopy"])
 def test_the_state_dtype_survives_saving(
-    dtype: torch.dtype,
-    state_dtype: torch.dtype | str | None,
-    expected: torch.dtype,
-    via: str,
-    snapshot: Snapshot,
+    dtype: torch.dtype, state_dtype: torch.dtype | str | None, expected: torch.dtype, via: str
 ) -> None:
     optimizer = Adamax([parameter(1, -2, dtype=dtype)], state_dtype=state_dtype)
     param = stepped(optimizer, [0.3, 1], [1, 0.7])
@@ -93,11 +85,7 @@ def test_a_float32_state_lets_the_norm_of_bfloat16_decay() -> None:
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize("tensor_lr", [False, True])
 def test_capturable_stays_within_the_bound_of_the_exact_trajectory(
-    foreach: bool,
-    tensor_lr: bool,
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
+    foreach: bool, tensor_lr: bool
 ) -> None:
     lr = torch.tensor(0.25, dtype=torch.float64) if tensor_lr else 0.25
     hp = Hyperparameters(0.25, weight_decay=0.1)
@@ -106,7 +94,7 @@ def test_capturable_stays_within_the_bound_of_the_exact_trajectory(
     capturable = Adamax(
         [parameter(*starts)], lr=lr, weight_decay=0.1, capturable=True, foreach=foreach
     )
-    exact = [followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in starts]
+    exact = [Followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in starts]
     for grads in ([0.5, -1.0, 2.0], [1.5, 0.0, -3.0], [0.25, 1.0, 0.125]):
         exact = [follow(at, g, hp, W) for at, g in zip(exact, grads, strict=True)]
         for optimizer in (plain, capturable):

@@ -25,12 +25,10 @@ def run(*command: str, **environment: str | None) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
 @pytest.mark.parametrize("parent", ["makes", "steps"])
-@pytest.mark.parametrize(
-    "method",
-    ["fork", *(pytest.param(each, marks=pytest.mark.slow) for each in ("spawn", "forkserver"))],
-)
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_processes_train_whatever_their_parent_did(method: str, parent: str) -> None:
     lines = run(str(SCRIPT), method, parent).splitlines()
     assert lines == ["[10000000.0]", "([True, True], [0.5])", "0"]
@@ -49,18 +47,14 @@ print(threading.active_count(), len(os.listdir("/proc/self/task")))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells its threads there")
 def test_one_thread_means_the_callers() -> None:
-    """For a process limited to one thread by its environment or by PyTorch."""
+    """For a process limited to one thread by its environment or by PyTorch; two mean a helper."""
     assert run("-c", THREADS, OMP_NUM_THREADS="1") == "1 1\n"
-    one = "import torch; torch.set_num_threads(1)\n"
-    assert run("-c", one + THREADS).split()[0] == "1"
-
-
-def test_two_threads_are_used_if_torch_has_two() -> None:
-    """The control of the test above."""
-    two = "import torch; torch.set_num_threads(2)\n"
-    assert run("-c", two + THREADS).split()[0] == "2"
+    limits = (f"torch.set_num_threads({count})\n{THREADS}" for count in (1, 2))
+    printed = run("-c", "import torch\n" + "".join(limits)).splitlines()
+    assert [line.split()[0] for line in printed] == ["1", "2"]
 
 
 @pytest.mark.slow

@@ -128,6 +128,7 @@ def test_derivatives_scale_with_the_size_of_the_gradients(dtype: torch.dtype) ->
             assert torch.equal(found[index] * size.to(found[index].dtype), one[index])
 
 
+@pytest.mark.slow
 @dtypes
 @pytest.mark.parametrize(
     "second", [jacfwd, jacrev], ids=["forwards over backwards", "backwards twice"]

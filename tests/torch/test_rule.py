@@ -9,6 +9,7 @@ import torch
 
 from adamax_core import Hyperparameters
 from adamax_torch.rule import Hyper, adamax, bias_correction
+from exact import Followed, assert_within, follow, ulps
 
 SETTINGS = [
     Hyperparameters(),
@@ -38,18 +39,13 @@ def as_double(value: float) -> torch.Tensor:
 @pytest.mark.parametrize("wrap", [float, as_double], ids=["numbers", "tensors"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_every_step_is_within_the_counted_roundings_of_the_exact_one(
-    hp: Hyperparameters,
-    wrap: Callable[[float], Any],
-    dtype: torch.dtype,
-    followed: Callable[..., Any],
-    follow: Callable[..., Any],
-    assert_within: Callable[..., None],
+    hp: Hyperparameters, wrap: Callable[[float], Any], dtype: torch.dtype
 ) -> None:
     w = Fraction(torch.finfo(dtype).eps) / 2
     generator = torch.Generator().manual_seed(1)
     p, *grads = torch.randn((5, 8), dtype=dtype, generator=generator)
     m = u = torch.zeros_like(p)
-    exact = [followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in p.tolist()]
+    exact = [Followed(Fraction(x), Fraction(0), Fraction(0), 0) for x in p.tolist()]
     for step, grad in enumerate(grads, 1):
         before = [x.clone() for x in (p, grad, m, u)]
         new = adamax(p, grad, m, u, step, hyper(hp, wrap))
@@ -76,9 +72,7 @@ def test_the_second_step_of_the_table_of_dialects() -> None:
 )
 @pytest.mark.parametrize("step", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("as_tensor", [False, True])
-def test_bias_correction_is_accurate_to_a_few_ulp(
-    beta1: float, step: int, as_tensor: bool, ulps: Callable[..., Fraction]
-) -> None:
+def test_bias_correction_is_accurate_to_a_few_ulp(beta1: float, step: int, as_tensor: bool) -> None:
     """Five units, as tests/core/test_rule.py derives, for a library good to one unit a function.
 
     torch's vectorised log, expm1 and pow claim one unit too.
@@ -89,9 +83,7 @@ def test_bias_correction_is_accurate_to_a_few_ulp(
 
 @pytest.mark.parametrize("beta1", [0.0, 0.25, 0.75])
 @pytest.mark.parametrize("step", [1, 2, 5])
-def test_the_derivative_of_the_bias_correction_is_finite_and_right(
-    beta1: float, step: int, ulps: Callable[..., Fraction]
-) -> None:
+def test_the_derivative_of_the_bias_correction_is_finite_and_right(beta1: float, step: int) -> None:
     """``-t b^(t-1)``: a logarithm and its quotient, a product and an exponential: eight units."""
     beta = as_double(beta1).requires_grad_()
     correction = bias_correction(beta, step)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from adamax_torch import Adamax
+from torch_steps import snapshot
 
 
 def parameter(*values: float) -> Parameter:
@@ -40,9 +41,7 @@ def test_a_count_set_by_hand_is_used(count: Any, fused: bool | None) -> None:
     "count",
     [-1, None, "5", float("nan"), torch.ones(2), 1j, torch.tensor(-1.0), torch.tensor(math.nan)],
 )
-def test_an_invalid_count_raises_and_nothing_changes(
-    count: Any, fused: bool | None, snapshot: Callable[..., list[Any]]
-) -> None:
+def test_an_invalid_count_raises_and_nothing_changes(count: Any, fused: bool | None) -> None:
     params = [parameter(1), parameter(2)]
     optimizer = Adamax([{"params": [param]} for param in params], fused=fused)
     for param in params:
@@ -72,11 +71,7 @@ MOMENTS: list[tuple[str, Callable[[Tensor], Tensor], str]] = [
 @pytest.mark.parametrize("fused", [None, False])
 @pytest.mark.parametrize(("field", "change", "message"), MOMENTS)
 def test_state_that_cannot_change_in_place_raises_before_any_group_is_stepped(
-    field: str,
-    change: Callable[[Tensor], Tensor],
-    message: str,
-    fused: bool | None,
-    snapshot: Callable[..., list[Any]],
+    field: str, change: Callable[[Tensor], Tensor], message: str, fused: bool | None
 ) -> None:
     params = [parameter(1, 2), parameter(3, 4)]
     optimizer = Adamax([{"params": [param]} for param in params], fused=fused)

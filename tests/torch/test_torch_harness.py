@@ -11,9 +11,7 @@ from torch.testing._internal.common_optimizers import OptimizerErrorEnum
 
 from torch_infos import (
     OURS,
-    Bits,
     Config,
-    Snapshot,
     both,
     every,
     in_place,
@@ -22,6 +20,7 @@ from torch_infos import (
     train,
     trained,
 )
+from torch_steps import bits, snapshot
 
 
 def test_optim_infos_do_not_specify_global_cliquey_kwargs() -> None:
@@ -99,7 +98,7 @@ def test_param_group_with_lrscheduler_goes_right_direction(
 
 @in_place
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1)], ids=str)
-def test_tensor_lr(config: Config, shape: tuple[int, ...], snapshot: Snapshot) -> None:
+def test_tensor_lr(config: Config, shape: tuple[int, ...]) -> None:
     """A one-element tensor of any number of dimensions equals the number."""
     kwargs = {name: value for name, value in config[1].items() if name != "lr"}
     # A power of two is the same number in a tensor of float32.
@@ -113,7 +112,7 @@ def test_tensor_lr(config: Config, shape: tuple[int, ...], snapshot: Snapshot) -
 
 @every
 @pytest.mark.parametrize("shape", [(4,), (3, 2)], ids=["complex", "complex_2d"])
-def test_complex(config: Config, shape: tuple[int, ...], bits: Bits) -> None:
+def test_complex(config: Config, shape: tuple[int, ...]) -> None:
     """A complex parameter steps as the pair of its parts."""
     whole = tensors(config, shape, dtype=torch.complex64)
     parts = [torch.view_as_real(param.detach()).clone() for param in whole]
@@ -132,9 +131,7 @@ def test_complex(config: Config, shape: tuple[int, ...], bits: Bits) -> None:
 @both
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("index", range(5))
-def test_foreach_matches_forloop(
-    info: Any, dtype: torch.dtype, index: int, snapshot: Snapshot
-) -> None:
+def test_foreach_matches_forloop(info: Any, dtype: torch.dtype, index: int) -> None:
     config = (info, info.optim_inputs_func("cpu")[index].kwargs)
     shapes = [(3, 2), (4,), (0,), (), (2, 1, 2)]
     one, many = (
@@ -145,7 +142,7 @@ def test_foreach_matches_forloop(
 
 
 @in_place
-def test_set_default_dtype_works_with_foreach(config: Config, snapshot: Snapshot) -> None:
+def test_set_default_dtype_works_with_foreach(config: Config) -> None:
     expected = snapshot(trained(config))
     torch.set_default_dtype(torch.float64)
     try:
@@ -158,7 +155,7 @@ def test_set_default_dtype_works_with_foreach(config: Config, snapshot: Snapshot
 
 
 @in_place
-def test_foreach_mixed_device_dtype(config: Config, snapshot: Snapshot) -> None:
+def test_foreach_mixed_device_dtype(config: Config) -> None:
     """Several dtypes in one group step as in separate optimizers."""
     dtypes = (torch.float32, torch.float64, torch.bfloat16, torch.float16)
     mixed = [tensors(config, (3,), dtype=dtype)[0] for dtype in dtypes]
@@ -199,7 +196,7 @@ def test_param_groups_lr(info: Any, foreach: bool) -> None:
 
 
 @every
-def test_step_is_noop_when_params_have_no_grad(config: Config, snapshot: Snapshot) -> None:
+def test_step_is_noop_when_params_have_no_grad(config: Config) -> None:
     optimizer = made(config, tensors(config))
     before = snapshot(optimizer)
     optimizer.step()
@@ -207,7 +204,7 @@ def test_step_is_noop_when_params_have_no_grad(config: Config, snapshot: Snapsho
 
 
 @every
-def test_step_is_noop_for_zero_grads(config: Config, bits: Bits) -> None:
+def test_step_is_noop_for_zero_grads(config: Config) -> None:
     """Without weight decay, a gradient of zero changes nothing."""
     if config[1].get("weight_decay"):
         config = (config[0], config[1] | {"weight_decay": 0.0})

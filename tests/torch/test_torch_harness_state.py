@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch.nn import Parameter
 
-from torch_infos import Config, Snapshot, every, in_place, made, tensors, train, trained
+from torch_infos import Config, every, in_place, made, tensors, train, trained
+from torch_steps import snapshot
 
 
 @every
@@ -20,7 +21,7 @@ def test_optimizer_can_be_printed(config: Config) -> None:
 
 @in_place
 @pytest.mark.parametrize("contiguous", [True, False])
-def test_state_dict_deterministic(config: Config, contiguous: bool, snapshot: Snapshot) -> None:
+def test_state_dict_deterministic(config: Config, contiguous: bool) -> None:
     """A copy that loads the state continues as the original does."""
     optimizer = trained(config)
     params = optimizer.param_groups[0]["params"]
@@ -33,7 +34,7 @@ def test_state_dict_deterministic(config: Config, contiguous: bool, snapshot: Sn
 
 
 @in_place
-def test_can_load_older_state_dict(config: Config, snapshot: Snapshot) -> None:
+def test_can_load_older_state_dict(config: Config) -> None:
     """A state dict without newer flags loads."""
     optimizer = trained(config)
     old = copy.deepcopy(optimizer.state_dict())
@@ -53,9 +54,7 @@ def test_can_load_older_state_dict(config: Config, snapshot: Snapshot) -> None:
 
 @in_place
 @pytest.mark.parametrize("named", [(True, False), (False, True), (True, True)], ids=str)
-def test_can_load_from_to_named_state_dict(
-    config: Config, named: tuple[bool, bool], snapshot: Snapshot
-) -> None:
+def test_can_load_from_to_named_state_dict(config: Config, named: tuple[bool, bool]) -> None:
     def parameters(params: Any, with_names: bool) -> Any:
         return list(zip("ab", params, strict=True)) if with_names else params
 
@@ -78,7 +77,7 @@ def test_save_load_equality_with_weights_only(config: Config) -> None:
 
 
 @in_place
-def test_load_nontensor_step(config: Config, snapshot: Snapshot) -> None:
+def test_load_nontensor_step(config: Config) -> None:
     optimizer = trained(config)
     params = [Parameter(p.detach().clone()) for p in optimizer.param_groups[0]["params"]]
     saved = copy.deepcopy(optimizer.state_dict())

@@ -11,8 +11,8 @@ from torch.optim import Optimizer, lr_scheduler, swa_utils
 from torch.utils.data import DataLoader, TensorDataset
 
 from adamax_torch import Adamax
+from torch_steps import snapshot
 
-Snapshot = Callable[..., list[Any]]
 Schedule = Callable[[Optimizer], Any]
 
 SCHEDULES: dict[str, Schedule] = {
@@ -63,7 +63,7 @@ def test_every_schedule_of_torch_is_tested() -> None:
 @pytest.mark.parametrize("tensor_lr", [False, True])
 @pytest.mark.parametrize("foreach", [False, True])
 def test_the_next_step_uses_the_values_of_the_schedule(
-    name: str, tensor_lr: bool, foreach: bool, snapshot: Snapshot
+    name: str, tensor_lr: bool, foreach: bool
 ) -> None:
     """Schedules set the same values as for torch.optim.Adamax, and a step uses them."""
     lr: Any = 0.25
@@ -92,7 +92,7 @@ def test_the_next_step_uses_the_values_of_the_schedule(
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_a_scaled_loss_gives_the_bits_of_the_loss(foreach: bool, snapshot: Snapshot) -> None:
+def test_a_scaled_loss_gives_the_bits_of_the_loss(foreach: bool) -> None:
     """The scale is a power of two, hence exact; an overflow skips the step."""
     plain, scaled = (Adamax(parameters(torch.float32), foreach=foreach) for _ in range(2))
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=1000)
@@ -114,7 +114,7 @@ def test_a_scaled_loss_gives_the_bits_of_the_loss(foreach: bool, snapshot: Snaps
 
 
 @pytest.mark.parametrize("clip", [clip_grad_norm_, clip_grad_value_])
-def test_a_step_uses_the_clipped_gradients(clip: Callable[..., Any], snapshot: Snapshot) -> None:
+def test_a_step_uses_the_clipped_gradients(clip: Callable[..., Any]) -> None:
     clipped, by_hand = Adamax(parameters()), Adamax(parameters())
     gradients(clipped, 0)
     clip(clipped.param_groups[0]["params"], 0.25)
@@ -127,7 +127,7 @@ def test_a_step_uses_the_clipped_gradients(clip: Callable[..., Any], snapshot: S
 
 
 @pytest.mark.parametrize("set_to_none", [True, False])
-def test_zero_grad(set_to_none: bool, snapshot: Snapshot) -> None:
+def test_zero_grad(set_to_none: bool) -> None:
     """A gradient of None changes nothing; with zeros the moments decay."""
     optimizer = Adamax(parameters())
     gradients(optimizer, 0)

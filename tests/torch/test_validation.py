@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from adamax_torch import Adamax
+from torch_steps import snapshot
 
-Snapshot = Callable[..., list[Any]]
 BETAS: dict[str, Callable[[Any], tuple[Any, Any]]] = {
     "beta1": lambda x: (x, 0.999),
     "beta2": lambda x: (0.9, x),
@@ -53,9 +53,7 @@ def pair(dtype: torch.dtype = torch.float64) -> list[Parameter]:
 
 
 @pytest.mark.parametrize("kind", [Fraction, Decimal, np.float64, np.array, torch.tensor])
-def test_a_number_of_every_type_gives_the_step_of_a_float(
-    kind: Callable[[float], Any], snapshot: Snapshot
-) -> None:
+def test_a_number_of_every_type_gives_the_step_of_a_float(kind: Callable[[float], Any]) -> None:
     steps = []
     for number in (float, kind):
         lr, beta1, beta2, eps, decay = map(number, (0.125, 0.75, 0.5, 2.0**-8, 0.25))
@@ -98,7 +96,7 @@ def test_a_group_that_is_not_a_dict_raises_the_error_of_torch() -> None:
 @pytest.mark.parametrize("foreach", [False, True])
 @pytest.mark.parametrize(("name", "value"), BAD)
 def test_a_bad_hyperparameter_set_later_raises_before_anything_changes(
-    name: str, value: float, foreach: bool, snapshot: Snapshot
+    name: str, value: float, foreach: bool
 ) -> None:
     first, second = pair()
     optimizer = Adamax([{"params": [first]}, {"params": [second]}], foreach=foreach)
@@ -186,7 +184,7 @@ def sparse() -> Tensor:
     ids=["sparse", "shape", "complex"],
 )
 def test_a_mismatched_gradient_raises_before_anything_changes(
-    grad: Tensor, data: Tensor | None, message: str, foreach: bool, snapshot: Snapshot
+    grad: Tensor, data: Tensor | None, message: str, foreach: bool
 ) -> None:
     """torch checks a gradient where it is assigned; its `data` can be replaced afterwards."""
     first, second = pair(torch.float32)
@@ -238,7 +236,7 @@ def test_parameters_that_are_not_floating_point_raise(dtype: torch.dtype, foreac
     ids=["shape", "kind", "moment", "lr on meta", "beta2 on meta"],
 )
 def test_invalid_state_set_from_outside_raises_before_anything_changes(
-    break_it: Callable[[Adamax, Parameter], Any], message: str, foreach: bool, snapshot: Snapshot
+    break_it: Callable[[Adamax, Parameter], Any], message: str, foreach: bool
 ) -> None:
     first, second = pair(torch.float32)
     optimizer = Adamax([{"params": [first]}, {"params": [second]}], foreach=foreach)
@@ -277,7 +275,7 @@ def test_bad_defaults_raise_even_if_every_group_overrides_them() -> None:
             Adamax(params, lr=-1)
 
 
-def test_a_differentiable_leaf_without_a_gradient_is_unchanged(snapshot: Snapshot) -> None:
+def test_a_differentiable_leaf_without_a_gradient_is_unchanged() -> None:
     params = pair()
     optimizer = Adamax(params, differentiable=True)
     for param in params:
@@ -287,7 +285,7 @@ def test_a_differentiable_leaf_without_a_gradient_is_unchanged(snapshot: Snapsho
     assert snapshot(optimizer) == before
 
 
-def test_a_differentiable_step_of_a_leaf_raises_with_the_remedy(snapshot: Snapshot) -> None:
+def test_a_differentiable_step_of_a_leaf_raises_with_the_remedy() -> None:
     first, second = pair()
     optimizer = Adamax([first, second], differentiable=True)
     before = snapshot(optimizer)
@@ -299,9 +297,7 @@ def test_a_differentiable_step_of_a_leaf_raises_with_the_remedy(snapshot: Snapsh
 
 
 @pytest.mark.parametrize("foreach", [False, True])
-def test_state_of_another_shape_raises_before_anything_changes(
-    foreach: bool, snapshot: Snapshot
-) -> None:
+def test_state_of_another_shape_raises_before_anything_changes(foreach: bool) -> None:
     source = Adamax(pair())
     source.step()
     params = [Parameter(torch.ones(2, dtype=torch.float64)), Parameter(torch.ones(3).double())]

@@ -16,6 +16,7 @@ roundoff w:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -52,10 +53,11 @@ def exact(array: Any) -> Rationals:
 
 def _round_up(error: mpq) -> mpq:
     """Round the error up to few digits: a bound need not be exact, but must never be too small."""
-    numerator, denominator = error.as_integer_ratio()
+    if not error:
+        return error
+    # gmpy2 2.3.2 never frees what `as_integer_ratio` returns.
+    numerator, denominator = error.numerator, error.denominator
     excess = numerator.bit_length() - denominator.bit_length() - _DIGITS
-    if numerator == 0:
-        return mpq(0)
     if excess >= 0:
         return mpq(-(-numerator // (denominator << excess)) << excess)
     return mpq(-(-(numerator << -excess) // denominator), 1 << -excess)
@@ -87,7 +89,26 @@ def _each(function: Callable[..., Any], arguments: int = 1) -> Callable[..., Any
     return ufunc
 
 
-_rounded_up = _each(_round_up)
+def _rational(scalar: Any) -> Rationals:
+    """Return a float or a rational as a 0-d array of one rational."""
+    return np.asarray(mpq(scalar), dtype=object)
+
+
+@cache
+def _rounding(format_: Format, roundings: int) -> Callable[[Rationals, Rationals], Rationals]:
+    """Return the function of values and errors that adds the error of so many roundings.
+
+    One pass over the elements: on arrays of a few, each of NumPy's operations costs more than all
+    that is done to an element.
+    """
+    share, small, lost = roundings * format_.unit, 2 * format_.normal, format_.underflow
+
+    def error_of(value: mpq, error: mpq) -> mpq:
+        size = abs(value) + error
+        grown = error + share * size
+        return _round_up(grown + lost if 0 < size < small else grown)
+
+    return _each(error_of, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +167,8 @@ class Carried:
 
     def rounded(self, roundings: int = 1) -> "Carried":
         """Add the error of so many roundings to the format, and of underflow."""
-        size = abs(self.value) + self.error
-        tiny = (size < 2 * self.format.normal) & (size != 0)
-        lost = np.where(tiny, np.asarray(self.format.underflow, dtype=object), 0)
-        error = self.error + roundings * self.format.unit * size + lost
-        return Carried(self.value, _rounded_up(error), self.format)
+        error = _rounding(self.format, roundings)(self.value, self.error)
+        return Carried(self.value, error, self.format)
 
     def stored(self, format_: Format) -> "Carried":
         """Convert to another format; round if that is coarser."""
@@ -183,12 +201,12 @@ class Carried:
     @classmethod
     def summand(cls, scalar: Any, format_: Format) -> "Carried":
         """Return a scalar to add: it has been rounded to the format."""
-        return cls.of(np.asarray(scalar, dtype=object), format_).rounded()
+        return cls.of(_rational(scalar), format_).rounded()
 
     @classmethod
     def factor(cls, scalar: Any, format_: Format) -> "Carried":
         """Return a scalar to multiply by: K includes its rounding, but not its underflow."""
-        return cls.of(np.asarray(scalar, dtype=object), computed_in(format_)).rounded(0)
+        return cls.of(_rational(scalar), computed_in(format_)).rounded(0)
 
     def _operand(self, other: Any) -> "Carried":
         return other if isinstance(other, Carried) else Carried.summand(other, self.format)

@@ -7,13 +7,23 @@ rationals: for them the rule, run on floats, says which of them is right.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context
+from functools import partial
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import UNBOUNDED_FROM, Carried, K, Rationals, loosest, power
+from adamax_conformance.bounds.formulations import (
+    DECAYS,
+    DISPLACEMENTS,
+    factored,
+    interpolated,
+    interpolated_back,
+    shrunk,
+)
 from adamax_conformance.bounds.special import Special, special_values
+from adamax_conformance.spec.alteration import UNALTERED, Alteration
 from adamax_conformance.spec.formats import Format, coarser, computed_in, format_of
 from adamax_conformance.subject.backend import Moments
 from adamax_core import CANONICAL, Hyperparameters, Rule
@@ -51,44 +61,22 @@ def with_numbers(hp: Hyperparameters, number: Callable[[Any], Any]) -> Hyperpara
     )
 
 
-def interpolated(exp_avg: Any, grad: Any, beta1: Any) -> Any:
-    """A-4 as one interpolation, the other common formulation."""
-    return exp_avg + (1 - beta1) * (grad - exp_avg)
-
-
-def factored(exp_avg: Any, grad: Any, beta1: Any) -> Any:
-    """A-4 for equal weights, as XLA compiles it: it adds first, which may overflow."""
-    return beta1 * (exp_avg + grad)
-
-
-def shrunk(param: Any, lr: Any, weight_decay: Any) -> Any:
-    """A-8 as a factor on the parameter, the other common formulation."""
-    return param - (1 - lr * weight_decay) * param
-
-
 def _either(one: Callable[..., Any], other: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args: loosest(one(*args), other(*args))
 
 
-_DISPLACEMENTS: tuple[Callable[..., Any], ...] = (
-    lambda m, u, lr, c: lr * m / (c * u),
-    lambda m, u, lr, c: lr / c * m / u,
-    lambda m, u, lr, c: lr * (m / u) / c,
-    lambda m, u, lr, c: lr / (c * u) * m,
-    lambda m, u, lr, c: lr / u * m / c,
-    lambda m, u, lr, c: lr * (m / c / u),
-)
-"""A-7 in other associations, but none that divides by lr: that may overflow, which N-8 forbids."""
-
-_DECAYS: tuple[Callable[..., Any], ...] = (
-    lambda p, lr, weight_decay: lr * (weight_decay * p),
-    lambda p, lr, weight_decay: weight_decay * (lr * p),
-)
-"""A-8 in other associations."""
-
-
 _CORNERS = 4
 """For up to so many elements, the corners of two arrays save no time."""
+
+
+_MODERATE = mpq(2) ** 25
+"""Products and quotients of four numbers up to this size, and above its inverse, are in range."""
+
+
+def _moderate(number: Any) -> bool:
+    """Are all elements of moderate size, and none zero?"""
+    sizes = abs(number.value if isinstance(number, Carried) else np.asarray(number, dtype=object))
+    return bool(np.all((sizes <= _MODERATE) & (sizes >= 1 / _MODERATE)))
 
 
 def _in_any_association(
@@ -108,6 +96,8 @@ def _in_any_association(
 
     def any_association(*args: Any) -> Carried:
         result = line(*args)
+        if all(map(_moderate, args)):
+            return result
         bare = [Carried.read(a.value, ranged) if isinstance(a, Carried) else a for a in args]
         # If the products of the extremes stay in range, all other products do.
         if result.value.size > _CORNERS and not np.any(beyond(*_corners(bare))):
@@ -120,7 +110,14 @@ def _in_any_association(
 def _average(scalars: Format) -> Callable[..., Carried]:
     either = _either(CANONICAL.first_moment, interpolated)
     equal = _in_any_association(either, (factored,), scalars)
-    return lambda m, g, beta1: (equal if beta1 == 1 - beta1 else either)(m, g, beta1)
+    small = _in_any_association(either, (interpolated_back,), scalars)
+
+    def average(m: Carried, g: Carried, beta1: mpq) -> Carried:
+        if beta1 == 1 - beta1:
+            return equal(m, g, beta1)
+        return (small if 0 < beta1 < 1 - beta1 else either)(m, g, beta1)
+
+    return average
 
 
 def _corners(numbers: Sequence[Any]) -> list[Any]:
@@ -138,7 +135,7 @@ def _corners(numbers: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _accurate_correction(format_: Format) -> Callable[[mpq, int], Carried]:
+def accurately_corrected(format_: Format) -> Callable[[mpq, int], Carried]:
     """A-6 accurate to the last places (N-3): K roundings of the exact value."""
     return lambda beta1, step: Carried.of(1 - power(beta1, step), format_).rounded(K)
 
@@ -155,13 +152,13 @@ def admitted(format_: Format, *, accurate_correction: bool) -> Rule:
     except in the cases that judge it, so that it causes one failure and not a hundred.
     """
     scalars = computed_in(format_)
-    accurate, subtracted = _accurate_correction(scalars), _subtracted_correction(scalars)
+    accurate, subtracted = accurately_corrected(scalars), _subtracted_correction(scalars)
     return CANONICAL._replace(
         first_moment=_average(scalars),
         bias_correction=accurate if accurate_correction else _either(accurate, subtracted),
-        displacement=_in_any_association(CANONICAL.displacement, _DISPLACEMENTS, scalars),
+        displacement=_in_any_association(CANONICAL.displacement, DISPLACEMENTS, scalars),
         decoupled_decay=_in_any_association(
-            _either(CANONICAL.decoupled_decay, shrunk), _DECAYS, scalars
+            _either(CANONICAL.decoupled_decay, shrunk), DECAYS, scalars
         ),
     )
 
@@ -172,25 +169,23 @@ class Allowed:
 
     Attributes:
         carried: exact values with their bounds, shape of the parameter as pairs of reals.
-        special: result of the rule on floats; where it is not finite, it decides.
-        either_special: True if NaN is accepted for an infinity and the other way round.
+        special: kinds of the results: a number, for `carried` to bound, an infinity, or NaN.
     """
 
     carried: Carried
-    special: Any
-    either_special: bool
+    special: Special
 
-    def __getitem__(self, index: Any) -> Self:
+    def __getitem__(self, index: Any) -> "Allowed":
         """Return the allowed values of some elements."""
         value, error = self.carried.value[index], self.carried.error[index]
         carried = Carried(value, error, self.carried.format)
-        return replace(self, carried=carried, special=self.special[index])
+        return Allowed(carried, self.special.at(index))
 
     def excess(self, got: Any) -> Any:
         """See `adamax_conformance.bounds.distinct.Bound`."""
         got = np.asarray(got).astype(np.float64)
-        excess = np.asarray(Special(self.special, self.either_special).excess(got))
-        number = np.isfinite(self.special)
+        excess = np.asarray(self.special.excess(got))
+        number = self.special.number & (excess > 0)
         each = zip(got[number], self.carried.value[number], self.carried.error[number], strict=True)
         excess[number] = [self._excess_of(*one) for one in each]
         return excess
@@ -210,21 +205,23 @@ class Allowed:
 
     def interval(self, index: tuple[int, ...]) -> str:
         """See `adamax_conformance.bounds.distinct.Bound`."""
-        if not np.isfinite(self.special[index]):
-            return "not finite" if self.either_special else f"{self.special[index]}"
+        words = self.special.words(index)
+        if not self.special.number[index]:
+            return words
         value, error = self.carried.value[index], self.carried.error[index]
         if error >= UNBOUNDED_FROM:
             return "anything"
-        return f"[{decimal(value - error)}, {decimal(value + error)}]"
+        interval = f"[{decimal(value - error)}, {decimal(value + error)}]"
+        return f"{interval} or {words}" if words else interval
 
     def exactly(self, index: tuple[int, ...]) -> str:
         """See `adamax_conformance.bounds.distinct.Bound`."""
-        return decimal(self.carried.value[index]) if np.isfinite(self.special[index]) else ""
+        return decimal(self.carried.value[index]) if self.special.number[index] else ""
 
     @property
     def bounded(self) -> Any:
         """See `adamax_conformance.bounds.distinct.Bound`."""
-        return (self.carried.error < UNBOUNDED_FROM) | ~np.isfinite(self.special)
+        return (self.carried.error < UNBOUNDED_FROM) | ~self.special.number
 
 
 def decimal(value: mpq, digits: int = 17) -> str:
@@ -235,7 +232,7 @@ def decimal(value: mpq, digits: int = 17) -> str:
     """
     context = Context(prec=28, traps=[])
     numerator, denominator = (
-        context.create_decimal(int(whole)) for whole in value.as_integer_ratio()
+        context.create_decimal(int(whole)) for whole in (value.numerator, value.denominator)
     )
     return f"{context.divide(numerator, denominator):.{digits}g}"
 
@@ -262,6 +259,7 @@ def allowed(
     *,
     reported: Moments | None = None,
     accurate_correction: bool = False,
+    alteration: Alteration = UNALTERED,
 ) -> dict[str, Allowed]:
     """Return the allowed values of `param`, `exp_avg` and `exp_inf` after one step, by quantity.
 
@@ -275,26 +273,42 @@ def allowed(
         reported: the moments that the backend reported after the step. The later lines of the rule
             start from them, so that a wrong moment counts against its own line alone.
         accurate_correction: judge the bias correction to the last places (N-3).
+        alteration: what the rule is altered by.
     """
+    paired = not isinstance(param, Allowed) and np.asarray(param).dtype.kind == "c"
+    altered = partial(alteration.apply, first=before.step == 0, paired=paired)
     param, grad, *moments = (
         each if isinstance(each, Allowed) else pairs(each) for each in (param, grad, *before[1:])
     )
     param_format = _format_of(param)
     state_format = coarser(map(_format_of, moments))
     hp = with_numbers(hp, mpq)
-    floats = [a.special if isinstance(a, Allowed) else a for a in (param, grad, *moments)]
-    special = special_values(floats, before.step, hp, computed_in(state_format), param_format)
+    kinds = [
+        a.special if isinstance(a, Allowed) else Special.of(a) for a in (param, grad, *moments)
+    ]
+    shown = reported and (pairs(reported.exp_avg), pairs(reported.exp_inf))
+    compute = computed_in(state_format)
+    special = special_values(kinds, before.step, hp, compute, param_format, altered, shown)
 
     rule = admitted(state_format, accurate_correction=accurate_correction)
-    first = Observed(rule.first_moment, reported and pairs(reported.exp_avg))
-    norm = Observed(rule.infinity_norm, reported and pairs(reported.exp_inf))
+    rule, hp = altered(rule, hp)
+    if alteration != UNALTERED:
+        # An altered line may be the gradient itself, which is rounded where it is stored.
+        rule = rule._replace(
+            first_moment=_stored(rule.first_moment), infinity_norm=_stored(rule.infinity_norm)
+        )
+    first = Observed(rule.first_moment, shown and shown[0])
+    norm = Observed(rule.infinity_norm, shown and shown[1])
     rule = rule._replace(first_moment=first, infinity_norm=norm)
     p, g, m, u = (_finite(array, state_format) for array in (param, grad, *moments))
     update = rule(p, g, m, u, before.step, hp).update
     after = Carried(p.value, p.error, param_format) + update.stored(param_format)
     gave = first.gave, norm.gave, after
-    allowed = (Allowed(carried, *each) for carried, each in zip(gave, special, strict=True))
-    return dict(zip(QUANTITIES, allowed, strict=True))
+    return dict(zip(QUANTITIES, map(Allowed, gave, special), strict=True))
+
+
+def _stored(line: Callable[..., Carried]) -> Callable[..., Carried]:
+    return lambda *args: line(*args).rounded()
 
 
 def _format_of(array: Any) -> Format:

@@ -8,15 +8,18 @@ variant and the reference wherever the variant is right.
 import functools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import fields
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
 
+from adamax_core import Hyperparameters
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
-LIMIT = 2_000_000
-"""Largest number of array elements in cached arguments: as many as all cases in all dtypes have."""
+LIMIT = 1_000_000
+"""Largest number of array elements in cached arguments: all cases in all dtypes have a fifth."""
 
 
 def remembered(function: Callable[P, R]) -> Callable[P, R]:
@@ -64,9 +67,11 @@ def _key(argument: Any) -> Hashable:
     if isinstance(argument, np.ndarray):
         if argument.dtype == object:
             raise TypeError("objects have no bits to compare")
-        return argument.dtype.name, argument.shape, argument.tobytes()
+        return argument.dtype, argument.shape, argument.tobytes()
     if isinstance(argument, tuple):
         return tuple(map(_key, argument))
+    if isinstance(argument, Hyperparameters):
+        return tuple(_key(getattr(argument, each.name)) for each in fields(argument))
     # Zero and minus zero, one and True: equal, but not the same.
     return type(argument), repr(argument) if isinstance(argument, float) else argument
 

@@ -5,6 +5,9 @@ from adamax_conformance.cases import (
     arrays,
     derivatives,
     hyperparameters,
+    loaded,
+    mixed_precision,
+    sizes,
     special,
     state,
 )
@@ -13,7 +16,10 @@ from adamax_conformance.cases.case import Case
 CASES: tuple[Case, ...] = (
     *arithmetic.CASES.all,
     *state.CASES.all,
+    *loaded.CASES.all,
     *arrays.CASES.all,
+    *sizes.CASES.all,
+    *mixed_precision.CASES.all,
     *special.CASES.all,
     *hyperparameters.CASES.all,
     *derivatives.CASES.all,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adamax_conformance.cases.case import DEFAULT, EXTREME, PLAIN, Cases, Data, late
+from adamax_conformance.cases.case import DEFAULT, EXTREME, LATEST, PLAIN, Cases, Data, late
 from adamax_conformance.judging.finding import Finding
 from adamax_conformance.judging.judge import follow, judge, stepwise
 from adamax_conformance.judging.run import Run, Trial
@@ -14,6 +14,11 @@ from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
+
+BOUNDARIES = (
+    98, 126, 198, 254, 398, 998, 3998, 4094, 9_998, 32_766, 65_502, 65_534, 99_998, 999_998
+)  # fmt: skip
+"""Counts just before which something else may begin: the two steps after each pass it."""
 
 
 @CASES.run("A-1/maximize", features=["maximize"], judged=["exp_avg"])
@@ -48,7 +53,7 @@ def _(data: Data) -> Run:
     return data.run(replace(EXTREME, maximize=True, weight_decay=0.5))
 
 
-@CASES.run("A-2/absent-without-decay")
+@CASES.run("A-2/absent-without-decay", judged=["exp_avg", "exp_inf"])
 def _(data: Data) -> Run:
     """Without decay the parameter is not read: 0 * inf would spoil the moments."""
     params = {"w": data.array([np.inf, 1.0, 0.0])}
@@ -73,10 +78,20 @@ def _(data: Data) -> Run:
     return data.run(DEFAULT)
 
 
-@CASES.run("A-4/beta1-near-one", dtypes=["float32", "float64"], judged=["exp_avg"])
+@CASES.run("A-4/beta1-near-one", dtypes=["float32", "float64"], judged=["exp_avg"], digits=True)
 def _(data: Data) -> Run:
     """The weight is that of the exact beta1: 1 - 0.999 of float32 has lost three digits."""
     return data.run(Hyperparameters(lr=0.125, betas=(0.999, 0.875), eps=2.0**-10))
+
+
+@CASES.run("A-4/zero-rows", judged=["exp_avg"])
+def _(data: Data) -> Run:
+    """Rows, and whole arrays, of zero gradients decay their moments as all others do."""
+    params = data.params({"w": (6, 3), "b": (5,)})
+    full, part = data.grads(params), data.grads(params)
+    part["w"][[0, 2, 3]] = 0
+    part["w"][:, 1] = 0
+    return Run(params, [full, part, {"w": full["w"], "b": full["b"] * 0}, full], PLAIN)
 
 
 @CASES.run("A-5/eps-inside-the-maximum", judged=["exp_inf"])
@@ -100,6 +115,13 @@ def _(data: Data) -> Run:
     return data.run(DEFAULT)
 
 
+@CASES.case("A-5/late", features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """An eps as large as the gradients does not end in a long run."""
+    trials = (Trial(late(data, step, EXTREME), ["exp_inf"]) for step in BOUNDARIES)
+    return sum((judge(backend, trial) for trial in trials), Finding())
+
+
 @CASES.run("A-6/corrects-the-first-moment", judged=["param"])
 def _(data: Data) -> Run:
     """No correction, one of beta2, a square root of it, or one of t - 1 shows at once."""
@@ -114,26 +136,35 @@ def _(data: Data) -> Run:
     return Run(params, grads, DEFAULT)
 
 
-@CASES.run("A-6/many-steps")
+_SEVERAL = {step for step in range(1, 411) if step <= 20 or min(step % 50, step % 64) < 2}  # noqa: PLR2004 - the first, and those at multiples of 50 and 64
+
+
+@CASES.run("A-6/many-steps", only=_SEVERAL)
 def _(data: Data) -> Run:
-    """Hundreds of steps, where the correction is neither new nor over."""
+    """Hundreds of steps, past 256 and 400, in which the correction still matters."""
     params = {"w": data.array(np.zeros(1))}
-    grads = [{"w": data.array([(-1.0) ** (t // 50)])} for t in range(300)]
+    grads = [{"w": data.array([(-1.0) ** (t // 50)])} for t in range(410)]
     return Run(params, grads, Hyperparameters(lr=0.5, betas=(0.99, 0.5), eps=2.0**-10))
 
 
-@CASES.case("A-6/late", dtypes=["float32", "float64"], features=["load"])
+@CASES.case("A-6/late", features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """Deep in a long run: a table that ends, or a correction that is given up too early."""
-    trials = (Trial(late(data, step), ["param"]) for step in (15, 350, 1010, 4000))
+    trials = (Trial(late(data, step), ["step", "param"]) for step in (15, *BOUNDARIES[:7]))
     return sum((judge(backend, trial) for trial in trials), Finding())
 
 
-@CASES.run("A-6/later", features=["load"], judged=["param"])
-def _(data: Data) -> Run:
-    """Deeper still, with a beta1 whose correction lasts: a count that stops, or a short table."""
-    hp = Hyperparameters(lr=1.0, betas=(1 - 2.0**-17, 0.5), eps=2.0**-10)
-    return replace(late(data, 20_000), hp=hp)
+@CASES.case("A-6/latest", features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """At powers of two and of ten, with a beta1 whose correction lasts."""
+    trials = (Trial(late(data, step, LATEST), ["step", "param"]) for step in BOUNDARIES)
+    return sum((judge(backend, trial) for trial in trials), Finding())
+
+
+@CASES.case("A-6/later", features=["load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Between them, with a beta1 whose correction lasts: a count that stops, or a short table."""
+    return judge(backend, Trial(late(data, 20_000, LATEST), ["step", "param"]))
 
 
 @CASES.run("A-7/step", judged=["param"])
@@ -249,6 +280,34 @@ def _(data: Data) -> Run:
     return Run(params, [{k: data.normal(s) for k, s in shapes.items()} for _ in hp], hp)
 
 
+def _late_decay(backend: Watched, data: Data, *, decoupled: bool) -> Finding:
+    """Judge two steps with decay at each boundary."""
+    hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=decoupled)
+    params = {"w": data.array([8.0, -4.0, 2.0])}
+    trials = (Trial(late(data, step, hp, params=params)) for step in BOUNDARIES)
+    return sum((judge(backend, trial) for trial in trials), Finding())
+
+
+@CASES.case("A-1/late", features=["maximize", "load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The sign does not change in a long run."""
+    hp = replace(PLAIN, maximize=True)
+    trials = (Trial(late(data, step, hp), ["exp_avg"]) for step in BOUNDARIES)
+    return sum((judge(backend, trial) for trial in trials), Finding())
+
+
+@CASES.case("A-2/late", features=["weight_decay", "load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Coupled decay does not end in a long run."""
+    return _late_decay(backend, data, decoupled=False)
+
+
+@CASES.case("A-8/late", features=["decoupled_weight_decay", "load"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Decoupled decay does not end in a long run."""
+    return _late_decay(backend, data, decoupled=True)
+
+
 @CASES.run("A-10/coupled", features=["undecayed", "weight_decay"])
 def _(data: Data) -> Run:
     """An exempt parameter takes the step without decay, not none."""
@@ -260,3 +319,11 @@ def _(data: Data) -> Run:
     """The same for decoupled decay."""
     hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=True)
     return data.run(hp, undecayed=("b",))
+
+
+@CASES.case("A-10/alike", features=["undecayed", "weight_decay"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The name alone exempts a parameter: not a part of it, and not the shape."""
+    params = {name: data.normal((3,)) for name in ("w", "w.b", "b", "b.w")}
+    hp = replace(EXTREME, weight_decay=0.5)
+    return judge(backend, Trial(Run(params, [data.grads(params)] * 2, hp, undecayed=("b",))))

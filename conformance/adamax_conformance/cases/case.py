@@ -8,20 +8,22 @@ docstring is the note that says why it exists.
 import inspect
 import zlib
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import Allowed
+from adamax_conformance.bounds.special import Special
 from adamax_conformance.judging.finding import Finding, Violation
-from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.judge import Also, judge
 from adamax_conformance.judging.run import EVERYTHING, Run, Trial
-from adamax_conformance.spec.formats import FLOATS, dtype_of, format_of
+from adamax_conformance.spec.formats import DTYPES, FLOATS, dtype_of, format_of
 from adamax_conformance.subject.backend import Arrays, Moments
 from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
+from adamax_core.rule import bias_correction
 
 EXTREME = Hyperparameters(lr=1.0, betas=(0.75, 0.5), eps=1.0)
 """Under these the dialects of Adamax are at least a quarter apart; at the defaults, 9e-15."""
@@ -91,12 +93,22 @@ class Data:
         return float(format_of(self.dtype).largest)
 
 
-def late(data: Data, step: int) -> Run:
-    """Return two steps after `step` others, with a beta1 that needs correction for thousands."""
-    params = {"w": data.array(np.zeros(3))}
-    saved = {"w": Moments(step, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
-    hp = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
-    return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp, saved=saved)
+LATE = Hyperparameters(lr=1.0, betas=(0.999, 0.5), eps=2.0**-10)
+"""A beta1 that needs correction for thousands of steps."""
+
+LATEST = replace(LATE, betas=(1 - 2.0**-17, 0.5))
+"""A beta1 that needs correction for hundreds of thousands."""
+
+
+def late(data: Data, step: int, hp: Hyperparameters = LATE, **more: Any) -> Run:
+    """Return two steps after `step` others, from a state that these may have left.
+
+    The first moment has the size that its gradients leave, so that no step is longer than a few lr.
+    """
+    c = bias_correction(hp.betas[0], step)
+    saved = Moments(step, data.array(c * data.normal((3,), 1)), data.array([2.0, 3.0, 4.0]))
+    run = Run({"w": data.array(np.zeros(3))}, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, hp)
+    return replace(run, saved={"w": saved}, **more)
 
 
 def compare(what: str, got: Any, expected: Carried) -> Finding:
@@ -107,7 +119,7 @@ def compare(what: str, got: Any, expected: Carried) -> Finding:
     """
     if got.shape != expected.value.shape:
         raise Violation(f"{what}: shape {got.shape}, must be {expected.value.shape}")
-    bound = Allowed(expected, np.zeros(got.shape), either_special=False)
+    bound = Allowed(expected, Special.of(np.zeros(got.shape)))
     excess = np.asarray(bound.excess(got))
     index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
     worst = float(excess[index])
@@ -122,20 +134,6 @@ def compare(what: str, got: Any, expected: Carried) -> Finding:
     return Finding(got.size, worst)
 
 
-def require_kept(
-    before: Mapping[str, Moments] | None, after: Mapping[str, Moments] | None, what: str
-) -> None:
-    """Raise unless every bit of the state is the same after a refusal.
-
-    Raises:
-        Violation: names the parameter and the part of its state.
-    """
-    for name, slot in (before or {}).items():
-        for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
-            if np.asarray(old).tobytes() != np.asarray(new).tobytes():
-                raise Violation(f"{what} was refused, but {part} of {name} changed before that")
-
-
 @dataclass(frozen=True)
 class Case:
     """A test of one statement of a clause.
@@ -148,6 +146,9 @@ class Case:
         body: judges a backend; raises `Violation` or `BackendError`.
         trial: makes the run of the case; None if the case does not judge a run step by step.
         beside: the second dtype of its parameters, by the first dtype, if it has two.
+        any_dtype: True if the dtype does not matter: it runs in any that the backend takes.
+        digits: True if it needs hyperparameters in all digits of a float64.
+        reals: True if it is about real numbers, and complex ones cannot stand in for them.
     """
 
     id: str
@@ -157,6 +158,22 @@ class Case:
     body: Callable[[Watched, Data], Finding]
     trial: Callable[[Data], Trial] | None = None
     beside: Mapping[str, str] = field(default_factory=dict)
+    any_dtype: bool = False
+    digits: bool = False
+    reals: bool = False
+
+    def dtype_for(self, dtype: str, offered: Collection[str]) -> str:
+        """Return the dtype to run in instead of one that a backend does not offer, if there is one.
+
+        A backend that takes complex numbers only is judged by them, each a pair of reals (A-9).
+        """
+        if dtype in offered:
+            return dtype
+        if self.any_dtype:
+            return next((each for each in DTYPES if each in offered), dtype)
+        pairs = {"float32": "complex64", "float64": "complex128"}.get(dtype, dtype)
+        simple = not (self.features or self.beside or self.reals or pairs in self.dtypes)
+        return pairs if simple and pairs in offered and not {*FLOATS} & {*offered} else dtype
 
     @property
     def clause(self) -> str:
@@ -171,14 +188,23 @@ class Cases:
         self.all: list[Case] = []
 
     def case(
-        self, case_id: str, *, dtypes: Collection[str] = FLOATS, features: Iterable[str] = ()
+        self,
+        case_id: str,
+        *,
+        dtypes: Collection[str] = FLOATS,
+        features: Iterable[str] = (),
+        beside: Mapping[str, str] | None = None,
+        any_dtype: bool = False,
+        reals: bool = False,
     ) -> Callable[[Callable[[Watched, Data], Finding]], Callable[[Watched, Data], Finding]]:
         """Decorate a case that compares by itself."""
 
         def register(
             body: Callable[[Watched, Data], Finding],
         ) -> Callable[[Watched, Data], Finding]:
-            self.all.append(Case(case_id, _note(body), dtypes, frozenset(features), body))
+            case = Case(case_id, _note(body), dtypes, frozenset(features), body)
+            two = beside or {}
+            self.all.append(replace(case, beside=two, any_dtype=any_dtype, reals=reals))
             return body
 
         return register
@@ -191,20 +217,25 @@ class Cases:
         features: Iterable[str] = (),
         judged: Collection[str] = EVERYTHING,
         accurate_correction: bool = False,
-        also: Callable[[Run, Arrays, Any], Finding] | None = None,
+        only: Collection[int] = (),
+        also: Also | None = None,
         beside: Mapping[str, str] | None = None,
+        digits: bool = False,
+        reals: bool = False,
     ) -> Callable[[Callable[[Data], Run]], Callable[[Data], Run]]:
         """Decorate a case that returns a run, for `adamax_conformance.judging.judge.judge`."""
 
         def register(make: Callable[[Data], Run]) -> Callable[[Data], Run]:
             def trial(data: Data) -> Trial:
-                return Trial(make(data), judged, accurate_correction)
+                return Trial(make(data), judged, accurate_correction, only)
 
             def body(backend: Watched, data: Data) -> Finding:
                 return judge(backend, trial(data), also=also)
 
             needs = frozenset(features)
-            self.all.append(Case(case_id, _note(make), dtypes, needs, body, trial, beside or {}))
+            note, two = _note(make), beside or {}
+            case = Case(case_id, note, dtypes, needs, body, trial, two, digits=digits)
+            self.all.append(replace(case, reals=reals))
             return make
 
         return register

@@ -1,4 +1,4 @@
-"""D-1 to D-4, and N-7: derivatives through steps, against the rule run on dual numbers."""
+"""D-1 to D-4, N-7 and A-9: derivatives through steps, against the rule run on dual numbers."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,10 +9,11 @@ from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.dual import Dual
-from adamax_conformance.bounds.oracle import with_numbers
+from adamax_conformance.bounds.oracle import pairs, with_numbers
 from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data, compare
 from adamax_conformance.judging.finding import Finding
-from adamax_conformance.spec.formats import Format, format_of
+from adamax_conformance.spec.alteration import UNALTERED, Alteration
+from adamax_conformance.spec.formats import COMPLEX, Format, format_of
 from adamax_conformance.subject.backend import Moments, Steps, unvalidated
 from adamax_conformance.subject.watched import Watched
 from adamax_core import CANONICAL, Hyperparameters
@@ -35,6 +36,7 @@ def tangents(
     saved: Moments,
     hp: Hyperparameters,
     seeded_step: int = 0,
+    alteration: Alteration = UNALTERED,
 ) -> Carried:
     """Return the exact derivative of each element of the last parameter, with its bound.
 
@@ -45,8 +47,14 @@ def tangents(
         saved: moments before the first step.
         hp: hyperparameters, as floats.
         seeded_step: for ``grads``, the step whose gradient is differentiated by.
+        alteration: what the rule is altered by.
     """
     format_ = format_of(param.dtype)
+    param, grads, saved = (
+        pairs(param),
+        [*map(pairs, grads)],
+        Moments(saved[0], *map(pairs, saved[1:])),
+    )
 
     def of(what: str, values: Any) -> Dual:
         return Dual.of(values, format_, seeded=wrt == what)
@@ -55,7 +63,8 @@ def tangents(
     step, numbers = saved.step, _seeded(wrt, hp, format_)
     for index, grad in enumerate(grads):
         g = Dual.of(grad, format_, seeded=wrt == "grads" and index == seeded_step)
-        after = CANONICAL(p, g, m, u, step, numbers)
+        rule, own = alteration.apply(CANONICAL, numbers, first=step == 0, paired=False)
+        after = rule(p, g, m, u, step, own)
         p, m, u, step = p + after.update, after.exp_avg, after.exp_inf, after.step
     return p.tangent
 
@@ -86,13 +95,16 @@ def judge_vjp(backend: Watched, wrt: str, steps: Steps) -> Finding:
     Raises:
         Violation: names the input, the element, the derivative and the interval.
     """
-    params, grads, saved, hp, cotangents = steps
+    params, grads, saved, _, cotangents = steps
+    hp = backend.limits.held(steps.hp)
     got = backend.vjp(wrt, steps)
 
     def expected(name: str, seeded_step: int = 0) -> Carried:
         series = [each[name] for each in grads]
-        slope = tangents(wrt, params[name], series, saved[name], hp, seeded_step)
-        return slope * Carried.of(cotangents[name], slope.format)
+        slope = tangents(
+            wrt, params[name], series, saved[name], hp, seeded_step, backend.alteration
+        )
+        return slope * Carried.of(pairs(cotangents[name]), slope.format)
 
     if wrt in SCALARS:
         each = [expected(name) for name in params]
@@ -107,7 +119,7 @@ def judge_vjp(backend: Watched, wrt: str, steps: Steps) -> Finding:
         for index in range(len(grads) if wrt == "grads" else 1):
             mine = got[index] if wrt == "grads" else got
             what = f"d/d {wrt}[{index}] {name}" if wrt == "grads" else f"d/d {wrt} {name}"
-            found += compare(what, mine[name], expected(name, index))
+            found += compare(what, pairs(mine[name]), expected(name, index))
     return found
 
 
@@ -169,6 +181,14 @@ def _judge_at_every_scale(backend: Watched, data: Data, inputs: Sequence[str]) -
 def _(backend: Watched, data: Data) -> Finding:
     """The derivative of m / u by u, as it is printed, squares u, which vanishes or overflows."""
     return _judge_at_every_scale(backend, data, ARRAYS)
+
+
+@CASES.case("A-9/derivatives", dtypes=COMPLEX, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """The slope of a pair of reals is the pair of their slopes."""
+    decay = 0.5 if "weight_decay" in backend.features else 0.0
+    steps = _smooth(data, replace(EXTREME, weight_decay=decay), 2)
+    return _judge_each(backend, ("params", "grads", "lr"), steps)
 
 
 @CASES.case("D-1/params", dtypes=DTYPES, features=["vjp"])
@@ -254,7 +274,7 @@ def _(backend: Watched, data: Data) -> Finding:
     return _judge_each(backend, SCALARS, steps)
 
 
-@CASES.case("D-3/coupled-ascent", dtypes=["float32"], features=["vjp", "weight_decay", "maximize"])
+@CASES.case("D-3/coupled-ascent", dtypes=DTYPES, features=["vjp", "weight_decay", "maximize"])
 def _(backend: Watched, data: Data) -> Finding:
     """The sign comes before the decay, so that the slope of the decay keeps its own."""
     return _judge_each(backend, SCALARS, _later(data, _smooth(data, COUPLED_ASCENT, 2)))
@@ -287,6 +307,20 @@ def _(backend: Watched, data: Data) -> Finding:
     )
 
 
+@CASES.case("D-3/at-zero", dtypes=DTYPES, features=["vjp"])
+def _(backend: Watched, data: Data) -> Finding:
+    """An lr or a decay of zero has a slope: a branch that leaves the term out loses it."""
+    modes = [EXTREME] if "weight_decay" in backend.features else []
+    if "decoupled_weight_decay" in backend.features:
+        modes.append(replace(EXTREME, decoupled_weight_decay=True))
+    found = judge_vjp(backend, "lr", _smooth(data, replace(EXTREME, lr=0.0), 2))
+    for hp in modes:
+        found += judge_vjp(backend, "weight_decay", _smooth(data, hp, 2))
+        still = replace(hp, lr=0.0, weight_decay=0.5)
+        found += judge_vjp(backend, "lr", _smooth(data, still, 2))
+    return found
+
+
 @CASES.case("D-4/zero-gradient", dtypes=DTYPES, features=["vjp"])
 def _(backend: Watched, data: Data) -> Finding:
     """At |0| any slope in [-1, 1] is a subgradient; NaN is none."""
@@ -305,7 +339,9 @@ def _(backend: Watched, data: Data) -> Finding:
     steps = _smooth(data, EXTREME, 2)
     # beta2 (3 + eps) = 2 with beta2 = 1/2, eps = 1: the second gradient is 1, exactly.
     tied = [{k: p * 0 + data.array(g) for k, p in steps.params.items()} for g in (3.0, 1.0)]
-    steps = steps._replace(grads=tied)
-    # float64 would only add time: some backends compile for each input.
-    inputs = ("grads", "beta2", "eps", "exp_inf") if data.dtype == "float32" else ("grads", "beta2")
+    # Weights of one sign, so that in a sum one element does not make up for another.
+    weights = {k: abs(each) for k, each in steps.cotangents.items()}
+    steps = steps._replace(grads=tied, cotangents=weights)
+    # More inputs in float64 would only add time: some backends compile for each.
+    inputs = ("grads", "beta2", "eps", *(["exp_inf"] if data.dtype == "float32" else []))
     return _judge_each(backend, inputs, steps)

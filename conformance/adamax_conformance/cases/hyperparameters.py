@@ -1,20 +1,32 @@
 """H-1 to H-6: which hyperparameters are refused, which are not, and that they may change."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from adamax_conformance.cases.case import PLAIN, Cases, Data, require_kept
+from adamax_conformance.cases.alike import require_kept
+from adamax_conformance.cases.case import PLAIN, Cases, Data
+from adamax_conformance.cases.state import modes
 from adamax_conformance.judging.finding import Finding, Violation
-from adamax_conformance.judging.run import Run
+from adamax_conformance.judging.judge import judge
+from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.subject.backend import LostError, unvalidated
-from adamax_conformance.subject.watched import BackendError, Watched
+from adamax_conformance.subject.memory import copies
+from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-BAD_NUMBERS = {"negative": -0.5, "just-negative": -(2.0**-7), "infinite": np.inf, "nan": np.nan}
+BAD_NUMBERS = {
+    "negative": -0.5,
+    "just-negative": -(2.0**-7),
+    "barely-negative": -(2.0**-126),  # the nearest to zero that no format flushes
+    "infinite": np.inf,
+    "nan": np.nan,
+}
 BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
 BAD_LATER = {
     "H-1": ("lr", -0.5),
@@ -22,20 +34,42 @@ BAD_LATER = {
     "H-3": ("betas", (0.75, 1.0)),
     "H-4": ("weight_decay", -0.5),
 }
-"""Values that a schedule sets during a run."""
+"""The value of each clause that a schedule sets in the middle of a published vector."""
 
 
-def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
-    """Check that `attempt` raises a ValueError that shows the value, the last word of `what`."""
+_NUMBER = re.compile(
+    r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf(?:inity)?|nan)\b", re.IGNORECASE
+)
+
+
+def _shows(message: str, value: float) -> bool:
+    """Does the message contain the value, in however many digits it is printed?"""
+    for text in _NUMBER.findall(message):
+        printed = Decimal(text)
+        if not np.isfinite(value):
+            shown = str(float(printed)) == str(value)
+        else:
+            # An infinity has no digits to round to.
+            rounded = Decimal(value).quantize(printed) if printed.is_finite() else None
+            shown = printed == rounded and bool(printed) == bool(value)
+        if shown:
+            return True
+    return False
+
+
+def _refuses(attempt: Callable[[], Any], name: str, value: float) -> Finding:
+    """Check that `attempt` raises a ValueError that shows the value."""
+    what = f"{name} = {value}"
     try:
         attempt()
+    except MalformedError as error:
+        raise Violation(f"{what} was accepted, and then {error}") from error
     except BackendError as error:
         if isinstance(error.cause, LostError):
             raise
         if not isinstance(error.cause, ValueError):
             raise Violation(f"{what}: {error}, must be a ValueError") from error
-        value = what.rpartition(" ")[2]
-        if value not in str(error.cause).lower():
+        if not _shows(str(error.cause), value):
             raise Violation(f"{what}: {error}, which does not show the value") from error
         return Finding(1)
     raise Violation(f"{what} was accepted")
@@ -44,50 +78,70 @@ def _refuses(attempt: Callable[[], Any], what: str) -> Finding:
 def _register(
     case_id: str, field: str, note: str, body: Callable[[Watched, Data], Finding]
 ) -> None:
-    """Add a case in one dtype, since dtypes do not matter; decay cases need their feature."""
+    """Add a case in one dtype, which does not matter; decay cases need their feature."""
     features = ["weight_decay"] if field == "weight_decay" else []
     body.__doc__ = note
-    CASES.case(case_id, dtypes=["float32"], features=features)(body)
+    CASES.case(case_id, dtypes=["float32"], features=features, any_dtype=True)(body)
 
 
-def _add(clause: str, name: str, field: str, value: Any, text: str) -> None:
+def _add(clause: str, kind: str, field: str, given: Any, name: str, value: float) -> None:
     def body(backend: Watched, data: Data) -> Finding:
         params = {"w": data.array([1.0, 0.5])}
-        return _refuses(lambda: backend.init(params, unvalidated(PLAIN, **{field: value})), text)
+        bad = unvalidated(PLAIN, **{field: given})
 
-    note = f"{text} is outside the domain; a step with it ascends, stalls or gives NaN."
-    _register(f"{clause}/{name}", field, note, body)
+        def attempt() -> None:
+            backend.step(params, copies(params), backend.init(params, bad), bad)
+
+        return _refuses(attempt, name, value)
+
+    note = f"{name} = {value} is outside the domain; a step with it ascends, stalls or gives NaN."
+    _register(f"{clause}/{kind}", field, note, body)
 
 
-def _add_later(clause: str, text: str) -> None:
-    field, value = BAD_LATER[clause]
-
+def _add_later(clause: str, field: str) -> None:
     def body(backend: Watched, data: Data) -> Finding:
-        run = data.run(PLAIN, steps=2)
-        params, state = backend.step(run.params, run.grads[0], run.start(backend), PLAIN)
-        before = backend.moments(params, state)
-        bad = unvalidated(PLAIN, **{field: value})
-        found = _refuses(lambda: backend.step(params, run.grads[1], state, bad), text)
-        require_kept(before, backend.moments(params, state), text)
-        return found
+        return sum((_refuses_later(backend, data, *each) for each in _bad_values(field)), Finding())
 
-    note = f"A schedule that goes wrong in the middle of a run: {text} in the second step."
+    note = f"A schedule that goes wrong in the middle of a run: each bad {field} in a second step."
     _register(f"{clause}/between-steps", field, note, body)
 
 
-for _name, _value in BAD_NUMBERS.items():
-    _add("H-1", _name, "lr", _value, f"lr = {_value}")
-_add_later("H-1", "lr = -0.5")
-for _name, _value in BAD_NUMBERS.items():
-    _add("H-2", _name, "eps", _value, f"eps = {_value}")
-_add_later("H-2", "eps = -0.5")
-for _name, _value in BAD_BETAS.items():
-    _add("H-3", f"beta1-{_name}", "betas", (_value, 0.875), f"beta1 = {_value}")
-    _add("H-3", f"beta2-{_name}", "betas", (0.75, _value), f"beta2 = {_value}")
-_add_later("H-3", "beta2 = 1.0")
-for _name, _value in BAD_NUMBERS.items():
-    _add("H-4", _name, "weight_decay", _value, f"weight_decay = {_value}")
-_add_later("H-4", "weight_decay = -0.5")
+def _bad_values(field: str) -> Iterator[tuple[str, Any, str, float]]:
+    """Yield each bad value: the field, what it is given, and the name and the value to show."""
+    if field == "betas":
+        for value in BAD_BETAS.values():
+            yield field, (value, 0.875), "beta1", value
+            yield field, (0.75, value), "beta2", value
+    else:
+        for value in BAD_NUMBERS.values():
+            yield field, value, field, value
+
+
+def _refuses_later(
+    backend: Watched, data: Data, field: str, given: Any, name: str, value: float
+) -> Finding:
+    run = data.run(PLAIN, steps=2)
+    params, state = backend.step(run.params, run.grads[0], run.start(backend), PLAIN)
+    before = backend.moments(params, state)
+    bad = unvalidated(PLAIN, **{field: given})
+    found = _refuses(lambda: backend.step(params, run.grads[1], state, bad), name, value)
+    require_kept(before, backend.moments(params, state), f"when {name} = {value} was refused")
+    return found
+
+
+for _kind, _value in BAD_NUMBERS.items():
+    _add("H-1", _kind, "lr", _value, "lr", _value)
+_add_later("H-1", "lr")
+for _kind, _value in BAD_NUMBERS.items():
+    _add("H-2", _kind, "eps", _value, "eps", _value)
+_add_later("H-2", "eps")
+for _kind, _value in BAD_BETAS.items():
+    _add("H-3", f"beta1-{_kind}", "betas", (_value, 0.875), "beta1", _value)
+    _add("H-3", f"beta2-{_kind}", "betas", (0.75, _value), "beta2", _value)
+_add_later("H-3", "betas")
+for _kind, _value in BAD_NUMBERS.items():
+    _add("H-4", _kind, "weight_decay", _value, "weight_decay", _value)
+_add_later("H-4", "weight_decay")
 
 
 @CASES.run("H-5/lr-zero")
@@ -165,3 +219,15 @@ def _(data: Data) -> Run:
         )
     ]
     return replace(run, hp=hp)
+
+
+@CASES.case("H-6/all-digits", dtypes=["float64"])
+def _(backend: Watched, data: Data) -> Finding:
+    """Each value is used in all the digits that the format has, not in those that it prints in."""
+    numbers = {"lr": 1 / 3, "betas": (2 / 3, 6 / 7), "eps": 1 / 7}
+    found = Finding()
+    for mode in modes(backend):
+        decay = {"weight_decay": 1 / 9} if "weight_decay" in mode else {}
+        run = data.run(Hyperparameters(**{**numbers, **mode, **decay}), steps=2)
+        found += judge(backend, Trial(run))
+    return found

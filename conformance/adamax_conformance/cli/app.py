@@ -1,10 +1,12 @@
 """Shared parts of the commands: the application, exit codes, errors, names, the progress bar."""
 
 import io
+import math
 import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, redirect_stdout
 from enum import IntEnum
@@ -15,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+import adamax_conformance_supervisor as supervisor
 from adamax_conformance.cases import CASES
 from adamax_conformance.protocol import TIMEOUT
 from adamax_conformance.registry import (
@@ -26,6 +29,8 @@ from adamax_conformance.registry import (
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.blame import PLEASE_REPORT
+from adamax_conformance.subject.printable import printable
 from adamax_core import __version__
 
 
@@ -37,6 +42,7 @@ class Exit(IntEnum):
     USAGE = 2
     BROKEN = 3
     INCOMPLETE = 4
+    UNJUDGED = 5
 
 
 app = typer.Typer(
@@ -89,6 +95,9 @@ def main() -> None:
     except OSError as error:
         discard_output(sys.stdout)
         end = SystemExit(stop(f"cannot write the output: {error}", Exit.USAGE).exit_code)
+    except Exception:  # noqa: BLE001 - the traceback is for its author
+        traceback.print_exc()
+        end = SystemExit(stop(f"the judge failed: {PLEASE_REPORT}", Exit.UNJUDGED).exit_code)
     raise end
 
 
@@ -135,8 +144,27 @@ Names = Annotated[
 Name = Annotated[str, typer.Argument(metavar="NAME", help=_HELP, autocompletion=complete_name)]
 
 
-def found(name: str, timeout: float = TIMEOUT) -> Backend:
-    """Return the backend of this name; a program has `timeout` seconds for each answer.
+CALL_TIMEOUT = 60.0
+"""Default time for one call of a backend in Python, in seconds: frameworks compile in it."""
+
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        help="Seconds that a cmd: program has for each answer, and a backend in Python for each "
+        f"call.  [default: {TIMEOUT:g} and {CALL_TIMEOUT:g}]",
+    ),
+]
+
+
+def limit_calls(name: str, timeout: float | None) -> None:
+    """Limit the time of each call of this backend; a program has its own limit."""
+    seconds = CALL_TIMEOUT if timeout is None else timeout
+    supervisor.limit(math.inf if name.startswith("cmd:") else seconds)
+
+
+def found(name: str, timeout: float | None = None) -> Backend:
+    """Return the backend of this name, with the limits of the option ``--timeout``.
 
     Raises:
         typer.Exit: no backend has this name (2), or creating it failed (3).
@@ -148,8 +176,10 @@ def found(name: str, timeout: float = TIMEOUT) -> Backend:
     if name.startswith("cmd:") and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        supervisor.note(f"the import of {printable(name)}")
+        limit_calls(name, timeout)
         with stdout_to_stderr():
-            return find(name, timeout=timeout)
+            return find(name, timeout=TIMEOUT if timeout is None else timeout)
     except BackendNotFoundError as error:
         raise stop(str(error), Exit.USAGE) from None
     except BackendBrokenError as error:

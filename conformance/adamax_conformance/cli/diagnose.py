@@ -11,7 +11,17 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.cli.app import Exit, Name, app, errors, found, stdout_to_stderr, stop
+from adamax_conformance.cli.app import (
+    Exit,
+    Name,
+    Timeout,
+    app,
+    errors,
+    found,
+    stdout_to_stderr,
+    stop,
+)
+from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
 
 if TYPE_CHECKING:
@@ -52,6 +62,7 @@ def diagnose(
             "it is canonical, of all that are in use."
         ),
     ] = None,
+    timeout: Timeout = None,
     output: Annotated[Form, typer.Option("--format", help="Output format.")] = Form.PRETTY,
 ) -> None:
     """Name the dialect of Adamax that a backend computes, axis by axis.
@@ -68,7 +79,7 @@ def diagnose(
     from adamax_conformance.dialects import cost  # noqa: PLC0415 - keeps --help fast
     from adamax_conformance.dialects import diagnose as look  # noqa: PLC0415 - keeps --help fast
 
-    backend = found(name)
+    backend = found(name, timeout)
     try:
         hp = Hyperparameters(betas=(beta1, beta2), eps=eps)
         with stdout_to_stderr():
@@ -100,7 +111,9 @@ def diagnose(
 
 def _show(diagnosis: "Diagnosis", console: Console) -> None:
     if diagnosis.axes:
-        table = Table(title=f"Dialect of {diagnosis.backend}, probed in {diagnosis.dtype}")
+        table = Table(
+            title=Text(f"Dialect of {printable(diagnosis.backend)}, probed in {diagnosis.dtype}")
+        )
         for heading in ("", "axis", "found", "specification", "formula"):
             table.add_column(heading, overflow="fold")
         for axis in diagnosis.axes:

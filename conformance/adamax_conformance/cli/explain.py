@@ -2,7 +2,8 @@
 
 import re
 import sys
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from pylatexenc.latex2text import LatexNodes2Text
@@ -17,14 +18,18 @@ from adamax_conformance.cases.case import Case
 from adamax_conformance.cli.app import Exit, app, complete_case, complete_clause, stop
 from adamax_conformance.spec.clauses import CLAUSES, HOW_RIGHT, Clause
 
+if TYPE_CHECKING:
+    from adamax_conformance.variants import Variant, Wrong
+
 
 @app.command()
 def explain(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="CASE|CLAUSE",
-            help="A clause such as A-5, or a case such as A-5/decays or 'A-5/decays[float32]'.",
+            metavar="CASE|CLAUSE|VARIANT",
+            help="A clause such as A-5, a case such as A-5/decays or 'A-5/decays[float32]', or a "
+            "variant that a report names, such as nesterov.",
             autocompletion=lambda incomplete: (
                 complete_clause(incomplete) + complete_case(incomplete)
             ),
@@ -33,9 +38,12 @@ def explain(
 ) -> None:
     """Explain a clause or a case: its words, how its bound is derived, which variants it kills.
 
+    Or explain a variant: what it does, and the clause that it violates.
+
     Example: adamax-conformance explain 'A-5/decays[bfloat16]'
     """
     from adamax_conformance.cli import explanation as about  # noqa: PLC0415 - makes every variant
+    from adamax_conformance.variants import Variant  # noqa: PLC0415 - as above
 
     # A pipe has no width.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
@@ -56,6 +64,8 @@ def explain(
             console.print("  none: the variants derive from the reference, which has one device")
         console.print("\n[bold]How right is right[/bold]")
         console.print(_text(HOW_RIGHT))
+    elif isinstance(found, Variant):
+        _variant(console, found)
     else:
         _case(console, *found)
 
@@ -70,6 +80,28 @@ def _clause(console: Console, clause: Clause) -> None:
     binds = "required" if clause.required else "only for backends with the feature"
     console.print(f"[bold]{clause.id} {escape(clause.title)}[/bold] ({binds})")
     console.print(_text(clause.words))
+
+
+def _variant(console: Console, variant: "Variant") -> None:
+    from adamax_conformance.variants import Control, Wrong  # noqa: PLC0415 - as above
+
+    console.print(f"[bold]{escape(variant.id)}[/bold]  {escape(variant.does)}")
+    if isinstance(variant, Wrong):
+        console.print(f"A wrong variant of the reference, in {', '.join(variant.dtypes)}.")
+        for dtypes, why in _proofs(variant):
+            console.print(f"In {dtypes} it equals the rule: {escape(why)}")
+        console.print("\n[bold]The clause that it violates[/bold]")
+        _clause(console, next(clause for clause in CLAUSES if clause.id == variant.clause))
+    elif isinstance(variant, Control):
+        console.print("A control: if the judge accepts it, no score means anything.")
+    else:
+        console.print("A right variant of the reference: the judge must accept it.")
+
+
+def _proofs(variant: "Wrong") -> Iterator[tuple[str, str]]:
+    """Yield each reason why the variant equals the rule in some dtypes, with those."""
+    for why in dict.fromkeys(variant.proofs.values()):
+        yield ", ".join(dtype for dtype, each in variant.proofs.items() if each == why), why
 
 
 def _case(console: Console, case: Case, dtype: str) -> None:

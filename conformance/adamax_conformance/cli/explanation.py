@@ -17,7 +17,7 @@ from adamax_conformance.reports.result import Status
 from adamax_conformance.spec.clauses import CLAUSES, Clause
 from adamax_conformance.spec.formats import coarser, format_of
 from adamax_conformance.subject.backend import Moments
-from adamax_conformance.variants import WRONG, Wrong
+from adamax_conformance.variants import CONTROLS, RIGHT, WRONG, Variant, Wrong
 from adamax_core import Hyperparameters
 
 LINES = {
@@ -66,28 +66,35 @@ class Example:
     lines: tuple[Line, ...]
 
 
-def find(name: str) -> Clause | tuple[Case, str]:
-    """Return the clause of this name, or the case and the dtype.
+def find(name: str) -> Clause | Variant | tuple[Case, str]:
+    """Return the clause or the variant of this name, or the case and the dtype; in any case.
 
     Raises:
         LookupError: the name is unknown; says which commands list the names.
 
-    >>> find("A-5").title
+    >>> find("a-5").title
     'infinity norm'
     >>> find("A-5/decays")[1]
     'float32'
+    >>> find("nesterov").clause
+    'A-7'
     """
+    asked = name.lower()
     for clause in CLAUSES:
-        if clause.id == name:
+        if clause.id.lower() == asked:
             return clause
+    for variant in (*WRONG, *RIGHT, *CONTROLS):
+        if variant.id == asked:
+            return variant
     for case in CASES:
-        if case.id == name:
+        if case.id.lower() == asked:
             return case, "float32" if "float32" in case.dtypes else next(iter(case.dtypes))
         for dtype in case.dtypes:
-            if f"{case.id}[{dtype}]" == name:
+            if f"{case.id}[{dtype}]".lower() == asked:
                 return case, dtype
     raise LookupError(
-        f"no clause or case {name!r}: see `adamax-conformance list clauses` and `list cases`"
+        f"no clause, case or variant {name!r}: see `adamax-conformance list clauses`, `list cases` "
+        "and what a report names"
     )
 
 
@@ -167,5 +174,5 @@ def aimed_at(clause: str) -> tuple[Wrong, ...]:
 
 def caught(case: Case, dtype: str) -> tuple[Wrong, ...]:
     """Run all wrong variants; return those that this case rejects in this dtype."""
-    bad = (Status.FAIL, Status.ERROR)
+    bad = (Status.FAIL, Status.REFUSED, Status.ERROR)
     return tuple(v for v in WRONG if Subject(v.backend).judge(case, dtype).status in bad)

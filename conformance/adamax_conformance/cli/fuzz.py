@@ -10,9 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from adamax_conformance.cli.app import Exit, Name, app, found, progress, require_new, stop
+from adamax_conformance.cli.app import (
+    Exit,
+    Name,
+    Timeout,
+    app,
+    found,
+    progress,
+    require_new,
+    stop,
+)
 from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.printable import printable
 
 if TYPE_CHECKING:
     from adamax_conformance.fuzz import Fuzzed
@@ -40,6 +51,7 @@ def fuzz(
             "and changes of hyperparameters.",
         ),
     ] = False,
+    timeout: Timeout = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -69,7 +81,7 @@ def fuzz(
     from adamax_conformance.fuzz.repro import Repro, explained, save, versions  # noqa: PLC0415 - as above
 
     path = _free(out)
-    backend = found(name)
+    backend = found(name, timeout)
     if broken := check(backend, cases=["S-1/zero"]).broken:
         raise stop(f"{name}: {broken}", Exit.BROKEN)
     chosen = dtype or [each for each in DTYPES if each in backend.dtypes]
@@ -127,7 +139,7 @@ def _advance(by_one: Callable[[], None], _elements: int) -> None:
 
 
 def _table(name: str, seed: int, fuzzed: Sequence["Fuzzed"]) -> Table:
-    table = Table(title=f"{name}, seed {seed}")
+    table = Table(title=Text(f"{printable(name)}, seed {seed}"))
     table.add_column("dtype")
     for heading in ("examples", "elements", "seconds"):
         table.add_column(heading, justify="right")

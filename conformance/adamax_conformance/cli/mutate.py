@@ -14,7 +14,7 @@ from rich.text import Text
 from adamax_conformance.cli.app import Exit, app, progress, stop
 
 if TYPE_CHECKING:
-    from adamax_conformance.variants.score import Outcome, Score
+    from adamax_conformance.score import Outcome, Score
 
 
 class Format(StrEnum):
@@ -53,8 +53,8 @@ def mutate(
     Example: adamax-conformance mutate --family eps --dtype float32
     """
     # This import creates two hundred backends.
-    from adamax_conformance.variants.score import mutate as judged  # noqa: PLC0415 - see above
-    from adamax_conformance.variants.score import plan  # noqa: PLC0415 - see above
+    from adamax_conformance.score import mutate as judged  # noqa: PLC0415 - see above
+    from adamax_conformance.score import plan  # noqa: PLC0415 - see above
 
     try:
         jobs = plan(family, dtype)
@@ -80,8 +80,8 @@ def _code(score: "Score") -> Exit:
 
 def _show(score: "Score", console: Console, *, verbose: bool) -> None:
     """Print the table of families, the proofs, the bad outcomes, and the totals."""
+    from adamax_conformance.score import Kind, Score  # noqa: PLC0415 - as above
     from adamax_conformance.variants import FAMILIES  # noqa: PLC0415 - as above
-    from adamax_conformance.variants.score import Kind, Score  # noqa: PLC0415 - as above
 
     table = Table(header_style="bold", title="Wrong and right variants", title_style="bold")
     table.add_column("family", no_wrap=True)

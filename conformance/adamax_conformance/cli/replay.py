@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-from adamax_conformance.cli.app import Exit, app, complete_name, found, stop
+import adamax_conformance_supervisor as supervisor
+from adamax_conformance.cli.app import Exit, Timeout, app, complete_name, found, stop
+from adamax_conformance.subject.printable import printable
 
 
 @app.command()
@@ -19,6 +21,7 @@ def replay(
             autocompletion=complete_name,
         ),
     ] = None,
+    timeout: Timeout = None,
 ) -> None:
     """Judge again a run that failed, from the file that `fuzz` wrote.
 
@@ -39,7 +42,8 @@ def replay(
         repro = load(file)
     except (ValueError, OSError) as error:
         raise stop(f"cannot read this run: {error}", Exit.USAGE) from None
-    backend = found(name or repro.backend)
+    backend = found(name or repro.backend, timeout)
+    supervisor.note(f"the run of {printable(file)}")
     failure = failure_of(Watched(backend), repro.trial)
     if failure is None:
         typer.echo(f"{backend.name}: right; it was: {repro.failure.message}")

@@ -7,15 +7,14 @@ rounding error. `adamax_conformance.dialects.diagnose` finds the dialect of a ba
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from adamax_conformance.dialects.functions import modulus, square_root
+from adamax_conformance.dialects.functions import at_least, modulus, square_root, started
+from adamax_conformance.spec.alteration import Change
+from adamax_conformance.subject.backend import unvalidated
 from adamax_core import Hyperparameters, Rule
-from adamax_core.rule import Array, maximum
-
-Change = Callable[[Rule, Hyperparameters], tuple[Rule, Hyperparameters]]
-"""Function of an alternative: takes the rule and its hyperparameters, returns changed ones."""
+from adamax_core.rule import maximum
 
 
 def _same(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
@@ -91,7 +90,7 @@ EPS.add(
     "inside",
     "eps inside the maximum",
     "u = max(b2 u, |g| + eps), divides by u",
-    "torch.optim, optax, TorchOpt, pytorch_optimizer",
+    "torch.optim, optax, TorchOpt, pytorch_optimizer, mindspore.experimental",
 )
 
 
@@ -99,7 +98,8 @@ EPS.add(
     "outside",
     "eps outside the maximum",
     "u = max(b2 u, |g|), divides by u + eps",
-    "Keras, tf.raw_ops, tfjs, ensmallen, MindSpore, pymc, jax.example_libraries, MLX",
+    "Keras, tf_keras, tf.raw_ops, tfjs, ensmallen, MindSpore (nn.AdaMax), nnabla, npdl, pymc, "
+    "jax.example_libraries, MLX",
 )
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     return rule._replace(
@@ -117,11 +117,9 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
 
 @EPS.alternative("floor", "eps as a floor", "u = max(b2 u, |g|, eps), divides by u")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    def norm(u: Array, g: Array, b2: Any, eps: Any) -> Array:
-        larger = maximum(b2 * u, abs(g))
-        return maximum(larger, g * 0 + eps)
-
-    return rule._replace(infinity_norm=norm), hp
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, eps: at_least(maximum(b2 * u, abs(g)), eps)
+    ), hp
 
 
 @EPS.alternative(
@@ -147,10 +145,12 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     return rule._replace(infinity_norm=lambda u, g, b2, _eps: maximum(b2 * u, abs(g))), hp
 
 
-CORRECTION.add("yes", "bias correction", "lr / (1 - b1^t)", "all but MLX")
+CORRECTION.add("yes", "bias correction", "lr / (1 - b1^t)", "all but two")
 
 
-@CORRECTION.alternative("none", "no bias correction", "lr", "MLX")
+@CORRECTION.alternative(
+    "none", "no bias correction", "lr", "MLX, pytorch_optimizer with adam_debias=True"
+)
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     return rule._replace(bias_correction=lambda _b1, _step: 1), hp
 
@@ -198,7 +198,7 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
 
 @DECAY.alternative("coupled", "coupled weight decay", "g + wd p, after the sign", "torch.optim")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule, replace(hp, decoupled_weight_decay=False)
+    return rule, unvalidated(hp, decoupled_weight_decay=False)
 
 
 @DECAY.alternative(
@@ -206,21 +206,21 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
 )
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     turned = -hp.weight_decay if hp.maximize else hp.weight_decay
-    return rule._replace(coupled_decay=lambda g, p, _wd: rule.coupled_decay(g, p, turned)), replace(
-        hp, decoupled_weight_decay=False
-    )
+    return rule._replace(
+        coupled_decay=lambda g, p, _wd: rule.coupled_decay(g, p, turned)
+    ), unvalidated(hp, decoupled_weight_decay=False)
 
 
 @DECAY.alternative("none", "weight decay ignored", "g")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule, replace(hp, weight_decay=hp.weight_decay * 0)
+    return rule, unvalidated(hp, weight_decay=hp.weight_decay * 0)
 
 
 @DECAY.alternative(
     "decoupled", "decoupled weight decay", "p - lr wd p_old - step", "optax.adamaxw, Keras"
 )
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule, replace(hp, decoupled_weight_decay=True)
+    return rule, unvalidated(hp, decoupled_weight_decay=True)
 
 
 @DECAY.alternative(
@@ -229,7 +229,7 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     "p - wd p_old - step",
 )
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule._replace(decoupled_decay=lambda p, _lr, wd: wd * p), replace(
+    return rule._replace(decoupled_decay=lambda p, _lr, wd: wd * p), unvalidated(
         hp, decoupled_weight_decay=True
     )
 
@@ -243,7 +243,7 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     kept = 1 - hp.lr * hp.weight_decay
     return rule._replace(
         displacement=lambda m, u, lr, c: kept * rule.displacement(m, u, lr, c)
-    ), replace(hp, decoupled_weight_decay=True)
+    ), unvalidated(hp, decoupled_weight_decay=True)
 
 
 COMPLEX.add(
@@ -268,26 +268,38 @@ def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
 
 START.add("zero", "a state of zeros", "m = 0, u = 0")
 
+INITIAL_NORMS: dict[str, Callable[[Hyperparameters], Any]] = {
+    "norm of eps": lambda hp: hp.eps,
+    "norm of one": lambda _hp: 1,
+}
+"""The norm before the first step, where it is not zero, by the name of the alternative."""
+
+
+def _starting(rule: Rule, norm: Any) -> Rule:
+    return rule._replace(
+        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(
+            u if started(u) else u * 0 + norm, g, b2, eps
+        )
+    )
+
 
 @START.alternative("norm of eps", "a norm that starts at eps", "m = 0, u = eps")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule._replace(
-        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(u * 0 + hp.eps, g, b2, eps)
-    ), hp
+    return _starting(rule, INITIAL_NORMS["norm of eps"](hp)), hp
 
 
 @START.alternative("norm of one", "a norm that starts at one", "m = 0, u = 1")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule._replace(
-        infinity_norm=lambda u, g, b2, eps: rule.infinity_norm(u * 0 + 1, g, b2, eps)
-    ), hp
+    return _starting(rule, INITIAL_NORMS["norm of one"](hp)), hp
 
 
 @START.alternative(
     "first gradient", "a first moment that starts at the first gradient", "m = g, u = 0"
 )
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule._replace(first_moment=lambda _m, g, _b1: g), hp
+    return rule._replace(
+        first_moment=lambda m, g, b1: rule.first_moment(m, g, b1) if started(m) else m + g
+    ), hp
 
 
 SIGN.add("honoured", "maximize honoured", "-g when maximizing", "torch.optim")
@@ -295,14 +307,19 @@ SIGN.add("honoured", "maximize honoured", "-g when maximizing", "torch.optim")
 
 @SIGN.alternative("ignored", "maximize ignored", "g, whatever is asked", "OneFlow")
 def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
-    return rule, replace(hp, maximize=False)
+    return rule, unvalidated(hp, maximize=False)
 
 
 SCOPE.add("parameter", "a count for each parameter", "t counts its own steps", "torch.optim")
 SCOPE.add("group", "one count for each group", "t counts the steps of its group")
-SCOPE.add("global", "one count for all parameters", "t counts all steps", "optax, Keras")
+SCOPE.add(
+    "global",
+    "one count for all parameters",
+    "t counts all steps",
+    "optax, Keras, tf_keras, MLX, tfjs, pytorch_optimizer, jax.example_libraries",
+)
 
-MISSING.add("untouched", "untouched without a gradient", "p, m, u and t stay", "torch.optim")
+MISSING.add("untouched", "untouched without a gradient", "p, m and u stay", "torch.optim")
 MISSING.add("as zero", "missing gradients taken for zero", "a step with g = 0")
 MISSING.add("raises", "missing gradients not taken", "an error", "optax")
 

@@ -5,6 +5,7 @@ too close to the roundings of float64. So the rule runs on decimals of fifty dig
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal, localcontext
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from adamax_conformance.bounds.oracle import with_numbers
 from adamax_conformance.cases.case import DEFAULT
+from adamax_conformance.dialects.axes import COMPLEX
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_core import Hyperparameters
 
@@ -42,7 +44,8 @@ def cost(
 ) -> list[Cost]:
     """Return the costs after 1, 2, 5, 10, 20, 50, ... steps, and after the last.
 
-    Gradients are normally distributed with standard deviation `scale`; parameters start at zero.
+    Gradients are real and normally distributed with standard deviation `scale`; parameters start at
+    zero.
 
     Raises:
         ValueError: `scale` is not positive and finite, or `steps` is not positive.
@@ -62,7 +65,8 @@ def cost(
     with localcontext(prec=DIGITS):
         grads = [_decimals(rng.normal(size=ELEMENTS) * scale) for _ in range(steps)]
         hp = with_numbers(hyperparameters, Decimal)
-        theirs, ours = _paths(dialect, grads, hp), _paths(Dialect(), grads, hp)
+        real = replace(dialect, complex=COMPLEX.specified)
+        theirs, ours = _paths(real, grads, hp), _paths(Dialect(), grads, hp)
         return [
             Cost(
                 step,

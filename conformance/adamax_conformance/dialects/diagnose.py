@@ -2,11 +2,13 @@
 
 import numpy as np
 
+import adamax_conformance_supervisor as supervisor
 from adamax_conformance.dialects.diagnosis import Diagnosis
 from adamax_conformance.dialects.probe import Probe
 from adamax_conformance.registry import find, require_backend
 from adamax_conformance.spec.formats import FLOATS
 from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.printable import printable
 from adamax_conformance.subject.watched import Watched
 
 
@@ -38,6 +40,7 @@ def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
         raise ValueError(f"dtype = {dtype!r} must be a real dtype of {subject.name}: {taken}")
     if not taken:
         return Diagnosis(subject.name, "", broken=f"it takes none of {', '.join(FLOATS)}")
+    supervisor.note(f"the diagnosis of {printable(subject.name)}")
     # The probe uses infinities and NaN on purpose.
     with np.errstate(all="ignore"):
         return Probe(Watched(subject), dtype or taken[0]).diagnosis()

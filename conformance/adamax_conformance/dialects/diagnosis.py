@@ -50,6 +50,7 @@ class Diagnosis:
         dialect: the dialect, to run; None if an axis of the rule is not known.
         adamax: True if it is any Adamax; None if it could not be probed.
         broken: why it could not be probed; empty if it could.
+        reason: why it is not Adamax; empty if it is.
     """
 
     backend: str
@@ -58,6 +59,7 @@ class Diagnosis:
     dialect: Dialect | None = None
     adamax: bool | None = None
     broken: str = ""
+    reason: str = ""
 
     @property
     def canonical(self) -> bool:
@@ -80,7 +82,7 @@ class Diagnosis:
         if self.broken:
             return f"cannot be diagnosed: {self.broken}"
         if not self.adamax:
-            return "not Adamax: no eps with any bias correction takes these steps"
+            return f"not Adamax: {self.reason}"
         if self.canonical:
             return "canonical Adamax"
         text = ", ".join(found.phrase for found in self.deviating)

@@ -1,6 +1,6 @@
 """Compare the observed steps of a backend with those of a dialect, up to rounding."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import Allowed, admitted, pairs, with_numbers
+from adamax_conformance.bounds.special import Special
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.judging.judge import stepwise
 from adamax_conformance.judging.run import Run
@@ -37,16 +38,43 @@ def fits(dialect: Dialect, seen: Seen, count: Count | None = None) -> bool:
         seen: the run.
         count: the count of a parameter before a step; by default the number of its gradients.
     """
-    own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
     # One element rejects most dialects, and rationals are slow.
-    return all(
-        _fits(dialect, seen, name, own, elements)
+    return not moved_without_gradient(seen) and all(
+        not np.any(allowed.excess(pairs(seen.params[index + 1][name][elements])) > 1)
         for elements in (slice(1), slice(1, None))
         for name in seen.run.params
+        for index, allowed in allowed_by(dialect, seen, name, count, elements)
     )
 
 
-def _fits(dialect: Dialect, seen: Seen, name: str, count: Count, elements: slice) -> bool:
+def moved_without_gradient(seen: Seen) -> str:
+    """Return the first step in which a parameter without a gradient changes; empty if none."""
+    for index, grads in enumerate(seen.run.grads):
+        for name in (name for name in seen.run.params if name not in grads):
+            was, now = (np.ravel(seen.params[index + i][name]) for i in (0, 1))
+            if was.tobytes() != now.tobytes():
+                at = int(np.flatnonzero(was != now)[0])
+                return f"step {index + 1}, {name}[{at}]: {was[at]:.6g} becomes {now[at]:.6g}"
+    return ""
+
+
+def allowed_by(
+    dialect: Dialect,
+    seen: Seen,
+    name: str,
+    count: Count | None = None,
+    elements: slice = slice(None),
+) -> Iterator[tuple[int, Allowed]]:
+    """Yield the index of each step of a parameter, and what the dialect allows after it.
+
+    Args:
+        dialect: the dialect.
+        seen: the run; each step starts from the parameters that the backend returned.
+        name: name of the parameter.
+        count: as of `fits`.
+        elements: the elements of the first axis.
+    """
+    own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
     before = seen.params[0][name][elements]
     format_ = format_of(before.dtype)
     base = admitted(format_, accurate_correction=False)
@@ -57,25 +85,22 @@ def _fits(dialect: Dialect, seen: Seen, name: str, count: Count, elements: slice
         start = [pairs(moment[elements]).astype(float) for moment in shown[name][1:]]
     exp_avg, exp_inf = (Carried.of(np.where(np.isfinite(m), m, 0), format_) for m in start)
     for index, grads in enumerate(seen.run.grads):
-        before, after = (pairs(seen.params[index + i][name][elements]) for i in (0, 1))
         if name not in grads:
-            if before.tobytes() != after.tobytes():
-                return False
             continue
+        before = pairs(seen.params[index][name][elements])
         known = np.isfinite(before)
         param = Carried.of(np.where(known, before, 0), format_)
         grad = Carried.of(pairs(grads[name][elements]), format_)
         hp = with_numbers(seen.run.at(index), mpq)
-        step = dialect(param, grad, exp_avg, exp_inf, count(name, index), hp, base)
+        step = dialect(param, grad, exp_avg, exp_inf, own(name, index), hp, base)
         exp_avg, exp_inf = step.exp_avg, step.exp_inf
-        allowed = Allowed(
-            param + step.update.stored(format_),
-            np.where(known, 0.0, before.astype(np.float64)),
-            either_special=True,
+        yield (
+            index,
+            Allowed(
+                param + step.update.stored(format_),
+                Special.of(before).also(True, "positive", "negative", "nan"),
+            ),
         )
-        if np.any(allowed.excess(after) > 1):
-            return False
-    return True
 
 
 def observe(backend: Watched, run: Run) -> Seen:
@@ -99,3 +124,13 @@ def count_of(scope: str, run: Run) -> Count:
         return set(run.params) if scope == "global" else {name}
 
     return lambda name, index: sum(bool(sharing(name) & set(grads)) for grads in run.grads[:index])
+
+
+def shows(seen: Seen, count: Count) -> bool:
+    """Does the state show these counts after each step?"""
+    return all(
+        shown is not None and shown[name].step == count(name, index)
+        for index, shown in enumerate(seen.moments)
+        for name in seen.run.params
+        if index
+    )

@@ -8,7 +8,8 @@ test computes that for every pair (in bfloat16 one pair comes too close; neither
 
 If no eps and bias correction fit, the probe repeats with eps = 0, with beta1 = 0 and with both,
 which removes eps, the correction or both from the rule. What then fits is Adamax with something
-else in that place, and the other axes are probed with those values.
+else in that place, and the other axes are probed with those values. The first moment has a beta1
+too, so it is a bias correction only if the run with beta1 differs by one factor in each step.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ from adamax_conformance.dialects.axes import (
     DECAY,
     DECOUPLED,
     EPS,
+    INITIAL_NORMS,
     MISSING,
     NAN,
     SCOPE,
@@ -39,11 +41,31 @@ from adamax_conformance.dialects.diagnosis import (
     Found,
 )
 from adamax_conformance.dialects.dialect import Dialect
-from adamax_conformance.dialects.fitting import Count, Seen, count_of, fits, observe
+from adamax_conformance.dialects.findings import (
+    found,
+    instead,
+    is_one_factor,
+    nan_policy,
+    other,
+    raises,
+    standing,
+    unlike,
+    unseen,
+)
+from adamax_conformance.dialects.fitting import (
+    Count,
+    Seen,
+    count_of,
+    fits,
+    moved_without_gradient,
+    observe,
+    shows,
+)
 from adamax_conformance.judging.run import Run
 from adamax_conformance.spec.formats import COMPLEX as COMPLEX_DTYPES
 from adamax_conformance.spec.formats import dtype_of
 from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.limits import NotOfferedError
 from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
@@ -52,10 +74,11 @@ PROBE = Hyperparameters(lr=4.0, betas=(0.75, 0.5), eps=0.1875)
 
 WEIGHT_DECAY = 0.125
 
+NO_EPS = "no eps with any bias correction takes these steps"
+NO_FACTOR = "with beta1 = 0 it is, but beta1 changes more than one factor in each step"
 UNKNOWN = "the rest of the rule is not known well enough"
 
-# One row for each step, one column for each element. The first gradients are nonzero; some later
-# ones are zero and show the decay of the norm.
+# Rows are steps, columns elements; zeros after the first step show the decay of the norm.
 GRADS = (
     (0.5, 0.125, 0.03125, -1.0, 32.0, 0.25),
     (0.0, 0.0, 0.0, 0.25, 0.0, 0.25),
@@ -99,8 +122,8 @@ class Probe:
             rule = self._rule()
         except BackendError as error:
             return Diagnosis(name, self.dtype, broken=str(error))
-        if rule is None:
-            return Diagnosis(name, self.dtype, adamax=False)
+        if isinstance(rule, str):
+            return Diagnosis(name, self.dtype, adamax=False, reason=rule)
         sign = self._axis(SIGN, self._sign, "maximize")
         turned = sign.found == SIGN.specified
         missing, scope = self._missing_and_scope()
@@ -114,18 +137,18 @@ class Probe:
             self._axis(COMPLEX, self._complex),
             self._axis(NAN, self._nan),
         )
-        runs = not any(found.found == OTHER for found in rule)
-        dialect = replace(self.dialect, start=rule[-1].found) if runs else None
+        runs = not any(each.found == OTHER for each in rule)
+        dialect = Dialect.found({each.axis: each.found for each in axes}) if runs else None
         return Diagnosis(name, self.dtype, axes, dialect, adamax=True)
 
     def _axis(self, axis: Axis, look: Callable[[], Found], feature: str = "") -> Found:
         """Look at one axis, if the backend offers its feature; an error is a finding too."""
         if feature and feature not in self.backend.features:
-            return _unseen(axis, NOT_OFFERED, f"the backend does not offer {feature}")
+            return unseen(axis, NOT_OFFERED, f"the backend does not offer {feature}")
         try:
             return look()
         except BackendError as error:
-            return _raises(axis, error)
+            return raises(axis, error)
 
     def _run(self, grads: Iterable[Any], hp: Hyperparameters, dtype: str = "") -> Run:
         """Return a run of one parameter from zero, with gradients times the scale."""
@@ -133,8 +156,9 @@ class Probe:
         rows = [(np.asarray(row) * self.scale).astype(kind) for row in grads]
         return Run({"w": np.zeros(rows[0].shape, kind)}, [{"w": row} for row in rows], hp)
 
-    def _rule(self) -> tuple[Found, Found, Found] | None:
-        """Find eps, bias correction and initial state together; None if it is not Adamax."""
+    def _rule(self) -> tuple[Found, Found, Found] | str:
+        """Find eps, bias correction and initial state together; say why if it is not Adamax."""
+        plain: dict[bool, Seen] = {}
         for with_eps, with_correction in ((True, True), (False, True), (True, False), (False,) * 2):
             self.known = with_eps and with_correction
             # Large gradients hide an eps that does not come from the hyperparameters.
@@ -146,10 +170,12 @@ class Probe:
             )
             try:
                 seen = observe(self.backend, self._run(GRADS, self.hp))
-            except BackendError:
+            except (BackendError, NotOfferedError):  # some take no eps of zero
                 if self.known:
                     raise
                 continue
+            if with_correction:
+                plain[with_eps] = seen
             for eps, correction, start in product(
                 EPS.alternatives if with_eps else [EPS.specified],
                 # With beta1 = 0 all the others are equal.
@@ -158,38 +184,52 @@ class Probe:
             ):
                 self.dialect = Dialect(eps, correction, start)
                 if fits(self.dialect, seen):
+                    if not (with_correction or self._corrects(plain.get(with_eps))):
+                        return NO_FACTOR
                     return (
-                        _found(EPS, eps if with_eps else OTHER),
-                        _found(CORRECTION, correction if with_correction else OTHER),
+                        self._part(EPS, "eps", plain[True], known=with_eps),
+                        self._part(CORRECTION, "correction", plain[True], known=with_correction),
                         self._start(seen),
                     )
-        return None
+        canonical = instead(plain[True], {"the specification": Dialect()})
+        return standing(plain[True]) or f"{NO_EPS}; {canonical}"
+
+    def _corrects(self, seen: Seen | None) -> bool:
+        """Is the run with beta1 that of the dialect, but for one factor in each step?"""
+        uncorrected = replace(self.dialect, correction="none")
+        return seen is not None and is_one_factor(seen, uncorrected)
+
+    def _part(self, axis: Axis, field: str, seen: Seen, *, known: bool) -> Found:
+        """Return the finding on eps or bias correction; if not known, from a run that fits none."""
+        if known:
+            return found(axis, getattr(self.dialect, field))
+        options = {name: replace(self.dialect, **{field: name}) for name in axis.alternatives}
+        return unlike(axis, seen, options)
 
     def _start(self, seen: Seen) -> Found:
         """Find the initial state, from the state before the first step or from the first step."""
         shown = seen.moments[0]
         if shown is None:
-            return _found(START, self.dialect.start, "seen in the first step; the state is hidden")
+            return found(START, self.dialect.start, "seen in the first step; the state is hidden")
         step, exp_avg, exp_inf = shown["w"]
         exp_avg, exp_inf = np.asarray(exp_avg, float), np.asarray(exp_inf, float)
         if step != 0:
-            return _found(START, OTHER, f"the count starts at {step}")
+            return other(START, f"the count starts at {step}")
         if not (exp_avg.any() or exp_inf.any()):
-            return _found(START, self.dialect.start)
-        norms = {"norm of eps": self.hp.eps, "norm of one": 1.0}
-        for name, value in norms.items():
-            if not exp_avg.any() and np.all(exp_inf == value):
-                return _found(START, name)
-        return _found(START, OTHER, f"m = {exp_avg[0]:g}, u = {exp_inf[0]:g}")
+            return found(START, self.dialect.start)
+        for name, norm in INITIAL_NORMS.items():
+            if not exp_avg.any() and np.all(exp_inf == norm(self.hp)):
+                return found(START, name)
+        return other(START, f"m = {exp_avg[0]:g}, u = {exp_inf[0]:g}")
 
     def _choice(self, axis: Axis, seen: Seen, options: Mapping[str, Dialect]) -> Found:
         """Return the finding for the option that fits; at most one of an axis does."""
         fitting = [name for name, dialect in options.items() if fits(dialect, seen)]
         if fitting:
-            return _found(axis, fitting[0])
+            return found(axis, fitting[0])
         if not self.known:
-            return _unseen(axis, NOT_SEEN, UNKNOWN)
-        return _found(axis, OTHER)
+            return unseen(axis, NOT_SEEN, UNKNOWN)
+        return unlike(axis, seen, options)
 
     def _sign(self) -> Found:
         seen = observe(self.backend, self._run(GRADS[:3], replace(self.hp, maximize=True)))
@@ -207,13 +247,14 @@ class Probe:
         kind = dtype_of(self.dtype)
         grads = [{"w": np.asarray(row, kind)} for row in GRADS[:4]]
         seen = observe(self.backend, Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
+        field = "decoupled" if axis is DECOUPLED else "decay"
         names = [name for name in axis.alternatives if turned or name != "coupled before the sign"]
-        found = self._choice(
-            axis, seen, {name: replace(self.dialect, decay=name) for name in names}
+        chosen = self._choice(
+            axis, seen, {name: replace(self.dialect, **{field: name}) for name in names}
         )
-        if found.found == "coupled" and not turned:
-            return replace(found, note=f"{found.note}; or before, unseen without maximize")
-        return found
+        if chosen.found == "coupled" and not turned:
+            return replace(chosen, note=f"{chosen.note}; or before, unseen without maximize")
+        return chosen
 
     def _missing_and_scope(self) -> tuple[Found, Found]:
         """Find both from parameters whose gradients start at different steps or miss one."""
@@ -229,28 +270,39 @@ class Probe:
         run = Run(params, grads, self.hp, undecayed=groups)
         try:
             seen = observe(self.backend, run)
-        except BackendError as error:
-            found = _found(MISSING, "raises", str(error))
-            return found, self._axis(SCOPE, lambda: self._loaded_scope(kind), "load")
+        except (BackendError, NotOfferedError) as error:
+            loaded = self._axis(SCOPE, lambda: self._loaded_scope(kind), "load")
+            if isinstance(error, BackendError):
+                return found(MISSING, "raises", str(error)), loaded
+            return unseen(MISSING, NOT_OFFERED, f"the backend does not take {error}"), loaded
         scopes = [name for name in SCOPE.alternatives if groups or name != "group"]
         fitting = [name for name in scopes if fits(self.dialect, seen, count_of(name, run))]
         if len(fitting) > 1:
-            fitting = [name for name in fitting if _shows(seen, count_of(name, run))] or fitting
+            fitting = [name for name in fitting if shows(seen, count_of(name, run))] or fitting
         if len(fitting) == 1:
             note = "" if groups else "or for each group; the backend has only one"
             note = note if fitting[0] == "global" else ""
-            return _found(MISSING, "untouched"), _found(SCOPE, fitting[0], note)
+            return found(MISSING, "untouched"), found(SCOPE, fitting[0], note)
         if fitting:
             why = "neither steps nor state depend on the count"
-            return _found(MISSING, "untouched"), _unseen(SCOPE, NOT_SEEN, why)
+            return found(MISSING, "untouched"), unseen(SCOPE, NOT_SEEN, why)
+        return self._uncounted(seen)
+
+    def _uncounted(self, seen: Seen) -> tuple[Found, Found]:
+        """Find what is done for a missing gradient, where the run fits no scope of the count."""
         why = "parameters without a gradient change"
-        zeros = {name: np.zeros_like(param) for name, param in params.items()}
-        filled = replace(seen, run=replace(run, grads=[zeros | dict(each) for each in grads]))
+        run = seen.run
+        zeros = {name: np.zeros_like(param) for name, param in run.params.items()}
+        filled = replace(seen, run=replace(run, grads=[zeros | dict(each) for each in run.grads]))
         if fits(self.dialect, filled):
-            return _found(MISSING, "as zero"), _unseen(SCOPE, NOT_SEEN, why)
+            return found(MISSING, "as zero"), unseen(SCOPE, NOT_SEEN, why)
         if not self.known:
-            return _unseen(MISSING, NOT_SEEN, UNKNOWN), _unseen(SCOPE, NOT_SEEN, UNKNOWN)
-        return _found(MISSING, OTHER), _unseen(SCOPE, NOT_SEEN, why)
+            return unseen(MISSING, NOT_SEEN, UNKNOWN), unseen(SCOPE, NOT_SEEN, UNKNOWN)
+        if moved := moved_without_gradient(seen):
+            return other(MISSING, moved), unseen(SCOPE, NOT_SEEN, why)
+        # The parameters stay, so the count of the steps that they do take is wrong.
+        counted = instead(seen, {"its own count": self.dialect})
+        return found(MISSING, "untouched"), other(SCOPE, counted)
 
     def _loaded_scope(self, kind: Any) -> Found:
         """Find the step scope by loading two parameters with different counts."""
@@ -268,15 +320,15 @@ class Probe:
         dialect = replace(self.dialect, start=START.specified)
         fitting = [name for name, count in options.items() if fits(dialect, seen, count)]
         if len(fitting) > 1:
-            fitting = [name for name in fitting if _shows(seen, options[name])]
+            fitting = [name for name in fitting if shows(seen, options[name])]
         if len(fitting) != 1:
-            return _unseen(SCOPE, NOT_SEEN, "a missing gradient raises, and loading shows no count")
-        return _found(SCOPE, fitting[0], "seen by loading different counts")
+            return unseen(SCOPE, NOT_SEEN, "a missing gradient raises, and loading shows no count")
+        return found(SCOPE, fitting[0], "seen by loading different counts")
 
     def _complex(self) -> Found:
         taken = [name for name in COMPLEX_DTYPES[::-1] if name in self.backend.backend.dtypes]
         if not taken:
-            return _unseen(COMPLEX, NOT_OFFERED, "the backend does not take complex dtypes")
+            return unseen(COMPLEX, NOT_OFFERED, "the backend does not take complex dtypes")
         seen = observe(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
         options = {name: replace(self.dialect, complex=name) for name in COMPLEX.alternatives}
         return self._choice(COMPLEX, seen, options)
@@ -290,49 +342,9 @@ class Probe:
         seen = observe(self.backend, self._run(grads, self.hp))
         params = np.array([each["w"].astype(float) for each in seen.params])
         if not np.isfinite(params[:, len(comes) :]).all():
-            return _found(NAN, OTHER, "it spreads to other elements")
-        policies = {_policy(seen, params[:, e], e, step) for e, step in comes.items()}
+            return other(NAN, "it spreads to other elements")
+        policies = {nan_policy(seen, params[:, e], e, step) for e, step in comes.items()}
         if len(policies) > 1:
-            return _found(NAN, OTHER, f"{' or '.join(sorted(policies))}, depending on the step")
+            return other(NAN, f"{' or '.join(sorted(policies))}, depending on the step")
         hidden = "in the parameter; the norm is hidden" if seen.moments[0] is None else ""
-        return _found(NAN, policies.pop(), hidden)
-
-
-def _policy(seen: Seen, params: Any, element: int, step: int) -> str:
-    """Return the effect of a NaN in an element of the gradient of a step, counted from zero."""
-    if not np.isnan(params[step + 1 :]).all():
-        return "skipped" if params[step + 1] == params[step] else OTHER
-    norms = [m["w"].exp_inf[element] for m in seen.moments[step + 1 :] if m is not None]
-    if not norms or np.isnan(norms).all():
-        return "sticks"
-    return "washes out" if np.isnan(norms[0]) else "dropped"
-
-
-def _shows(seen: Seen, count: Count) -> bool:
-    """Does the state show these counts after each step?"""
-    return all(
-        shown is not None and shown[name].step == count(name, index)
-        for index, shown in enumerate(seen.moments)
-        for name in seen.run.params
-        if index
-    )
-
-
-def _found(axis: Axis, name: str, note: str = "") -> Found:
-    if name == OTHER:
-        phrase = f"{axis.name} of another kind"
-        return Found(axis.name, axis.clause, OTHER, axis.specified, phrase, note)
-    found = axis.alternatives[name]
-    note = "; ".join(filter(None, (found.formula, note)))
-    return Found(axis.name, axis.clause, name, axis.specified, found.phrase, note, found.who)
-
-
-def _unseen(axis: Axis, name: str, why: str) -> Found:
-    return Found(axis.name, axis.clause, name, axis.specified, note=why)
-
-
-def _raises(axis: Axis, error: BackendError) -> Found:
-    if "raises" in axis.alternatives:
-        return _found(axis, "raises", str(error))
-    phrase = f"{axis.name} raises {type(error.cause).__name__}"
-    return Found(axis.name, axis.clause, "raises", axis.specified, phrase, str(error))
+        return found(NAN, policies.pop(), hidden)

@@ -15,7 +15,10 @@ from adamax_conformance.spec.formats import dtype_of, format_of
 from adamax_conformance.subject.memory import LAYOUTS, laid_out
 
 FEW = 8
-LARGEST = 70_000
+LONG = 70_000
+"""Largest length that is drawn evenly."""
+LARGEST = 2**20 + 2
+"""Largest length of all: beside a power of two."""
 PERIOD = 61
 """Not a power of two, so that the period does not match the block of a kernel."""
 
@@ -26,7 +29,16 @@ _NOT_NUMBERS = (float("nan"), float("inf"), float("-inf"))
 
 
 def shapes(largest: int = LARGEST) -> st.SearchStrategy[tuple[int, ...]]:
-    """Strategy for shapes: 0-d, empty, short, boxes, and any length up to `largest` elements."""
+    """Strategy for shapes: 0-d, empty, short, boxes, any length up to `LONG`, ends of blocks.
+
+    None has more than `largest` elements.
+    """
+    most = max(2, largest.bit_length() - 1)
+    exponents = st.one_of(st.integers(2, min(most, 11)), st.integers(2, most))
+    blocks = st.builds(_beside, exponents, st.integers(-1, 2)).filter(lambda n: n <= largest)
+    deep = st.lists(st.sampled_from((1, 1, 2)), min_size=4, max_size=8).map(tuple)
+    fits = deep.filter(lambda shape: math.prod(shape) <= largest)
+    largest = min(largest, LONG)
     side = int(largest**0.5)
     return st.one_of(
         st.integers(0, FEW).map(lambda n: (n,)),
@@ -35,7 +47,14 @@ def shapes(largest: int = LARGEST) -> st.SearchStrategy[tuple[int, ...]]:
         st.integers(FEW + 1, max(FEW + 1, largest // 64)).map(lambda n: (n,)),
         st.integers(1, largest).map(lambda n: (n,)),
         st.tuples(st.integers(1, side), st.integers(1, side)),
+        fits,
+        blocks.map(lambda n: (n,)),
     )
+
+
+def _beside(exponent: int, more: int) -> int:
+    """Return a multiple of a block, or a number beside it: there loops and grids end."""
+    return int(2**exponent) + more
 
 
 def kinds() -> st.SearchStrategy[str]:

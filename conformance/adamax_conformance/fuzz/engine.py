@@ -17,8 +17,9 @@ import numpy as np
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+import adamax_conformance_supervisor as supervisor
 from adamax_conformance.exchange.wire import encode_run
-from adamax_conformance.fuzz.arrays import LARGEST
+from adamax_conformance.fuzz.arrays import LARGEST, LONG
 from adamax_conformance.fuzz.repro import Failure, failure_of
 from adamax_conformance.fuzz.runs import Offers, runs
 from adamax_conformance.fuzz.sessions import Session, encode_session, runs_of, sessions
@@ -28,6 +29,7 @@ from adamax_conformance.judging.shrink import smallest
 from adamax_conformance.registry import find, require_backend
 from adamax_conformance.spec.formats import DTYPES, FLOAT32, dtype_of, format_of
 from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.printable import printable
 from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_core import Hyperparameters
 
@@ -74,9 +76,10 @@ class _Series:
         self, backend: Watched, dtype: str, *, shown: bool, advance: Callable[[int], None]
     ) -> None:
         self.backend = backend
+        self.dtype = dtype
         # The last places of the correction (N-3) are invisible in half precision or with a hidden
         # state, and a backend that is known to lack them would fail nothing else.
-        known = any(clause.startswith("N-3") for clause in backend.backend.deviations)
+        known = any(clause.startswith("N-3") for clause in backend.deviations)
         self._accurate = shown and not known and format_of(dtype).unit <= FLOAT32.unit
         self.advance = advance
         self.examples = 0
@@ -110,6 +113,8 @@ class _Series:
 
     def _look(self, example: Run | Session) -> int | None:
         """Return the number of elements that took a step; record a failure and return None."""
+        name = printable(self.backend.backend.name)
+        supervisor.note(f"example {self.examples + 1} in {self.dtype} of {name}")
         elements = 0
         try:
             for run in [example] if isinstance(example, Run) else runs_of(self.backend, example):
@@ -159,6 +164,7 @@ def fuzz(
     Raises:
         ValueError: an unknown dtype, or one that the backend does not take.
         LookupError: no backend has this name.
+        BackendError: the known deviations of the backend cannot be read.
 
     >>> [found] = fuzz("numpy", dtypes=["float32"], examples=5)
     >>> found.examples, found.failure
@@ -190,7 +196,9 @@ def _fuzzed(
     backend = Watched(subject)
     shown = _shows_state(backend, dtype)
     series = _Series(backend, dtype, shown=shown, advance=advance)
-    offers = Offers(dtype, backend.features, LARGEST if shown else LARGEST_HIDDEN)
+    # A process gets its arrays as text.
+    largest = LARGEST if shown and not backend.takes_runs else LONG if shown else LARGEST_HIDDEN
+    offers = Offers(dtype, backend.features, largest, backend.limits.names)
     strategy = sessions(offers) if stateful else runs(offers)
     number = 0
     while series.failure is None and (series.examples < examples or series.elements < elements):

@@ -22,6 +22,7 @@ from adamax_conformance.judging.finding import Divergence, Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.registry import FRAMEWORKS
+from adamax_conformance.reports.failure import folded
 from adamax_conformance.subject.backend import Arrays
 from adamax_conformance.subject.memory import layout_of
 from adamax_conformance.subject.printable import printable
@@ -179,24 +180,31 @@ def explained(trial: Trial, failure: Failure) -> Iterator[str]:
         off = f"{found.distance:.3g} times the bound"
         yield f"  distance  {off if math.isfinite(found.distance) else 'not a rounding error'}"
     run = trial.run
-    yield from _arrays("params", run.params)
+    yield "params"
+    yield from _arrays(run.params)
     for name, slot in (run.saved or {}).items():
-        yield from _arrays(
-            f"loaded state of {printable(name)}, step {slot.step}",
-            {"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf},
-        )
+        yield f"loaded state of {printable(name)}, step {slot.step}"
+        yield from _arrays({"exp_avg": slot.exp_avg, "exp_inf": slot.exp_inf})
     if run.state_dtype is not None:
         yield f"state in {run.state_dtype}"
     if run.undecayed:
         yield f"without decay: {', '.join(map(printable, run.undecayed))}"
-    for index, grads in enumerate(run.grads):
-        hp = run.at(index)
-        if not index or hp != run.at(index - 1):
-            yield from _hyperparameters(hp)
-        missing = ", ".join(printable(name) for name in run.params if name not in grads)
-        yield from _arrays(f"step {index + 1}, grads", grads)
-        if missing:
-            yield f"  none for {missing}"
+    before: tuple[str, ...] = ()
+    for which, (hyperparameters, grads) in folded(
+        (tuple(_hyperparameters(run.at(index))), tuple(_gradients(run, grads)))
+        for index, grads in enumerate(run.grads)
+    ):
+        if hyperparameters != before:
+            yield from hyperparameters
+            before = hyperparameters
+        yield f"{which}, grads"
+        yield from grads
+
+
+def _gradients(run: Run, grads: Arrays) -> Iterator[str]:
+    yield from _arrays(grads)
+    if missing := ", ".join(printable(name) for name in run.params if name not in grads):
+        yield f"  none for {missing}"
 
 
 def _hyperparameters(hp: Hyperparameters) -> Iterator[str]:
@@ -209,8 +217,7 @@ def _hyperparameters(hp: Hyperparameters) -> Iterator[str]:
         yield f"  {name:<12} {_number(number)}"
 
 
-def _arrays(title: str, arrays: Arrays) -> Iterator[str]:
-    yield title
+def _arrays(arrays: Arrays) -> Iterator[str]:
     for name, array in arrays.items():
         reals = np.ravel(pairs(array)).astype(np.float64)
         shape, layout = array.shape, layout_of(array)

@@ -11,6 +11,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from adamax_conformance.bounds.oracle import pairs
+from adamax_conformance.cases.mixed_precision import GRADIENTS
 from adamax_conformance.fuzz.arrays import FEW, LARGEST, arrays, shapes
 from adamax_conformance.judging.run import Run
 from adamax_conformance.spec.formats import COMPLEX
@@ -22,15 +23,6 @@ COUNTS = (1, 0, 10, 1000, 2**24 - 1, 2**31 - 10)
 """Step counts of loaded states; the runs end before 2^31 - 1 (S-7)."""
 
 _LONG = 512
-
-_GRADIENTS = {
-    "float16": ("float32", "bfloat16"),
-    "bfloat16": ("float32", "float16"),
-    "float32": ("float16", "bfloat16"),
-    "float64": ("float32", "float16"),
-}
-"""Other dtypes of gradients. For parameters below float64 at most float32: a framework may have no
-float64, like JAX by default."""
 
 _STATES = {
     "float16": ("float32", "bfloat16"),
@@ -48,11 +40,13 @@ class Offers:
         dtype: dtype of the parameters.
         features: features that the backend offers.
         largest: largest number of elements of an array.
+        limits: limits that the backend declares.
     """
 
     dtype: str
     features: Collection[str] = ()
     largest: int = LARGEST
+    limits: Collection[str] = ()
 
 
 def _betas() -> st.SearchStrategy[float]:
@@ -70,18 +64,23 @@ def _sizes(*common: float) -> st.SearchStrategy[float]:
     )
 
 
+def _positive(sizes: st.SearchStrategy[float], needed: bool) -> st.SearchStrategy[float]:
+    return sizes.filter(lambda size: size > 0) if needed else sizes
+
+
 @st.composite
-def hyperparameters(draw: st.DrawFn, features: Collection[str] = ()) -> Hyperparameters:
+def hyperparameters(draw: st.DrawFn, offers: Offers) -> Hyperparameters:
     """Draw any hyperparameters in their domains, in the modes that the backend offers."""
+    features, limits = offers.features, offers.limits
     decay, decoupled = "weight_decay" in features, "decoupled_weight_decay" in features
     weight_decay = 0.0
     if decay or decoupled:
         weight_decay = draw(st.one_of(st.just(0.0), _sizes(0.5, 0.01, 1.0)))
     apart = decoupled and (draw(st.booleans()) or not decay)
     return Hyperparameters(
-        lr=draw(_sizes(1.0, 0.125, 2e-3, 0.0)),
+        lr=draw(_positive(_sizes(1.0, 0.125, 2e-3, 0.0), "positive_lr" in limits)),
         betas=(draw(_betas()), draw(_betas())),
-        eps=draw(_sizes(1.0, 2.0**-10, 1e-8, 0.0)),
+        eps=draw(_positive(_sizes(1.0, 2.0**-10, 1e-8, 0.0), "positive_eps" in limits)),
         weight_decay=weight_decay,
         maximize="maximize" in features and draw(st.booleans()),
         decoupled_weight_decay=apart,
@@ -107,14 +106,15 @@ def _seldom(draw: st.DrawFn, one_in: int) -> bool:
 
 
 @st.composite
-def gradients(draw: st.DrawFn, params: dict[str, Any], dtype: str) -> dict[str, Any]:
+def gradients(draw: st.DrawFn, params: dict[str, Any], offers: Offers) -> dict[str, Any]:
     """Draw a gradient for most parameters, all of one dtype: usually that of the parameters."""
+    dtype, every = offers.dtype, "no_missing_gradients" in offers.limits
     if dtype not in COMPLEX and _seldom(draw, 8):
-        dtype = draw(st.sampled_from(_GRADIENTS[dtype]))
+        dtype = draw(st.sampled_from(GRADIENTS[dtype]))
     return {
         name: draw(arrays(dtype, param.shape))
         for name, param in params.items()
-        if not _seldom(draw, 6)
+        if every or not _seldom(draw, 6)
     }
 
 
@@ -138,10 +138,10 @@ def runs(draw: st.DrawFn, offers: Offers) -> Run:
     params = draw(parameters(offers))
     long = sum(param.size for param in params.values()) > _LONG
     steps = draw(st.integers(1, 2 if long else 5))
-    grads = [draw(gradients(params, dtype)) for _ in range(steps)]
-    hps = [draw(hyperparameters(features))] * steps
-    if _seldom(draw, 4):
-        hps[1:] = [draw(hyperparameters(features)) for _ in hps[1:]]
+    grads = [draw(gradients(params, offers)) for _ in range(steps)]
+    hps = [draw(hyperparameters(offers))] * steps
+    if "fixed_hyperparameters" not in offers.limits and _seldom(draw, 4):
+        hps[1:] = [draw(hyperparameters(offers)) for _ in hps[1:]]
     more: dict[str, Any] = {}
     if "load" in features and _seldom(draw, 4):
         more["saved"] = {name: draw(moments(dtype, p.shape)) for name, p in params.items()}

@@ -68,18 +68,20 @@ class _Saved(NamedTuple):
 def sessions(draw: st.DrawFn, offers: Offers) -> Session:
     """Draw a session of up to twelve operations; without save and load if `load` is not offered."""
     params = draw(parameters(offers))
-    kinds: tuple[type[Operation], ...] = (Step, Step, Step, Change)
+    kinds: tuple[type[Operation], ...] = (Step, Step, Step)
+    if "fixed_hyperparameters" not in offers.limits:
+        kinds += (Change,)
     if "load" in offers.features:
         kinds += (Save, Load)
     operations: list[Operation] = []
     for kind in draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=_LONGEST)):
         if kind is Step:
-            operations.append(Step(draw(gradients(params, offers.dtype))))
+            operations.append(Step(draw(gradients(params, offers))))
         elif kind is Change:
-            operations.append(Change(draw(hyperparameters(offers.features))))
+            operations.append(Change(draw(hyperparameters(offers))))
         else:
             operations.append(Save() if kind is Save else Load())
-    return Session(params, draw(hyperparameters(offers.features)), tuple(operations))
+    return Session(params, draw(hyperparameters(offers)), tuple(operations))
 
 
 def runs_of(backend: Watched, session: Session) -> Iterator[Run]:

@@ -40,6 +40,9 @@ class Divergence:
         exact: result of the rule in seventeen digits; empty if it is not a finite number.
         distance: distance from the exact value in bounds; infinity if no error bound applies.
         bits: dtype and bits of `got`, ``float32 3f800000``; empty if it is not a float.
+        extent: which elements are wrong, ``w: the last 4 of 20``; empty if not about elements.
+        left_out: True if these are a part of the array that stays as it was before the step.
+        changed: True if the step has other hyperparameters than the step before.
     """
 
     step: int
@@ -51,6 +54,9 @@ class Divergence:
     exact: str
     distance: float
     bits: str = ""
+    extent: str = ""
+    left_out: bool = False
+    changed: bool = False
 
     @property
     def where(self) -> str:
@@ -65,7 +71,13 @@ class Divergence:
             if self.distance != float("inf")
             else "not a rounding error"
         )
-        return f"{self.where}: got {self.got}, allowed {self.allowed}{exact}; {off}"
+        wrong = f"; wrong in {self.extent}" if self.extent else ""
+        wrong += ", as before the step" if self.left_out else ""
+        return f"{self.where}: got {self.got}, allowed {self.allowed}{exact}; {off}{wrong}"
+
+
+class NotJudged(Exception):  # noqa: N818 - not an error
+    """A case has nothing to judge in this backend; the message says why."""
 
 
 class Violation(Exception):  # noqa: N818 - a finding about a backend, not an error of the judge

@@ -12,12 +12,15 @@ import numpy as np
 
 from adamax_conformance.bounds.distinct import Bound, bounds
 from adamax_conformance.bounds.oracle import QUANTITIES, pairs
+from adamax_conformance.judging.extent import extent, left_out
 from adamax_conformance.judging.finding import Divergence, Finding, Violation
 from adamax_conformance.judging.run import Run, Trial, initial
 from adamax_conformance.subject.backend import Arrays, Moments
 from adamax_conformance.subject.memory import bits, copies
 from adamax_conformance.subject.watched import Watched
 
+_FEW = 4
+"""Most parameters whose wrong elements are told."""
 _NO_GRADIENT = "before: it has no gradient"
 
 
@@ -29,21 +32,36 @@ class _Tally:
     trace: list[float] = field(default_factory=list)
     wrong: list[Divergence] = field(default_factory=list)
 
-    def compare(self, step: int, name: str, quantity: str, got: Any, bound: Bound) -> None:
-        """Compare each element with its interval; record the worst of those outside."""
-        got = pairs(got)
+    def compare(
+        self, step: int, name: str, quantity: str, got: Any, bound: Bound, was: Any
+    ) -> None:
+        """Compare each element with its interval; record the worst of those outside.
+
+        Args:
+            step: the step, from one.
+            name: name of the parameter.
+            quantity: which of `QUANTITIES`.
+            got: the values after the step.
+            bound: their intervals.
+            was: the values before the step, or the intervals of those.
+        """
+        values = pairs(got)
         self.elements += int(np.count_nonzero(bound.bounded))
-        if not got.size:
+        if not values.size:
             return
-        excess = bound.excess(got)
+        excess = bound.excess(values)
         index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
         worst = float(excess[index])
         self.trace[-1] = max(self.trace[-1], worst)
         if worst > 1:
-            value = repr(float(got[index]))
+            value = repr(float(values[index]))
             interval, exact = bound.interval(index), bound.exactly(index)
-            wrong = (step, name, index, quantity, value, interval, exact, worst, bits(got[index]))
-            self.wrong.append(Divergence(*wrong))
+            outside = excess > 1
+            outside = outside.any(-1) if values.shape != got.shape else outside
+            left = isinstance(was, np.ndarray) and left_out(outside, got == was)
+            wrong = (step, name, index, quantity, value, interval, exact, worst)
+            words = extent(outside)
+            self.wrong.append(Divergence(*wrong, bits(values[index]), words, left_out=left))
 
     def count(self, step: int, name: str, got: int, expected: int) -> None:
         """Compare the step count of a parameter, which is exact."""
@@ -104,11 +122,15 @@ def stepwise(backend: Watched, run: Run, state: Any) -> Iterator[Shown]:
         yield Shown(params, backend.moments(params, state), state)
 
 
+Also = Callable[[Watched, Run, Arrays], Finding]
+"""A further check of a backend, after a run of it that ended with these parameters."""
+
+
 def judge(
     backend: Watched,
     trial: Trial,
     *,
-    also: Callable[[Run, Arrays, Any], Finding] | None = None,
+    also: Also | None = None,
     showing: Iterator[Shown] | None = None,
 ) -> Finding:
     """Run the steps and compare each; raise at the first wrong step.
@@ -116,7 +138,7 @@ def judge(
     Args:
         backend: the backend, watched.
         trial: the run, and the quantities to judge.
-        also: a further check of the last parameters and state.
+        also: a further check of the last parameters.
         showing: the run, started from a state that the backend already has; such a run cannot be
             repeated on its own.
 
@@ -125,9 +147,9 @@ def judge(
         BackendError: the backend raised.
     """
     run, judged = trial.run.kept(), trial.judged
-    again = replace(trial, run=run) if showing is None else None
+    again = replace(trial, run=run, only=()) if showing is None else None
     showing = follow(backend, trial.run) if showing is None else showing
-    params, believed, state = next(showing)
+    params, believed, _ = next(showing)
     if believed is None:
         if trial.accurate_correction:
             # Errors in the last places of the correction and of a hidden moment look the same.
@@ -137,17 +159,19 @@ def judge(
     tally = _Tally()
     if run.saved is not None:
         _judge_loaded(tally, judged, run.saved, believed)
-        if tally.wrong:
-            raise Violation(str(tally.wrong[0]), divergence=tally.wrong[0], trial=again)
+        _require_right(tally, again)
     for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
-        hp, step = run.at(index), index + 1
+        hp, step = backend.limits.held(run.at(index)), index + 1
         tally.trace.append(0.0)
-        stepped, reported, state = shown
+        stepped, reported, _ = shown
+        if reported is not None and trial.only and step not in trial.only:
+            params, believed = stepped, reported
+            continue
         following = {}
         for name, param in params.items():
             before, after = believed[name], reported[name] if reported else None
             if name not in grads:
-                _judge_kept(tally, step, name, param, stepped[name], before, after)
+                _judge_kept(tally, step, name, judged, param, stepped[name], before, after)
                 following[name] = after or before
                 continue
             if before.step < 0:
@@ -160,22 +184,34 @@ def judge(
                 own,
                 reported=after,
                 accurate_correction=trial.accurate_correction,
+                alteration=backend.alteration,
             )
             following[name] = _judge_step(
-                tally, step, name, judged, stepped[name], before, after, bound
+                tally, step, name, judged, param, stepped[name], before, after, bound
             )
-        if tally.wrong:
-            worst = max(tally.wrong, key=lambda each: each.distance)
-            raise Violation(
-                str(worst),
-                divergence=worst,
-                trial=again,
-                trace=tuple(tally.trace),
-                elements=tally.elements,
-            )
+        changed = index > 0 and run.at(index) != run.at(index - 1)
+        _require_right(tally, again, changed=changed)
         params, believed = stepped, following
     finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
-    return finding + also(run, params, state) if also else finding
+    return finding + also(backend, run, params) if also else finding
+
+
+def _require_right(tally: _Tally, again: Trial | None, *, changed: bool = False) -> None:
+    """Raise the worst of what is wrong so far; `changed`: the step has other hyperparameters."""
+    if tally.wrong:
+        worst = max(tally.wrong, key=lambda each: each.distance)
+        alike = [each for each in tally.wrong if each.extent and each.quantity == worst.quantity]
+        more = [f"{len(alike) - _FEW} more parameters"] if len(alike) > _FEW else []
+        parts = [f"{each.parameter}: {each.extent}" for each in alike[:_FEW]]
+        left = bool(alike) and all(each.left_out for each in alike)
+        worst = replace(worst, extent="; ".join(parts + more), left_out=left, changed=changed)
+        raise Violation(
+            str(worst),
+            divergence=worst,
+            trial=again,
+            trace=tuple(tally.trace),
+            elements=tally.elements,
+        )
 
 
 def _judge_loaded(
@@ -196,15 +232,18 @@ def _judge_kept(
     tally: _Tally,
     step: int,
     name: str,
+    judged: Collection[str],
     param: Any,
     stepped: Any,
     before: Moments,
     after: Moments | None,
 ) -> None:
-    """Compare a parameter without a gradient and its state: every bit stays (S-2)."""
-    tally.same(step, name, "param", stepped, param)
-    for part, got, kept in zip(Moments._fields, after or (), before, strict=after is not None):
-        tally.same(step, name, part, got, kept)
+    """Compare a parameter without a gradient and its state: every bit stays (S-2, S-3)."""
+    was, now = {"param": param}, {"param": stepped}
+    if after is not None:
+        was, now = was | before._asdict(), now | after._asdict()
+    for part in (part for part in now if part in judged):
+        tally.same(step, name, part, now[part], was[part])
 
 
 def _judge_step(
@@ -212,6 +251,7 @@ def _judge_step(
     step: int,
     name: str,
     judged: Collection[str],
+    param: Any,
     stepped: Any,
     before: Moments,
     after: Moments | None,
@@ -219,15 +259,16 @@ def _judge_step(
 ) -> Moments:
     """Compare a parameter that has taken a step; return the moments for its next step."""
     steps = before.step + 1
-    values = {"param": stepped}
+    was, values = before._asdict() | {"param": param}, {"param": stepped}
     if after is not None:
         values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
         for moment in ("exp_avg", "exp_inf"):
-            was, now = getattr(before, moment).dtype, getattr(after, moment).dtype
-            tally.stays(step, name, f"dtype of {moment}", was, now)
+            dtype = getattr(after, moment).dtype
+            tally.stays(step, name, f"dtype of {moment}", was[moment].dtype, dtype)
         if "step" in judged:
             tally.count(step, name, after.step, steps)
     for quantity in QUANTITIES:
         if quantity in judged and quantity in values:
-            tally.compare(step, name, quantity, values[quantity], bound[quantity])
+            value = values[quantity]
+            tally.compare(step, name, quantity, value, bound[quantity], was[quantity])
     return after or Moments(steps, bound["exp_avg"], bound["exp_inf"])

@@ -69,11 +69,13 @@ class Trial:
         judged: which of ``step``, ``exp_avg``, ``exp_inf`` and ``param`` to compare. If the state
             is not accessible, ``param`` is always compared.
         accurate_correction: judge the bias correction to the last places (N-3).
+        only: the steps to judge, from one; all if empty, or if the state is not accessible.
     """
 
     run: Run
     judged: Collection[str] = EVERYTHING
     accurate_correction: bool = False
+    only: Collection[int] = ()
 
 
 def initial(run: Run) -> dict[str, Moments]:

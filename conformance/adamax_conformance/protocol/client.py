@@ -8,7 +8,7 @@ import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from adamax_conformance.exchange.schemas import SchemaError, require
 from adamax_conformance.exchange.wire import (
@@ -24,6 +24,7 @@ from adamax_conformance.exchange.wire import (
 from adamax_conformance.judging.run import Run
 from adamax_conformance.protocol import TIMEOUT, VERSION
 from adamax_conformance.protocol.lines import LineError, from_line, to_line
+from adamax_conformance.protocol.offer import Offer
 from adamax_conformance.protocol.process import HungError, Process
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Arrays, LostError, Moments, Steps
@@ -31,7 +32,7 @@ from adamax_conformance.subject.printable import LONGEST, printable
 from adamax_core import Hyperparameters
 
 PATIENCE = 5
-"""After so many timeouts in a row, the judge sends no further run."""
+"""After so many timeouts the judge sends no further run."""
 
 
 class CommandError(ValueError):
@@ -61,36 +62,27 @@ class Position:
     moments: Mapping[str, Moments] | None
 
 
-class _Offer(NamedTuple):
-    """The answer of a program to ``hello``."""
-
-    name: str
-    dtypes: Sequence[str]
-    features: Sequence[str]
-
-
 class ProgramBackend:
     """A program that speaks the protocol; it starts at the first request.
 
     Attributes:
-        name: the name in reports, as on the command line.
         deviations: none; use a file of expectations.
 
     Args:
-        name: the name in reports, ``cmd:./program arguments``.
+        name: its name on the command line, ``cmd:./program arguments``.
         command: the program and its arguments.
         timeout: seconds for each answer.
     """
 
     def __init__(self, name: str, command: Sequence[str], timeout: float = TIMEOUT) -> None:
-        self.name = printable(name, LONGEST)
+        self._named = printable(name, LONGEST)
         self.deviations: Mapping[str, str] = {}
         self._command = tuple(command)
         self._timeout = timeout
         self._process: Process | None = None
         self._sent = 0
         self._hung = 0
-        self._offer: _Offer | None = None
+        self._offer: Offer | None = None
         self._unknown: LostError | None = None
 
     @classmethod
@@ -115,14 +107,39 @@ class ProgramBackend:
         return cls(name, command, timeout)
 
     @property
+    def name(self) -> str:
+        """The name that the program gives itself; that of the command line if ``hello`` fails."""
+        return self._offered().name
+
+    @property
     def dtypes(self) -> Sequence[str]:
         """The dtypes that the program offers; all if ``hello`` fails, so that a run reports why."""
-        return offer.dtypes if (offer := self._greeting()) else DTYPES
+        return self._offered().dtypes
 
     @property
     def features(self) -> Sequence[str]:
         """The features that the program offers."""
-        return offer.features if (offer := self._greeting()) else ()
+        return self._offered().features
+
+    @property
+    def limits(self) -> Sequence[str]:
+        """The limits that the program declares."""
+        return self._offered().limits
+
+    @property
+    def hyperparameter_dtype(self) -> str:
+        """The format that the program holds hyperparameters in."""
+        return self._offered().hyperparameter_dtype
+
+    @property
+    def language(self) -> str:
+        """The language that the rule is written in; empty if the program does not say."""
+        return self._offered().language
+
+    @property
+    def packages(self) -> Mapping[str, str]:
+        """The versions of packages that the program names."""
+        return self._offered().packages
 
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Position:
         """Send a run without steps; the program checks `hp` and returns the state."""
@@ -218,25 +235,23 @@ class ProgramBackend:
         """Return the answer to a run, checked against the schema."""
         if self._hung >= PATIENCE:
             raise LostError(
-                f"not run: the last {PATIENCE} answers took longer than {self._timeout:g} s each; "
+                f"not run: {PATIENCE} answers took longer than {self._timeout:g} s each; "
                 "raise --timeout"
             )
         try:
-            answer = self._request("run", run, "records")
+            return self._request("run", run, "records")
         except HungError:
             self._hung += 1
             raise
-        self._hung = 0
-        return answer
 
-    def _greeting(self) -> _Offer | None:
-        """Return the program's first answer to ``hello``; None if that failed."""
+    def _offered(self) -> Offer:
+        """Return the program's first answer to ``hello``; if that failed, what a run may report."""
         if self._offer is None and self._unknown is None:
             try:
                 self._start()
             except LostError as error:
                 self._unknown = error
-        return self._offer
+        return self._offer or Offer(self._named, DTYPES)
 
     def _start(self) -> None:
         """Start the program and read its offer.
@@ -251,7 +266,7 @@ class ProgramBackend:
         answer = self._exchange("hello", {"version": VERSION}, "offer")
         if "error" in answer:
             raise self._lost(f"refused hello: {_failure(answer['error'])}")
-        offer = _Offer(printable(answer["name"], 40), answer["dtypes"], answer["features"])
+        offer = Offer.of(answer)
         if self._offer not in (None, offer):
             raise self._lost("answered hello differently from the first time")
         self._offer = offer

@@ -25,6 +25,7 @@ STOP = b'{"command":"stop"}\n'
 _CHUNK = 2**16
 _KEPT = 4096
 _LINES_SHOWN = 3
+_LINE_SHOWN = 160
 _TICK = 0.05
 _GRACE = 1.0
 
@@ -189,7 +190,8 @@ class Process:
         # Some languages print the cause of an error last, some first.
         if len(lines) > 2 * _LINES_SHOWN:
             lines = [*lines[:_LINES_SHOWN], "...", *lines[-_LINES_SHOWN:]]
-        said = " | ".join(printable(line[-100:], LONGEST) for line in lines)
+        # The class of an exception is at the beginning, what is wrong often at the end.
+        said = " | ".join(printable(line, _LINE_SHOWN) for line in lines)
         return begun + (f"; its standard error: {said}" if said else "")
 
 

@@ -23,6 +23,7 @@ from adamax_conformance.protocol import VERSION
 from adamax_conformance.protocol.lines import LineError, from_line, to_line
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Backend
+from adamax_conformance.subject.limits import Limits
 from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 
 
@@ -36,7 +37,8 @@ class _Failure(Exception):  # noqa: N818 - an answer, not an error of the server
 
 def serve(backend: Backend, requests: BinaryIO, answers: BinaryIO) -> None:
     """Answer the requests, one for each line, until ``stop`` or the end of input."""
-    watched, greeted = Watched(backend), False
+    # The judge keeps to the limits, or looks whether they are true.
+    watched, greeted = Watched(backend).unlimited(), False
     for line in requests:
         number = None
         try:
@@ -79,11 +81,21 @@ def _hello(backend: Backend, message: Document) -> Document:
         raise _Failure(
             "unsupported", f"version {message['version']} of the protocol; this is {VERSION}"
         )
+    limits = Limits.of(backend)
+    declared: dict[str, Any] = {}
+    if limits.names:
+        declared["limits"] = sorted(limits.names)
+    if not limits.exact:
+        declared["hyperparameter_dtype"] = limits.hyperparameter_dtype
+    for about in ("language", "packages"):
+        if said := getattr(backend, about, None):
+            declared[about] = said
     return {
         "version": VERSION,
         "name": backend.name,
         "dtypes": [name for name in DTYPES if name in backend.dtypes],
         "features": [name for name in offered() if name in backend.features],
+        **declared,
     }
 
 

@@ -8,7 +8,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol
+from itertools import groupby
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -17,9 +18,12 @@ from adamax_conformance.cases.case import Case
 from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.judging.run import Trial
 from adamax_conformance.reports.result import BAD, Result
+from adamax_conformance.spec.alteration import CANONICAL_NAME
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
+
+T = TypeVar("T")
 
 _FEW = 8
 """Largest number of elements to print; of a larger array, print the shape."""
@@ -34,6 +38,8 @@ class Judgement(Protocol):
     def seed(self) -> int: ...  # noqa: D102 - as in `Report`
     @property
     def diagnosis(self) -> str: ...  # noqa: D102 - as in `Report`
+    @property
+    def dialect(self) -> str: ...  # noqa: D102 - as in `Report`
 
 
 @dataclass(frozen=True)
@@ -114,9 +120,12 @@ def command(report: Judgement, result: Result) -> str:
     >>> command(Report("mine", (result,), ()), result)
     "adamax_conformance.check(backend, cases=['A-5/decays[float32]'], seed=0)"
     """
+    canonical = report.dialect == CANONICAL_NAME
     if not report.named:
-        return f"adamax_conformance.check(backend, cases=[{result.id!r}], seed={report.seed})"
+        own = "" if canonical else f", dialect={report.dialect!r}"
+        return f"adamax_conformance.check(backend, cases=[{result.id!r}], seed={report.seed}{own})"
     arguments = ["check", report.named, "--case", result.id, "--seed", str(report.seed)]
+    arguments += [] if canonical else ["--dialect", report.dialect]
     return printable(f"adamax-conformance {shlex.join(arguments)}")
 
 
@@ -142,6 +151,9 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
         yield "step", (str(found.step),)
         yield "element", (printable(found.parameter) + at,)
         yield "quantity", (found.quantity,)
+        if found.extent:
+            kept = ", as before the step" if found.left_out else ""
+            yield "wrong", (printable(found.extent) + kept,)
         yield "got", (got(found),)
         yield "allowed", (printable(" ".join(found.allowed.split())),)
         if found.exact:
@@ -154,7 +166,7 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
     if report.diagnosis:
         yield "diagnosis", (printable(report.diagnosis),)
     if result.minimal:
-        yield "minimal example", tuple(_example(result.minimal))
+        yield "minimal example", (*_example(result.minimal), *_seen(result.shown))
     yield "reproduce", (command(report, result),)
 
 
@@ -166,7 +178,7 @@ def distance(divergence: Divergence) -> str:
 
 
 def _example(trial: Trial) -> Iterator[str]:
-    """Yield the numbers of a run: lines for its initial values, then one line for each step."""
+    """Yield the numbers of a run: lines for its initial values, then for each step, folded."""
     run = trial.run
     hps = [run.at(index) for index in range(len(run.grads))]
     same = len(set(hps)) <= 1
@@ -181,9 +193,35 @@ def _example(trial: Trial) -> Iterator[str]:
         yield f"state in {run.state_dtype}"
     if run.undecayed:
         yield f"exempt from decay: {', '.join(map(printable, run.undecayed))}"
-    for number, (hp, grads) in enumerate(zip(hps, run.grads, strict=True), 1):
-        own = "" if same else f"; {_hyperparameters(hp)}"
-        yield f"step {number}: grads {_arrays(grads) if grads else 'none'}{own}"
+    steps = [
+        f"grads {_arrays(grads) if grads else 'none'}{'' if same else f'; {_hyperparameters(hp)}'}"
+        for hp, grads in zip(hps, run.grads, strict=True)
+    ]
+    yield from (f"{which}: {step}" for which, step in folded(steps))
+
+
+def _seen(found: Divergence | None) -> Iterator[str]:
+    """Yield the first wrong value of a run, and the expected one."""
+    if found:
+        at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
+        allowed = printable(" ".join(found.allowed.split()))
+        yield (
+            f"step {found.step}: {found.quantity} of {printable(found.parameter)}{at}: got "
+            f"{printable(' '.join(found.got.split()))}, expected {found.exact or allowed}"
+        )
+
+
+def folded(steps: Iterable[T]) -> Iterator[tuple[str, T]]:
+    """Yield each step with its number; of equal steps in a row, the first with all their numbers.
+
+    >>> list(folded(["a", "a", "b"]))
+    [('steps 1 to 2', 'a'), ('step 3', 'b')]
+    """
+    first = 1
+    for step, equal in groupby(steps):
+        last = first + len(list(equal)) - 1
+        yield f"step {first}" if first == last else f"steps {first} to {last}", step
+        first = last + 1
 
 
 def _hyperparameters(hp: Hyperparameters) -> str:

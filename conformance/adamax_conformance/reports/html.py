@@ -13,6 +13,7 @@ from importlib.resources import files
 from typing import Any, TextIO
 from urllib.parse import quote
 
+from adamax_conformance.reports.environment import judged_by
 from adamax_conformance.reports.failure import describe
 from adamax_conformance.reports.report import Report, Verdict
 from adamax_conformance.reports.result import BAD, MEANINGS, Result, Status
@@ -23,8 +24,11 @@ from adamax_conformance.reports.text import (
     bound_used,
     by_clause,
     clauses_of,
+    conclusion,
     counted,
+    grades,
     occurring,
+    outcome,
 )
 from adamax_conformance.subject.printable import printable
 
@@ -35,8 +39,12 @@ _TONES = {
     Verdict.NOT_CONFORMANT: Status.FAIL,
     Verdict.INCOMPLETE: Status.BLOCKED,
     Verdict.BROKEN: Status.ERROR,
+    Verdict.UNJUDGED: Status.UNJUDGED,
 }
-_WORST_FIRST = (*BAD, Status.XFAIL, Status.BLOCKED, Status.SKIPPED, Status.UNSUPPORTED, Status.PASS)
+_WORST_FIRST = (
+    *BAD, Status.UNJUDGED, Status.XFAIL, Status.BLOCKED, Status.SKIPPED, Status.UNSUPPORTED,
+    Status.PASS,
+)  # fmt: skip
 _ELSEWHERE = ("clause", "case", "diagnosis")
 """Facts of a result that the page shows elsewhere."""
 
@@ -49,29 +57,37 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
 
 def page(reports: Sequence[Report]) -> str:
     """Return the page as ASCII text, so that the encoding of its file does not matter."""
-    # Half of the time of `adamax-conformance --help`, if it were loaded at the top.
-    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
-
-    folder = files(__package__)
-    style, script, template = (
-        (folder / name).read_text(encoding="utf-8")
-        for name in ("report.css", "report.js", "report.html.j2")
-    )
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     keys = _keys(reports)
-    text = environment.from_string(template).render(
-        style=style,
-        script=script,
-        policy=_policy(style, script),
+    return filled(
+        resource("report.html.j2"),
+        resource("report.css"),
         backends=[_backend(report, key) for report, key in zip(reports, keys, strict=True)],
         matrix=_matrix(reports, keys),
         signs=SIGNS,
         meanings=MEANINGS,
         statuses=occurring(reports),
         cases=[case for each in zip(reports, keys, strict=True) for case in _cases(*each)],
+        judged_by=judged_by(),
         seeds=sorted({report.seed for report in reports}),
+    )
+
+
+def resource(name: str) -> str:
+    """Return the text of a file beside this one."""
+    return (files(__package__) / name).read_text(encoding="utf-8")
+
+
+def filled(template: str, style: str, **values: Any) -> str:
+    """Return a page in ASCII from a template, with this style and the script of ``report.js``."""
+    # Half of the time of `adamax-conformance --help`, if it were loaded at the top.
+    from jinja2 import Environment, StrictUndefined  # noqa: PLC0415
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    script = resource("report.js")
+    text = environment.from_string(template).render(
+        style=style, script=script, policy=_policy(style, script), **values
     )
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
@@ -101,14 +117,29 @@ def _keys(reports: Sequence[Report]) -> list[str]:
 def _backend(report: Report, key: str) -> Mapping[str, Any]:
     return {
         "name": printable(report.backend),
-        "verdict": report.verdict,
-        "tone": _TONES[report.verdict],
+        "key": key,
+        "verdict": outcome(report),
+        "tone": _TONES[report.outcome],
         "counts": report.counts,
         "elements": report.elements,
         "used": bound_used([result for result in report.results if result.bound_used <= 1]),
         "failed": [(clause, f"{clause}/{key}") for clause in report.failed_clauses],
-        "remarks": [text for text in (printable(report.diagnosis), advice(report)) if text],
+        "suspect": _suspect(report),
+        "lines": _lines(report),
     }
+
+
+def _lines(report: Report) -> list[str]:
+    """Return the grades, the advice, and the diagnosis: what there is of them."""
+    wrong = report.outcome is Verdict.NOT_CONFORMANT
+    lines = (grades(report), "" if wrong else advice(report), conclusion(report))
+    return [line for line in lines if line]
+
+
+def _suspect(report: Report) -> str:
+    """Return the clause to look at first, if it fails; empty otherwise."""
+    bad = {result.clause for result in report.results if result.status in BAD}
+    return report.suspect if report.suspect in bad else ""
 
 
 def _matrix(reports: Sequence[Report], keys: Sequence[str]) -> list[Mapping[str, Any]]:
@@ -130,13 +161,18 @@ def _cases(report: Report, key: str) -> Iterator[Mapping[str, Any]]:
     def badness(result: Result) -> int:
         return _WORST_FIRST.index(result.status)
 
-    leads = {clause: min(results, key=badness) for clause, results in by_clause(report).items()}
+    def interest(result: Result) -> tuple[int, bool]:
+        return badness(result), result.minimal is None
+
+    leads = {clause: min(results, key=interest) for clause, results in by_clause(report).items()}
+    first = leads.get(_suspect(report))
     for result in report.results:
         facts = [fact for fact in describe(report, result) if fact.name not in _ELSEWHERE]
         why = next((fact.lines[0] for fact in facts if fact.name == "why"), "")
         yield {
             "anchor": f"{result.clause}/{key}" if leads[result.clause] is result else "",
             "backend": printable(report.backend),
+            "open": result is first,
             "result": result,
             "order": badness(result),
             "used": bound_used([result]),

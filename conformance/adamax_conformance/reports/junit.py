@@ -8,16 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import TextIO
 from xml.etree import ElementTree as ET
 
+from adamax_conformance.reports.environment import environment
 from adamax_conformance.reports.failure import describe, written
 from adamax_conformance.reports.report import Report, Verdict
 from adamax_conformance.reports.result import NOT_RUN, Result, Status
-from adamax_conformance.reports.text import after_verdict
+from adamax_conformance.reports.text import after_outcome, grades, outcome
 from adamax_conformance.subject.printable import printable
 
 _TAGS: Mapping[Status, str] = {
     Status.FAIL: "failure",
     Status.XPASS: "failure",
+    Status.REFUSED: "error",
     Status.ERROR: "error",
+    Status.UNJUDGED: "error",
     Status.XFAIL: "skipped",
     **dict.fromkeys(NOT_RUN, "skipped"),
 }
@@ -40,16 +43,20 @@ def _suite(report: Report) -> ET.Element:
     suite = ET.Element("testsuite", name=name)
     about = {
         "verdict": report.verdict,
+        "outcome": outcome(report),
+        "grades": grades(report),
+        "dialect": report.dialect,
         "suspect": report.suspect or "",
         "diagnosis": report.diagnosis,
         "seed": report.seed,
         "elements": report.elements,
+        **environment(),
     }
     suite.append(_properties(about))
     suite.extend(_case(report, result, name) for result in report.results)
-    if report.verdict in (Verdict.BROKEN, Verdict.INCOMPLETE):
+    if report.outcome in (Verdict.BROKEN, Verdict.INCOMPLETE):
         case = ET.SubElement(suite, "testcase", classname=name, name="verdict")
-        ET.SubElement(case, "error", message=f"{report.verdict}{after_verdict(report)}")
+        ET.SubElement(case, "error", message=f"{outcome(report)}{after_outcome(report)}")
     _total(suite)
     return suite
 

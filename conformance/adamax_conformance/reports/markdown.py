@@ -8,17 +8,20 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TextIO
 
+from adamax_conformance.reports.environment import judged_by
 from adamax_conformance.reports.failure import in_full, written
 from adamax_conformance.reports.report import Report, Verdict
 from adamax_conformance.reports.result import BAD, Result, Status
 from adamax_conformance.reports.text import (
     SIGNS,
-    after_verdict,
+    after_outcome,
     bound_used,
     by_clause,
     clauses_of,
     counted,
+    grades,
     occurring,
+    outcome,
 )
 from adamax_conformance.subject.printable import printable
 
@@ -30,6 +33,7 @@ _VERDICT_SIGNS = {
     Verdict.NOT_CONFORMANT: SIGNS[Status.FAIL],
     Verdict.INCOMPLETE: SIGNS[Status.BLOCKED],
     Verdict.BROKEN: SIGNS[Status.ERROR],
+    Verdict.UNJUDGED: SIGNS[Status.UNJUDGED],
 }
 
 
@@ -43,6 +47,8 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
         *_table(reports),
         "",
         _legend(reports),
+        "",
+        f"{escaped(judged_by())}.",
     ]
     for report in reports:
         lines += _details(report, verbose=verbose)
@@ -73,9 +79,10 @@ def _summary(reports: Sequence[Report]) -> Iterator[str]:
 
 def summary_row(report: Report, statuses: Sequence[Status]) -> str:
     """Return the row of one backend in the first table of the report."""
-    verdict = f"{_VERDICT_SIGNS[report.verdict]} {report.verdict}"
+    verdict = f"{_VERDICT_SIGNS[report.outcome]} {outcome(report)}"
     counts = (str(report.counts[status]) for status in statuses)
-    more = f"{after_verdict(report)} {report.diagnosis}".strip(" ;")
+    parts = (after_outcome(report).strip(" ;"), report.diagnosis, grades(report))
+    more = "; ".join(filter(None, parts))
     return _row(escaped(report.backend), verdict, *counts, f"{report.elements:,}", escaped(more))
 
 
@@ -123,6 +130,11 @@ def _details(report: Report, *, verbose: bool) -> Iterator[str]:
         counts = ", ".join(
             f"{count} {status}" for status, count in counted(r for r in shown if r.clause == clause)
         )
-        fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(text))), default=0))
         yield from ("", f"<details><summary>{clause}: {counts}</summary>", "")
-        yield from (f"{fence}text", *text, fence, "", "</details>")
+        yield from (*fenced(text), "", "</details>")
+
+
+def fenced(lines: Sequence[str]) -> list[str]:
+    """Return the lines as a block of text that nothing in it ends."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(lines))), default=0))
+    return [f"{fence}text", *lines, fence]

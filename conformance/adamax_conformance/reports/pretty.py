@@ -1,24 +1,35 @@
-"""The report for a terminal: a row for each clause, a column for each backend, totals below."""
+"""The report for a terminal: a row for each clause, a column for each backend, the outcome last."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from adamax_conformance.reports.failure import in_full, most_informative, written
+from adamax_conformance.reports.environment import judged_by
+from adamax_conformance.reports.failure import describe, in_full, most_informative, written
+from adamax_conformance.reports.grade import spans
 from adamax_conformance.reports.report import Report, Verdict
 from adamax_conformance.reports.result import BAD, Result, Status
 from adamax_conformance.reports.text import (
+    EXPLAINED,
+    GROUPS,
     SIGNS,
-    after_verdict,
+    after_outcome,
     bound_used,
     by_clause,
     clauses_of,
+    conclusion,
     counted,
+    failures,
+    grades,
     occurring,
+    outcome,
+    undeclared,
 )
+from adamax_conformance.spec.clauses import Clause
 from adamax_conformance.subject.printable import printable
 
 _ASCII_SIGNS = {
@@ -28,8 +39,10 @@ _ASCII_SIGNS = {
     Status.XPASS: "?",
     Status.UNSUPPORTED: "-",
     Status.SKIPPED: "s",
+    Status.REFUSED: "r",
     Status.ERROR: "!",
     Status.BLOCKED: "b",
+    Status.UNJUDGED: "u",
 }
 _STYLES = {
     Status.PASS: "green",
@@ -38,8 +51,10 @@ _STYLES = {
     Status.XPASS: "bold red",
     Status.UNSUPPORTED: "bright_black",
     Status.SKIPPED: "bright_black",
+    Status.REFUSED: "bold red",
     Status.ERROR: "bold magenta",
     Status.BLOCKED: "bright_black",
+    Status.UNJUDGED: "bold magenta",
 }
 _VERDICT_STYLES = {
     Verdict.CONFORMANT: "bold green",
@@ -48,13 +63,15 @@ _VERDICT_STYLES = {
     Verdict.NOT_CONFORMANT: "bold red",
     Verdict.INCOMPLETE: "magenta",
     Verdict.BROKEN: "bold magenta",
+    Verdict.UNJUDGED: "bold magenta",
 }
 
 _USED = "bound used: the largest error, relative to the error that the specification allows"
 _COMPARED = "numbers compared: numbers checked against the specification"
-_SHOWN = 20
-_IN_FULL = 3
-"""Failures explained in full without --verbose: few, so that table and verdict fit a screen."""
+_ROWS = 10
+"""Largest number of clauses of one backend that get a row each without `verbose`."""
+_IN_SHORT = ("why", "minimal example", "reproduce")
+"""Facts of the first fault that are shown last, so that they fit a screen with the outcome."""
 
 
 def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
@@ -64,7 +81,7 @@ def write(reports: Sequence[Report], stream: TextIO, verbose: bool) -> None:
 
 
 def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) -> None:
-    """Print the table, the failures, and the verdicts.
+    """Print the table, the failures, and last what matters most: first fault, outcome, diagnosis.
 
     Args:
         reports: one for each backend, of the same cases.
@@ -72,7 +89,8 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
         verbose: explain all failures in full, expected failures, and why cases are unsupported.
     """
     signs = _ASCII_SIGNS if console.options.ascii_only else SIGNS
-    for table in _tables(reports, console, signs):
+    folded = len(reports) == 1 and not verbose and len(clauses_of(reports)) > _ROWS
+    for table in _tables(reports, console, signs, folded=folded):
         console.print(table)
     legend = [(f"{signs[each]} {each}   ", _STYLES[each]) for each in occurring(reports)]
     console.print(
@@ -82,25 +100,24 @@ def show(reports: Sequence[Report], console: Console, *, verbose: bool = False) 
     )
     explained = [_USED, _COMPARED] if len(reports) == 1 else [_COMPARED]
     console.print(Text("; ".join(explained), "bright_black"))
+    if len(reports) == 1 and (missing := undeclared(reports[0])):
+        console.print(Text(missing, "bright_black"))
+    console.print(Text(judged_by(), "bright_black"))
     for report in reports:
         _details(report, console, signs, verbose=verbose)
-    console.print()
     for report in reports:
-        _line(console, _sentence(report))
-
-
-def _line(console: Console, text: Text) -> None:
-    """Print a line; wrap it only in a terminal, since it may be a command to copy."""
-    if console.options.ascii_only:
-        text.plain = text.plain.encode("ascii", "backslashreplace").decode("ascii")
-    console.print(text, soft_wrap=not console.is_terminal)
+        _conclusion(report, console, signs)
 
 
 def _tables(
-    reports: Sequence[Report], console: Console, signs: Mapping[Status, str]
+    reports: Sequence[Report],
+    console: Console,
+    signs: Mapping[Status, str],
+    *,
+    folded: bool = False,
 ) -> list[Table]:
     """Return one table, or several of fewer backends each if the terminal is too narrow."""
-    table = _table(reports, signs, ascii_only=console.options.ascii_only)
+    table = _table(reports, signs, ascii_only=console.options.ascii_only, folded=folded)
     unlimited = console.options.update_width(10_000)
     if len(reports) == 1 or console.measure(table, options=unlimited).maximum <= console.width:
         return [table]
@@ -108,7 +125,10 @@ def _tables(
     return _tables(reports[:half], console, signs) + _tables(reports[half:], console, signs)
 
 
-def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only: bool) -> Table:
+def _table(
+    reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only: bool, folded: bool
+) -> Table:
+    """Return a row for each clause, or, if folded, for each group of clauses; then the totals."""
     table = Table(header_style="bold", title="Adamax conformance", title_style="bold")
     table.add_column("clause", no_wrap=True)
     for report in reports:
@@ -121,14 +141,15 @@ def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only
     if alone:
         table.add_column("bound used", justify="right")
     found = [by_clause(report) for report in reports]
-    groups = clauses_of(reports)
-    for clause, following in zip(groups, [*groups[1:], None], strict=True):
-        results = [each.get(clause.id, []) for each in found]
-        cells = [_cell(each, signs) for each in results]
-        used = [_used(results[0])] if alone else []
-        title = Text(f"{clause.id:<5}{clause.title}", "" if clause.required else "italic")
-        last = following is None or following.id[0] != clause.id[0]
-        table.add_row(title, *cells, *used, end_section=last)
+    groups = [[*each] for _, each in groupby(clauses_of(reports), lambda clause: clause.id[0])]
+    for group in groups:
+        rows = [group] if folded else [[clause] for clause in group]
+        for row in rows:
+            results = [[r for clause in row for r in each.get(clause.id, [])] for each in found]
+            cells = [_cell(each, signs) for each in results]
+            used = [_used(results[0])] if alone else []
+            last = row is rows[-1] and (not folded or group is groups[-1])
+            table.add_row(_title(row), *cells, *used, end_section=last)
     for status in occurring(reports):
         style = _STYLES[status]
         counts = [Text(str(report.counts[status]), style) for report in reports]
@@ -136,6 +157,13 @@ def _table(reports: Sequence[Report], signs: Mapping[Status, str], *, ascii_only
     table.add_row("cases, all", *(str(len(report.results)) for report in reports))
     table.add_row("numbers compared", *(f"{report.elements:,}" for report in reports))
     return table
+
+
+def _title(clauses: Sequence[Clause]) -> Text:
+    [first, *others] = clauses
+    if others:
+        return Text(f"{spans(each.id for each in clauses)}  {GROUPS[first.id[0]]}")
+    return Text(f"{first.id:<5}{first.title}", "" if first.required else "italic")
 
 
 def _cell(results: Sequence[Result], signs: Mapping[Status, str]) -> Text:
@@ -153,35 +181,63 @@ def _used(results: Sequence[Result]) -> Text:
 def _details(
     report: Report, console: Console, signs: Mapping[Status, str], *, verbose: bool
 ) -> None:
-    if report.broken:
-        return
+    """Print a line for each group of clauses that fail; with `verbose`, every result in full."""
     wanted = [Status.XFAIL, Status.UNSUPPORTED, Status.SKIPPED] if verbose else []
     shown = [result for result in report.results if result.status in (*BAD, *wanted)]
-    if not shown:
+    if report.broken or not shown:
         return
-    chosen = shown if verbose else _some(report, shown)
     console.print()
     _line(console, Text(printable(report.backend), "bold"))
-    described = 0
-    for result, facts in in_full(report, chosen):
-        described += bool(facts)
-        heading = f"  {signs[result.status]} {result.id}: "
-        style = _STYLES[result.status]
-        _line(console, Text.assemble((heading, style), printable(result.message)))
-        for line in written(facts, "      ") if verbose or described <= _IN_FULL else ():
+    if not verbose:
+        groups = groupby(most_informative(shown), lambda result: result.clause[0])
+        lines = [_folded([*group], signs) for _, group in groups]
+        for each in lines:
+            _line(console, each, cut=True)
+        if left := len(shown) - len(lines):
+            _line(console, Text(f"  and {left} more: --verbose shows them all"))
+        return
+    for result, facts in in_full(report, shown):
+        _line(console, _heading(result, signs))
+        for line in written(facts, "      "):
             _line(console, Text(line))
-    if left := len(shown) - len(chosen):
-        _line(console, Text(f"  and {left} more: --verbose shows them all"))
 
 
-def _some(report: Report, results: Sequence[Result]) -> Sequence[Result]:
-    """Return the results to print, those of the suspect first; of many, one for each clause."""
-    if len(results) > _SHOWN:
-        results = most_informative(results)
-    return sorted(results, key=lambda result: result.clause != report.suspect)[:_SHOWN]
+def _folded(results: Sequence[Result], signs: Mapping[Status, str]) -> Text:
+    """Return a line for results of several clauses: that of the first that nothing explains."""
+    first = next((each for each in results if EXPLAINED not in each.message), results[0])
+    others = spans(each.clause for each in results) if len(results) > 1 else ""
+    return _heading(first, signs, f"{others}, as " if others else "")
 
 
-def _sentence(report: Report) -> Text:
-    verdict = report.verdict
+def _heading(result: Result, signs: Mapping[Status, str], before: str = "") -> Text:
+    heading = f"  {signs[result.status]} {before}{result.id}: "
+    return Text.assemble((heading, _STYLES[result.status]), printable(result.message))
+
+
+def _conclusion(report: Report, console: Console, signs: Mapping[Status, str]) -> None:
+    """Print what to read if nothing else is read: the first fault, the outcome, the diagnosis."""
+    console.print()
+    bad = [result for result in report.results if result.status in BAD]
+    for result in most_informative(bad):
+        if result.clause == report.suspect:
+            facts = [fact for fact in describe(report, result) if fact.name in _IN_SHORT]
+            _line(console, _heading(result, signs))
+            for line in written(tuple(facts), "      "):
+                _line(console, Text(line))
+    style = _VERDICT_STYLES[report.outcome]
     name = (printable(report.backend), "bold")
-    return Text.assemble(name, ": ", (verdict, _VERDICT_STYLES[verdict]), after_verdict(report))
+    wrong = report.outcome is Verdict.NOT_CONFORMANT
+    rest = failures(report) if wrong else after_outcome(report)
+    _line(console, Text.assemble(name, ": ", (outcome(report), style), rest))
+    for line in filter(None, (grades(report), conclusion(report))):
+        _line(console, Text(f"  {line}"))
+
+
+def _line(console: Console, text: Text, *, cut: bool = False) -> None:
+    """Print a line; wrap or cut it only in a terminal, since it may be a command to copy."""
+    if console.options.ascii_only:
+        text.plain = text.plain.encode("ascii", "backslashreplace").decode("ascii")
+    if cut and console.is_terminal:
+        console.print(text, no_wrap=True, overflow="ellipsis")
+    else:
+        console.print(text, soft_wrap=not console.is_terminal)

@@ -27,7 +27,7 @@ function filter() {
       || !words.every((word) => texts[index].includes(word));
   });
   const left = cases.filter((each) => !each.hidden).length;
-  form.querySelector("output").value = left < cases.length ? `${left} of ${cases.length} cases` : "";
+  form.querySelector("output").value = left < cases.length ? `${left} of ${cases.length} ${table.dataset.what}` : "";
 }
 
 form.addEventListener("input", filter);

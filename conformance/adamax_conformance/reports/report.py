@@ -1,13 +1,17 @@
 """The report on a backend: a result for each case and dtype, and the verdict that follows."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from adamax_conformance.judging.extent import scattered
 from adamax_conformance.reports.failure import in_full, written
+from adamax_conformance.reports.grade import Grade, grade_of, missing
 from adamax_conformance.reports.result import BAD, NOT_RUN, Result, Status
+from adamax_conformance.spec.alteration import CANONICAL_NAME
+from adamax_conformance.spec.clauses import CLAUSES
 
 
 class Verdict(StrEnum):
@@ -19,6 +23,7 @@ class Verdict(StrEnum):
     NOT_CONFORMANT = "not conformant"
     INCOMPLETE = "incomplete"
     BROKEN = "adapter broken"
+    UNJUDGED = "not judged: the judge failed"
 
 
 class ConformanceError(AssertionError):
@@ -29,7 +34,51 @@ class ConformanceError(AssertionError):
 # its correction A-6, since its cases set beta1 = 0, which needs no correction.
 PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
 
-_DOES_NOT_HOLD = (Status.FAIL, Status.ERROR, Status.XFAIL)
+PROFILES: Mapping[str, tuple[str, ...]] = {
+    "optimizer": ("arithmetic", "interface", "state", "derivatives"),
+    "kernel": ("arithmetic",),
+}
+"""The grades that each profile requires."""
+
+_WRONG = (Status.FAIL, Status.XFAIL)
+_DOES_NOT_HOLD = (*_WRONG, Status.REFUSED, Status.ERROR)
+_COUNTS = ("A-3", "S-3", "S-7")
+"""The clauses about the count; where one fails, a wrong count in another case is its fault."""
+
+_LOADING = "S-7"
+"""The clause about loaded states; where it fails, a state that is wrong before the first step of
+another case is its fault."""
+
+_IN_FORCE = "H-6"
+"""The clause about changed hyperparameters; where it fails, a step of another case that is wrong
+after a change is its fault."""
+
+_LAST_PLACES = "N-3"
+"""The clause with the tightest bounds: what violates another clause mostly violates it too."""
+
+_SIZES = "S-9"
+"""The clause about sizes; where it leaves elements out, other cases fail by that too."""
+
+
+def _fault(result: Result, failed: Sequence[str]) -> str:
+    """Return the clause that a wrong result is the fault of."""
+    found = result.divergence
+    if found and found.step == 0 and _LOADING in failed:
+        return _LOADING
+    if found and found.changed and _IN_FORCE in failed:
+        return _IN_FORCE
+    if found and found.quantity == "step" and result.clause not in _COUNTS:
+        return next((clause for clause in _COUNTS if clause in failed), result.clause)
+    return result.clause
+
+
+def _leaves_out(wrong: Sequence[Result]) -> bool:
+    """Are elements left out, in a case of sizes, and elements without order wrong less often?"""
+    found = [(each.clause, each.divergence) for each in wrong if each.divergence]
+    parts = sum(each.left_out for _, each in found)
+    return parts >= sum(scattered(each.extent) for _, each in found) and any(
+        clause == _SIZES and each.left_out for clause, each in found
+    )
 
 
 @dataclass(frozen=True)
@@ -44,8 +93,19 @@ class Report:
         visible: True if the backend reported its state, which shows the wrong line of the rule.
         seed: seed of the data.
         diagnosis: the dialect that it computes, in a sentence, if a case fails.
+        deviating: the clauses of the axes on which its dialect deviates, in order.
         named: its name on the command line; empty if it has none there.
         partial: True if only some clauses, dtypes or cases were selected.
+        dialect: the dialect that it was judged by, as ``check`` takes it.
+        phrase: this dialect in words; empty for the specification.
+        found: the dialect that it computes, as ``check`` takes it; empty if it was judged by that,
+            or if none was found.
+        profile: what must hold, one of `PROFILES`.
+        axes: what was found on each axis of the dialect; empty if it was not diagnosed.
+        language: the language that its rule is written in; empty if it does not say.
+        packages: versions of the packages whose step it takes, by name.
+        date: the day on which it was judged, as 2026-11-29; empty if it is not known.
+        unfound: True if it was to be judged by the dialect that it computes, and none was found.
     """
 
     backend: str
@@ -55,8 +115,18 @@ class Report:
     visible: bool = True
     seed: int = 0
     diagnosis: str = ""
+    deviating: tuple[str, ...] = ()
     named: str = ""
     partial: bool = False
+    dialect: str = CANONICAL_NAME
+    phrase: str = ""
+    found: str = ""
+    profile: str = "optimizer"
+    axes: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    date: str = ""
+    unfound: bool = False
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -71,9 +141,17 @@ class Report:
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """Required clauses of which no case ran."""
-        ran = {result.clause for result in self.results if result.status not in NOT_RUN}
-        return tuple(clause for clause in self.required if clause not in ran)
+        """Required clauses of which no case ran, though the backend declares no limit to them."""
+        return missing(self.results, self.required)
+
+    @property
+    def limits(self) -> Mapping[str, tuple[str, ...]]:
+        """What the backend declares that it does not offer, with the clauses that need it."""
+        found: dict[str, dict[str, None]] = {}
+        for result in self.results:
+            if result.limit:
+                found.setdefault(result.limit, {})[result.clause] = None
+        return {limit: tuple(clauses) for limit, clauses in found.items()}
 
     @property
     def failed_clauses(self) -> tuple[str, ...]:
@@ -81,27 +159,58 @@ class Report:
         return tuple(dict.fromkeys(r.clause for r in self.results if r.status in _DOES_NOT_HOLD))
 
     @property
-    def suspect(self) -> str | None:
-        """The clause to look at first: a line of the rule before the clauses that depend on it.
+    def decisive(self) -> tuple[str, ...]:
+        """The failed clauses that count for the profile."""
+        wanted = PROFILES[self.profile]
+        return tuple(clause for clause in self.failed_clauses if grade_of(clause) in wanted)
 
-        None if nothing fails, or if the state is hidden: then all lines fail together.
+    @property
+    def suspect(self) -> str | None:
+        """The clause to look at first.
+
+        The first that the diagnosis names; else the sizes, if elements are left out; else a line of
+        the rule before the clauses that depend on it, a wrong number before an error, and the
+        arithmetic before all else, its last places last. None if nothing fails, or if the state is
+        hidden and the diagnosis names nothing: then all lines fail together.
         """
-        if not self.visible:
-            return None
-        failed = self.failed_clauses
-        return next((clause for clause in (*PLAIN_LINES, *failed) if clause in failed), None)
+        failed = self.decisive
+        named = next((clause for clause in self.deviating if clause in failed), None)
+        if named or not self.visible:
+            return named
+        wrong = [each for each in self.results if each.status in _WRONG and each.clause in failed]
+        if _leaves_out(wrong):
+            return _SIZES
+        suspects = {_fault(each, failed) for each in wrong} or set(failed)
+        ordered = sorted(
+            failed, key=lambda clause: (grade_of(clause) != "arithmetic", clause == _LAST_PLACES)
+        )
+        return next((clause for clause in (*PLAIN_LINES, *ordered) if clause in suspects), None)
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict that applies."""
-        counts = self.counts
+        """The worst verdict that applies to any case."""
+        return self._verdict(self.results, self.missing)
+
+    @property
+    def outcome(self) -> Verdict:
+        """The worst verdict that applies to what the profile requires."""
+        wanted = PROFILES[self.profile]
+        return self._verdict(
+            [result for result in self.results if grade_of(result.clause) in wanted],
+            [clause for clause in self.missing if grade_of(clause) in wanted],
+        )
+
+    def _verdict(self, results: Sequence[Result], missing: Iterable[str]) -> Verdict:
         if self.broken:
             return Verdict.BROKEN
-        if any(counts[status] for status in BAD):
+        statuses = {result.status for result in results}
+        if statuses & set(BAD):
             return Verdict.NOT_CONFORMANT
-        if self.missing or sum(counts[status] for status in NOT_RUN) == len(self.results):
+        if Status.UNJUDGED in statuses:
+            return Verdict.UNJUDGED
+        if any(missing) or Status.BLOCKED in statuses or statuses <= set(NOT_RUN):
             return Verdict.INCOMPLETE
-        if counts[Status.XFAIL]:
+        if Status.XFAIL in statuses:
             return Verdict.DEVIATES
         return Verdict.PARTIAL if self.partial else Verdict.CONFORMANT
 
@@ -110,20 +219,59 @@ class Report:
         """Did all cases that apply pass, and all required clauses run?"""
         return self.verdict is Verdict.CONFORMANT
 
+    @property
+    def arithmetic(self) -> Grade:
+        """The grade of A, N, S-1 to S-5, S-9, H-5 and H-6: are the numbers of each step right?"""
+        return self._grade("arithmetic")
+
+    @property
+    def interface(self) -> Grade:
+        """The grade of H-1 to H-4 and S-10: is what is wrong refused?"""
+        return self._grade("interface")
+
+    @property
+    def state(self) -> Grade:
+        """The grade of S-6 to S-8: dtype, count and loading of the state."""
+        return self._grade("state")
+
+    @property
+    def derivatives(self) -> Grade:
+        """The grade of D, where derivatives are offered."""
+        return self._grade("derivatives")
+
+    def _grade(self, name: str) -> Grade:
+        return Grade(
+            name,
+            tuple(result for result in self.results if grade_of(result.clause) == name),
+            tuple(c.id for c in CLAUSES if c.required and grade_of(c.id) == name),
+        )
+
+    @property
+    def grades(self) -> tuple[Grade, ...]:
+        """The grades of which a case was selected; that of derivatives only if they are offered."""
+        every = [self.arithmetic, self.interface, self.state]
+        offered = any(r.status not in NOT_RUN for r in self.derivatives.results)
+        every += [self.derivatives] if offered else []
+        return tuple(grade for grade in every if grade.results)
+
     def raise_for_status(self) -> None:
-        """Raise unless the backend is conformant, or a partial run passes.
+        """Raise unless what the profile requires is conformant, or passes in a partial run.
 
         Raises:
             ConformanceError: lists the failures, or the required clauses that did not run.
         """
-        if self.verdict in (Verdict.CONFORMANT, Verdict.PARTIAL):
+        if self.outcome in (Verdict.CONFORMANT, Verdict.PARTIAL):
             return
-        lines = [f"{self.backend}: {self.verdict}"]
+        lines = [f"{self.backend}: {self.outcome}"]
         lines += [self.broken] if self.broken else []
         if self.missing:
             lines.append(f"required clauses that did not run: {', '.join(self.missing)}")
         lines += [self.diagnosis] if self.diagnosis else []
-        shown = [result for result in self.results if result.status in (*BAD, Status.XFAIL)]
+        shown = [
+            result
+            for result in self.results
+            if result.status in (*BAD, Status.XFAIL, Status.UNJUDGED)
+        ]
         for result, facts in in_full(self, shown):
             lines.append(f"{result.id} {result.status}: {result.message}")
             lines += written(facts, "    ")
@@ -137,11 +285,27 @@ class Report:
             "verdict": self.verdict,
             "conformant": self.conformant,
             "partial": self.partial,
+            "dialect": self.dialect,
+            "phrase": self.phrase,
+            "found": self.found,
+            "unfound": self.unfound,
+            "axes": dict(self.axes),
+            "deviating": list(self.deviating),
+            "language": self.language,
+            "packages": dict(self.packages),
+            "date": self.date,
+            "profile": self.profile,
+            "outcome": self.outcome,
+            "grades": {
+                each.name: {"conformant": each.conformant, "sentence": str(each)}
+                for each in self.grades
+            },
             "counts": self.counts,
             "cases": len(self.results),
             "elements": self.elements,
             "failed_clauses": list(self.failed_clauses),
             "suspect": self.suspect,
+            "required": list(self.required),
             "missing": list(self.missing),
             "broken": self.broken,
             "visible": self.visible,
@@ -149,3 +313,22 @@ class Report:
             "diagnosis": self.diagnosis,
             "results": [result.as_dict() for result in self.results],
         }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Report":
+        """Return the report that `as_dict` has described.
+
+        Raises:
+            WireError: a smallest run is malformed.
+        """
+        kept = (
+            *("backend", "broken", "visible", "seed", "diagnosis", "named", "partial", "dialect"),
+            *("phrase", "found", "profile", "axes", "language", "packages", "date"),
+        )
+        return cls(
+            **{key: document[key] for key in kept},
+            results=tuple(map(Result.of, document["results"])),
+            required=tuple(document["required"]),
+            unfound=document.get("unfound", False),
+            deviating=tuple(document["deviating"]),
+        )

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from adamax_conformance.exchange.wire import encode_trial
+from adamax_conformance.exchange.wire import decode_trial, encode_trial
 from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.judging.run import Trial
 from adamax_conformance.reports.expectations import Expectation
@@ -21,22 +21,26 @@ class Status(StrEnum):
     XPASS = "xpass"
     UNSUPPORTED = "unsupported"
     SKIPPED = "skipped"
+    REFUSED = "refused"
     ERROR = "error"
     BLOCKED = "blocked"
+    UNJUDGED = "unjudged"
 
 
 MEANINGS: Mapping[Status, str] = {
     Status.PASS: "the clause holds",
     Status.FAIL: "the clause does not hold",
     Status.XFAIL: "fails, as expected",
-    Status.XPASS: "passes, but was expected to fail: the expectation is out of date",
-    Status.UNSUPPORTED: "needs a dtype or a feature that the backend does not offer",
+    Status.XPASS: "passes, though an expectation or a declared limit says that it does not",
+    Status.UNSUPPORTED: "not offered: needs a dtype or a feature, or what a limit excludes",
     Status.SKIPPED: "not run, because the file of expectations says so",
-    Status.ERROR: "the backend raised, or gave a malformed answer",
-    Status.BLOCKED: "not run, because the backend cannot take one plain step",
+    Status.REFUSED: "the backend refused what the specification allows",
+    Status.ERROR: "the backend broke down, or gave a malformed answer",
+    Status.BLOCKED: "not run, because the backend cannot take one plain step in this dtype",
+    Status.UNJUDGED: "the judge itself failed, whatever the backend did: please report it",
 }
 NOT_RUN = (Status.UNSUPPORTED, Status.SKIPPED, Status.BLOCKED)
-BAD = (Status.FAIL, Status.ERROR, Status.XPASS)
+BAD = (Status.FAIL, Status.REFUSED, Status.ERROR, Status.XPASS)
 """Statuses that make a backend not conformant."""
 
 
@@ -56,6 +60,8 @@ class Result:
         expected: the expectation for this case, if there is one.
         divergence: the first wrong value of a run.
         minimal: the smallest run that shows the failure, if it was searched for.
+        shown: the first wrong value of that run.
+        limit: what the case needs and the backend declares that it does not offer, or empty.
     """
 
     case: str
@@ -69,6 +75,8 @@ class Result:
     expected: Expectation | None = None
     divergence: Divergence | None = None
     minimal: Trial | None = None
+    shown: Divergence | None = None
+    limit: str = ""
 
     @property
     def id(self) -> str:
@@ -77,9 +85,6 @@ class Result:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return the result as values for JSON; infinity becomes null."""
-        divergence = self.divergence and asdict(self.divergence)
-        if divergence:
-            divergence["distance"] = _finite(divergence["distance"])
         return {
             "id": self.id,
             "case": self.case,
@@ -91,9 +96,46 @@ class Result:
             "bound_used": _finite(self.bound_used),
             "trace": [_finite(used) for used in self.trace],
             "expected": self.expected and asdict(self.expected),
-            "divergence": divergence,
+            "divergence": _encoded(self.divergence),
             "minimal": self.minimal and encode_trial(self.minimal),
+            "shown": _encoded(self.shown),
+            "limit": self.limit,
         }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Result":
+        """Return the result that `as_dict` has described.
+
+        Raises:
+            WireError: the smallest run is malformed.
+        """
+        expected, minimal = document["expected"], document["minimal"]
+        return cls(
+            **{key: document[key] for key in ("case", "clause", "dtype", "message", "elements")},
+            status=Status(document["status"]),
+            bound_used=_infinite(document["bound_used"]),
+            trace=tuple(map(_infinite, document["trace"])),
+            expected=expected and Expectation(**expected),
+            divergence=_decoded(document["divergence"]),
+            minimal=minimal and decode_trial(minimal),
+            shown=_decoded(document.get("shown")),
+            limit=document["limit"],
+        )
+
+
+def _encoded(found: Divergence | None) -> Mapping[str, Any] | None:
+    return None if found is None else asdict(found) | {"distance": _finite(found.distance)}
+
+
+def _decoded(document: Mapping[str, Any] | None) -> Divergence | None:
+    if document is None:
+        return None
+    index, distance = tuple(document["index"]), _infinite(document["distance"])
+    return Divergence(**{**document, "index": index, "distance": distance})
+
+
+def _infinite(number: float | None) -> float:
+    return math.inf if number is None else number
 
 
 def _finite(number: float) -> float | None:

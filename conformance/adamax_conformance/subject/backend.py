@@ -87,6 +87,22 @@ FEATURES: Mapping[str, str] = {
 Cases of a feature that a backend does not offer are unsupported.
 """
 
+LIMITS: Mapping[str, str] = {
+    "no_missing_gradients": "a parameter without a gradient",
+    "fixed_hyperparameters": "hyperparameters that change after `init`",
+    "positive_lr": "an lr of zero",
+    "positive_eps": "an eps of zero",
+    "fitting_gradients": "a gradient that does not fit its parameter",
+}
+"""Limits that a backend may declare, each with what the judge then does not ask for.
+
+A case that needs it is not offered, and the clause need not run. If it passes all the same, the
+declaration is false, which is a failure.
+"""
+
+HYPERPARAMETER_DTYPES = ("float32", "float64")
+"""Formats that a backend may hold hyperparameters in; it is judged by the rounded values."""
+
 WRT = ("params", "grads", "exp_avg", "exp_inf", "lr", "beta1", "beta2", "eps", "weight_decay")
 """The inputs that `Backend.vjp` may be asked to differentiate with respect to."""
 
@@ -102,7 +118,10 @@ class Backend(Protocol):
     """An implementation under judgement.
 
     A backend that takes a whole run at once, instead of one step at a time, also has a method
-    ``trajectory(run)``: parameters and moments before the first step and after each.
+    ``trajectory(run)``: parameters and moments before the first step and after each. One that
+    cannot do all that the specification asks for also has the attributes ``limits``, names of
+    `LIMITS`, or ``hyperparameter_dtype``, one of `HYPERPARAMETER_DTYPES`. For reports, one may have
+    ``language``, that its rule is written in, and ``packages``, versions by name.
 
     Attributes:
         name: its name in reports.
@@ -145,6 +164,9 @@ class Backend(Protocol):
 
         With respect to one of `WRT`: a dict of arrays for ``params``, ``exp_avg`` and ``exp_inf``,
         a list of such dicts, one for each step, for ``grads``, a number for a hyperparameter.
+        Complex numbers are pairs of reals: real parts are weighted with real parts, imaginary parts
+        with imaginary ones, and the derivative is a pair again (PyTorch's convention; JAX's is the
+        conjugate).
         """
         ...
 
@@ -189,16 +211,23 @@ class FunctionalBackend:
     )
     dtypes: Collection[str] = field(kw_only=True, default=("float32",))
     features: Collection[str] = field(kw_only=True, default=())
+    limits: Collection[str] = field(kw_only=True, default=())
+    hyperparameter_dtype: str = field(kw_only=True, default="float64")
+    language: str = field(kw_only=True, default="")
+    packages: Mapping[str, str] = field(kw_only=True, default_factory=dict)
     deviations: Mapping[str, str] = field(kw_only=True, default_factory=dict)
     load: Callable[..., Any] = field(kw_only=True, default=_ABSENT["load"])
     vjp: Callable[..., Any] = field(kw_only=True, default=_ABSENT["vjp"])
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.features) - set(FEATURES))
-        if unknown:
-            raise ValueError(f"unknown features {unknown}: choose among {sorted(FEATURES)}")
-        if unknown := sorted(set(self.dtypes) - set(DTYPES)):
-            raise ValueError(f"unknown dtypes {unknown}: choose among {list(DTYPES)}")
+        for what, given, known in (
+            ("features", self.features, sorted(FEATURES)),
+            ("limits", self.limits, sorted(LIMITS)),
+            ("dtypes", self.dtypes, list(DTYPES)),
+            ("hyperparameter_dtype", [self.hyperparameter_dtype], list(HYPERPARAMETER_DTYPES)),
+        ):
+            if unknown := sorted(set(given) - set(known)):
+                raise ValueError(f"unknown {what} {unknown}: choose among {known}")
         for name, absent in _ABSENT.items():
             if name in self.features and getattr(self, name) is absent:
                 raise ValueError(f"the feature {name} needs the function {name}: pass {name}=...")
@@ -214,6 +243,20 @@ def unvalidated(hp: Hyperparameters, **changes: Any) -> Hyperparameters:
 
 FARTHEST = 2**63
 """A count of steps must be below this."""
+
+
+def mixed_up(params: Arrays, given: Arrays) -> str:
+    """Return " (the names of ... are mixed up)" if shapes are those of other parameters, else "".
+
+    >>> one, two = np.zeros(3), np.zeros((2, 2))
+    >>> mixed_up({"w": one, "b": two}, {"w": two, "b": one})
+    ' (the names of w, b are mixed up: each has the shape of another)'
+    """
+    wrong = [name for name, param in params.items() if given[name].shape != param.shape]
+    shapes = (sorted(arrays[name].shape for name in wrong) for arrays in (params, given))
+    if len(wrong) > 1 and next(shapes) == next(shapes):
+        return f" (the names of {', '.join(wrong)} are mixed up: each has the shape of another)"
+    return ""
 
 
 def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Moments] | None:
@@ -244,8 +287,11 @@ def slots(params: Arrays, moments: Mapping[str, Any] | None) -> Mapping[str, Mom
         for field_ in ("exp_avg", "exp_inf"):
             array = getattr(checked[name], field_)
             if array.shape != param.shape:
+                at = Moments._fields.index(field_)
+                given = {key: np.asarray(each[at]) for key, each in moments.items()}
                 raise ValueError(
                     f"{name}: {field_} has shape {array.shape}, the parameter {param.shape}"
+                    f"{mixed_up(params, given)}"
                 )
             # A complex parameter has complex moments; A-9 defines them.
             if array.dtype.name not in DTYPES or (array.dtype.kind == "c") != (

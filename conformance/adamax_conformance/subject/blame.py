@@ -4,6 +4,9 @@ import sysconfig
 import traceback
 from pathlib import Path
 
+PLEASE_REPORT = "please report this, with the command and the message"
+"""What to do about a fault of the judge itself."""
+
 _OURS = str(Path(__file__).parents[1])
 _INSTALLED = sysconfig.get_path("purelib")
 

@@ -35,18 +35,32 @@ def laid_out(array: Any, layout: str) -> Any:
 
 
 def copies(arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Return copies that keep the layout of each array, with its axes in any order.
+    """Return copies that keep the layout of each array, with its axes in any order and direction.
 
-    >>> turned = np.zeros((2, 3, 4)).transpose(1, 2, 0)
+    >>> turned = np.zeros((2, 3, 4)).transpose(1, 2, 0)[::-1]
     >>> copies({"w": turned})["w"].strides == turned.strides
     True
+    >>> copies({"w": np.broadcast_to(1.0, (2, 3))})["w"].strides
+    (0, 0)
     """
-    found = {}
-    for name, array in arrays.items():
-        dense = array.copy(order="K")
-        same = dense.strides == array.strides or layout_of(array) != "strided"
-        found[name] = dense if same else laid_out(array, "strided")
-    return found
+    return {name: _copy(array) for name, array in arrays.items()}
+
+
+def _copy(array: Any) -> Any:
+    if not array.ndim:
+        return array.copy()  # an index makes a scalar of it
+    signs = [np.sign(stride) for stride in array.strides]
+    turn = tuple(slice(None, None, -1 if sign < 0 else 1) for sign in signs)
+    forward = array[turn]
+    # One element stands for all along an axis whose stride is zero.
+    once = forward[tuple(slice(None, None if sign else 1) for sign in signs)]
+    dense = once.copy(order="K")
+    same = dense.strides == once.strides or layout_of(once) != "strided"
+    kept = dense if same else laid_out(once, "strided")
+    if kept.shape != array.shape:
+        strides = [stride * bool(sign) for stride, sign in zip(kept.strides, signs, strict=True)]
+        kept = np.lib.stride_tricks.as_strided(kept, array.shape, strides)
+    return kept[turn]
 
 
 def bits(number: Any) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import adamax_core
-from adamax_conformance import DTYPES, FunctionalBackend, Moments
-from adamax_conformance.subject.backend import Steps
+from adamax_conformance.spec.formats import DTYPES
+from adamax_conformance.subject.backend import FunctionalBackend, Moments, Steps
 from adamax_core import CANONICAL, Cotangents, Hyperparameters, Rule, State, step_vjp
 from adamax_core.rule import Step
 

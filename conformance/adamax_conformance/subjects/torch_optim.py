@@ -3,6 +3,7 @@
 from torch.optim import Adamax
 
 from adamax_conformance.subjects.glue.torch import TorchBackend, chosen
+from adamax_conformance.subjects.glue.versions import versions
 
 # Known deviations of PyTorch 2.13, by clause, case or case in one dtype.
 _DEVIATIONS = {
@@ -10,6 +11,10 @@ _DEVIATIONS = {
     "S-5/not-rounded-first": "gradients of another dtype than their parameters raise in lerp",
     "S-5/float16-gradients": "gradients of another dtype than their parameters raise in lerp",
     "S-5/float64-gradients": "gradients of another dtype than their parameters raise in lerp",
+    "S-5/other-gradients": "gradients of another dtype than their parameters raise in lerp",
+    "S-5/small-eps": "gradients of another dtype than their parameters raise in lerp",
+    "S-5/beyond-the-range": "gradients of another dtype than their parameters raise in lerp",
+    "S-5/bfloat16-beyond-the-range": "gradients of another dtype raise in lerp",
     "S-7/beyond-2-to-the-24": "the step is counted in float32, which sticks at 2^24",
     "S-7/up-to-2-to-the-31": "the step is counted in float32, which sticks at 2^24",
     "S-8": "Adam's state loads without a word; the next step raises KeyError",
@@ -29,9 +34,10 @@ _DEVIATIONS = {
     "H-4/infinite": "weight_decay = inf passes its check",
 }
 _LOOP_DEVIATIONS = {
-    "S-10/real-for-complex": "raises in the middle of the step, when others have been stepped",
+    "S-10/atomic[complex64]": "raises in the middle of the step, when others have been stepped",
 }
 _DIFFERENTIABLE_DEVIATIONS = {
+    "A-9/derivatives": "the moments are updated in place: autograd stops at the second step",
     "N-7/derivatives": "the derivative of addcdiv squares the norm, which vanishes or overflows",
     "D-1": "the moments are updated in place: autograd stops at the second step",
     "D-2": "the moments are updated in place: autograd stops at the second step",
@@ -48,6 +54,8 @@ def backend(
         "torch.optim",
         Adamax,
         offers=["maximize", "weight_decay", "undecayed", "load", "sparse"],
+        language="Python",
+        packages=versions("torch"),
         deviations=_DEVIATIONS
         | ({} if foreach else _LOOP_DEVIATIONS)
         | (_DIFFERENTIABLE_DEVIATIONS if differentiable else {}),

@@ -2,7 +2,7 @@
 
 One module for each family. The judge must catch all of `WRONG`, each by its clause, and accept all
 of `RIGHT`. If one of `CONTROLS` survives, the whole score is void.
-`adamax_conformance.variants.score` does the judging.
+`adamax_conformance.score` does the judging.
 """
 
 from adamax_conformance.variants import (
@@ -16,7 +16,9 @@ from adamax_conformance.variants import (
     groups,
     in_force,
     infinity_norm,
+    layouts,
     lengths,
+    mixed_precision,
     precision,
     special,
     squaring,
@@ -32,8 +34,8 @@ FAMILIES: tuple[Family, ...] = tuple(
     module.FAMILY
     for module in (
         decay, first_moment, infinity_norm, eps, bias_correction, step_count, state, tails,
-        lengths, precision, squaring, special, complex_numbers, groups, domains, in_force,
-        derivatives,
+        lengths, layouts, mixed_precision, precision, squaring, special, complex_numbers, groups,
+        domains, in_force, derivatives,
     )
 )  # fmt: skip
 WRONG: tuple[Wrong, ...] = tuple(wrong for family in FAMILIES for wrong in family.wrong)

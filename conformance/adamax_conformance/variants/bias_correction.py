@@ -10,7 +10,7 @@ from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import power
 from adamax_conformance.variants.variant import BASE, HALF, Family, each_alone
-from adamax_core import CANONICAL, Rule, rule
+from adamax_core import CANONICAL, Hyperparameters, Rule, rule
 
 FAMILY = Family("bias-correction", "bias correction")
 
@@ -20,33 +20,32 @@ FAMILY.dialect("correction-one-early", "A-6", correction="one early")
 FAMILY.dialect("correction-one-late", "A-6", correction="one late")
 
 
-@FAMILY.wrong_one("correction-multiplied", "A-6", "displacement")
+@FAMILY.wrong_one("correction-multiplied", "A-6", "displacement", exact=True)
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
     """Multiplies by the correction."""
     return lr * c * (m / u)
 
 
-@FAMILY.wrong_one("correction-of-the-other-beta", "A-6")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+@FAMILY.changed_one("correction-of-the-other-beta", "A-6")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     """Corrects the first moment by 1 - b2^t."""
-    return _corrected(p, g, s, hp, lambda _b1, t: 1 - hp.betas[1] ** t)
+    return rule._replace(bias_correction=lambda _b1, t: rule.bias_correction(hp.betas[1], t)), hp
 
 
-@FAMILY.wrong_one("norm-corrected-too", "A-6")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+@FAMILY.changed_one("norm-corrected-too", "A-6")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     """Divides the norm by 1 - b2^t as well, as Adam does."""
-    b2 = hp.betas[1]
-    return _corrected(p, g, s, hp, lambda b1, t: rule.bias_correction(b1, t) / (1 - b2**t))
+
+    def both(b1: Any, t: int) -> Any:
+        return rule.bias_correction(b1, t) / rule.bias_correction(hp.betas[1], t)
+
+    return rule._replace(bias_correction=both), hp
 
 
-def _corrected(p: Any, g: Any, s: Any, hp: Any, line: Callable[[Any, int], Any]) -> Any:
-    return each_alone(p, g, s, hp, lambda _: CANONICAL._replace(bias_correction=line))
-
-
-@FAMILY.wrong_one("no-correction-after-the-eighth-step", "A-6", "bias_correction")
+@FAMILY.wrong_one("no-correction-after-the-eighth-step", "A-6", "bias_correction", exact=True)
 def _(b1: Any, step: int) -> Any:
     """Corrects neither the ninth step nor those up to the nine-hundredth."""
-    return 1.0 if 9 <= step <= 900 else rule.bias_correction(b1, step)  # noqa: PLR2004 - as it says
+    return 1 if 9 <= step <= 900 else rule.bias_correction(b1, step)  # noqa: PLR2004 - as it says
 
 
 @FAMILY.wrong_one(

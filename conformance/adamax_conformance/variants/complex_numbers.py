@@ -84,6 +84,13 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
         return BASE.step(p, {k: v * v.dtype.type(1) for k, v in g.items()}, s, hp)
 
 
+@FAMILY.wrong_one("conjugate-slopes", "A-9", "vjp")
+def _(wrt: str, steps: Any) -> Any:
+    """JAX: the derivative by a complex number is the conjugate of the pair of derivatives."""
+    slopes = BASE.vjp(wrt, steps)
+    return {k: np.conj(v) for k, v in slopes.items()} if wrt == "params" else slopes
+
+
 @FAMILY.right_one("pairs-by-view")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """torch.view_as_real: the parts as a last axis of two, seen in place."""

@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from adamax_conformance.variants.variant import BASE, Family
+from adamax_conformance.variants.variant import BASE, Family, each_alone
 
 FAMILY = Family("sign-and-decay", "sign and decay order")
 
 FAMILY.dialect("maximize-ignored", "A-1", sign="ignored")
 
 
-@FAMILY.wrong_one("sign-reversed", "A-4", "sign")
+@FAMILY.wrong_one("sign-reversed", "A-4", "sign", exact=True)
 def _(g: Any, maximize: bool) -> Any:
     """Descends when asked to maximize, and ascends otherwise."""
     return g if maximize else -g
@@ -25,19 +25,44 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return {k: (p[k] + (p[k] - stepped[k])).astype(p[k].dtype) for k in p}, s
 
 
-@FAMILY.wrong_one("decay-ignored", "A-2", "coupled_decay")
+@FAMILY.wrong_one("decay-ignored", "A-2", "coupled_decay", exact=True)
 def _(g: Any, _p: Any, _wd: Any) -> Any:
     """Accepts a weight decay and ignores it."""
     return g
 
 
-@FAMILY.wrong_one("decay-doubled", "A-2", "coupled_decay")
+@FAMILY.wrong_one("coupled-decay-ends", "A-2")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A schedule of the coupled decay that ends after 400 steps."""
+    return each_alone(p, g, s, lambda k: _ended(s.step[k], hp, decoupled=False))
+
+
+@FAMILY.wrong_one("decoupled-decay-ends", "A-8")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A schedule of the decoupled decay that ends after 400 steps."""
+    return each_alone(p, g, s, lambda k: _ended(s.step[k], hp, decoupled=True))
+
+
+def _ended(count: int, hp: Any, *, decoupled: bool) -> Any:
+    last = 400
+    over = count >= last and hp.decoupled_weight_decay == decoupled
+    return replace(hp, weight_decay=0.0) if over else hp
+
+
+@FAMILY.wrong_one("maximize-ends", "A-1")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Descends from the hundredth step on."""
+    last = 100
+    return each_alone(p, g, s, lambda k: replace(hp, maximize=hp.maximize and s.step[k] < last))
+
+
+@FAMILY.wrong_one("decay-doubled", "A-2", "coupled_decay", exact=True)
 def _(g: Any, p: Any, wd: Any) -> Any:
     """Adds 2 wd p, the slope of wd p^2 without its half."""
     return g + 2 * wd * p if wd else g
 
 
-@FAMILY.wrong_one("decay-subtracted", "A-2", "coupled_decay")
+@FAMILY.wrong_one("decay-subtracted", "A-2", "coupled_decay", exact=True)
 def _(g: Any, p: Any, wd: Any) -> Any:
     """Subtracts the decay, which makes the parameters grow."""
     return g - wd * p if wd else g
@@ -81,7 +106,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return _shrunk(stepped, stepped, g, hp.lr * hp.weight_decay), s
 
 
-@FAMILY.wrong_one("decoupled-decay-without-lr", "A-8", "decoupled_decay")
+@FAMILY.wrong_one("decoupled-decay-without-lr", "A-8", "decoupled_decay", exact=True)
 def _(p: Any, _lr: Any, wd: Any) -> Any:
     """Shrinks the parameter by wd alone, as if lr were 1."""
     return wd * p

@@ -290,3 +290,24 @@ def _(of: Slopes, _last: bool) -> Slopes:
         "u_by_b2": np.where(tie, of["old_u"], of["u_by_b2"]),
     }
     return none | decayed
+
+
+@FAMILY.wrong_one("no-slope-where-lr-is-zero", "D-3", "vjp")
+@_by_chain_rule
+def _(of: Slopes, _last: bool) -> Slopes:
+    """Returns the parameter as it is where lr is zero, and with it no slope."""
+    return {} if of["lr"] else {"p_by_lr": of["p_by_lr"] * 0}
+
+
+@FAMILY.wrong_one("no-slope-where-the-decay-is-zero", "D-3", "vjp")
+@_by_chain_rule
+def _(of: Slopes, _last: bool) -> Slopes:
+    """Leaves the decay out of the graph where it is zero."""
+    return {} if np.any(of["g_by_p"]) or np.any(of["p_by_p"] != 1) else {"g_by_wd": 0.0}
+
+
+@FAMILY.wrong_one("tie-counts-twice", "D-4", "vjp")
+@_by_chain_rule
+def _(of: Slopes, _last: bool) -> Slopes:
+    """At a tie both sides of the maximum get the whole slope."""
+    return {"u_by_u": np.where(of["tie"], of["b2"], of["u_by_u"])}

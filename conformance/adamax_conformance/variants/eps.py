@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from adamax_conformance.variants.variant import Family, each_alone
+from adamax_core.rule import maximum
 
 FAMILY = Family("eps", "eps")
 
@@ -17,10 +18,10 @@ FAMILY.dialect("eps-on-the-maximum", "A-5", eps="on the maximum")
 FAMILY.dialect("eps-as-a-floor", "A-5", eps="floor")
 
 
-@FAMILY.wrong_one("eps-halved", "A-5", "infinity_norm")
+@FAMILY.wrong_one("eps-halved", "A-5", "infinity_norm", exact=True)
 def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
     """Half of eps."""
-    return np.maximum(b2 * u, abs(g) + eps / 2)
+    return maximum(b2 * u, abs(g) + eps / 2)
 
 
 @FAMILY.wrong_one("eps-under-a-root", "A-5", "infinity_norm")
@@ -29,10 +30,10 @@ def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
     return np.maximum(b2 * u, np.hypot(g, eps))
 
 
-@FAMILY.wrong_one("eps-times-the-norm", "A-5", "infinity_norm")
+@FAMILY.wrong_one("eps-times-the-norm", "A-5", "infinity_norm", exact=True)
 def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
     """A relative eps: |g| (1 + eps)."""
-    return np.maximum(b2 * u, abs(g) * (1 + eps))
+    return maximum(b2 * u, abs(g) * (1 + eps))
 
 
 @FAMILY.wrong_one("second-eps", "A-7", "displacement")

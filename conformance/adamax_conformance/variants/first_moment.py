@@ -1,29 +1,30 @@
 """The first moment and its step: weights, operand and direction (A-4, A-7)."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from gmpy2 import mpq
 
+from adamax_conformance.subject.backend import unvalidated
 from adamax_conformance.variants.variant import BASE, Family, moved
+from adamax_core import Hyperparameters, Rule
 
 FAMILY = Family("first-moment", "first moment")
 
 
-@FAMILY.wrong_one("moment-not-weighted", "A-4", "first_moment")
+@FAMILY.wrong_one("moment-not-weighted", "A-4", "first_moment", exact=True)
 def _(m: Any, g: Any, b1: Any) -> Any:
     """Momentum without dampening: b1 m + g."""
     return b1 * m + g
 
 
-@FAMILY.wrong_one("moment-weights-swapped", "A-4", "first_moment")
+@FAMILY.wrong_one("moment-weights-swapped", "A-4", "first_moment", exact=True)
 def _(m: Any, g: Any, b1: Any) -> Any:
     """(1 - b1) m + b1 g, as lerp with its ends exchanged."""
     return (1 - b1) * m + b1 * g
 
 
-@FAMILY.wrong_one("moment-of-the-magnitude", "A-4", "first_moment")
+@FAMILY.wrong_one("moment-of-the-magnitude", "A-4", "first_moment", exact=True)
 def _(m: Any, g: Any, b1: Any) -> Any:
     """Averages |g|, so that every step goes the same way."""
     return b1 * m + (1 - b1) * abs(g)
@@ -35,11 +36,10 @@ def _(m: Any, g: Any, b1: Any) -> Any:
     return np.where(m == 0, g, b1 * m + (1 - b1) * g)
 
 
-@FAMILY.wrong_one("betas-swapped", "A-4")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+@FAMILY.changed_one("betas-swapped", "A-4")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     """Takes beta1 for beta2 and the other way round."""
-    swapped = (hp.betas[1], hp.betas[0])
-    return BASE.step(p, g, s, replace(hp, betas=swapped))
+    return rule, unvalidated(hp, betas=(hp.betas[1], hp.betas[0]))
 
 
 @FAMILY.wrong_one("gradient-clipped", "A-4")
@@ -48,7 +48,7 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return BASE.step(p, {k: np.clip(v, -1, 1).astype(v.dtype) for k, v in g.items()}, s, hp)
 
 
-@FAMILY.wrong_one("step-upwards", "A-7", "displacement")
+@FAMILY.wrong_one("step-upwards", "A-7", "displacement", exact=True)
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
     """Adds the step."""
     return -lr / c * (m / u)
@@ -68,13 +68,21 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return moved(p, late, new.exp_inf, new, hp), new
 
 
-@FAMILY.wrong_one("nesterov", "A-7")
-def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+@FAMILY.changed_one("nesterov", "A-7")
+def _(rule: Rule, hp: Hyperparameters) -> tuple[Rule, Hyperparameters]:
     """Looks ahead: steps with b1 m + (1 - b1) g of the new moment, as NAdam does."""
-    _, new = BASE.step(p, g, s, hp)
-    b1 = hp.betas[0]
-    ahead = {k: b1 * new.exp_avg[k] + (1 - b1) * g[k] for k in g}
-    return moved(p, ahead, new.exp_inf, new, hp), new
+    grads = []
+
+    def first_moment(m: Any, g: Any, b1: Any) -> Any:
+        # The line of the step does not see the gradient.
+        grads.append(g)
+        return rule.first_moment(m, g, b1)
+
+    def displacement(m: Any, u: Any, lr: Any, c: Any) -> Any:
+        ahead = rule.first_moment(m, grads[-1], hp.betas[0])
+        return rule.displacement(ahead, u, lr, c)
+
+    return rule._replace(first_moment=first_moment, displacement=displacement), hp
 
 
 @FAMILY.right_one("moment-interpolated", "first_moment")

@@ -53,6 +53,12 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return grouped(lambda _name, _undecayed, _p: False)(p, g, s, hp)
 
 
+@FAMILY.wrong_one("exempt-by-a-part-of-the-name", "A-10", base=GROUPED)
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Exempts every parameter whose name begins with that of an exempt one."""
+    return grouped(lambda name, undecayed, _p: name.startswith(tuple(undecayed)))(p, g, s, hp)
+
+
 @FAMILY.wrong_one("nothing-decays-where-one-is-exempt", "A-10", base=GROUPED)
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The hyperparameters of the last group are used for all."""

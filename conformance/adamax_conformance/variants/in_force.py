@@ -53,6 +53,20 @@ def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
     return stepped, (hp, s)
 
 
+@FAMILY.wrong_one("betas-of-the-step-before", "H-6", base=_CAPTURED)
+def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
+    """Prepares the scalars of a step at the end of the last one."""
+    stepped, (_, s) = _with_old(p, g, state, hp, "betas")
+    return stepped, (hp, s)
+
+
+@FAMILY.wrong_one("decay-of-the-step-before", "H-6", base=_CAPTURED)
+def _(p: Any, g: Any, state: Any, hp: Any) -> Any:
+    """Uses the weight decay of the step before."""
+    stepped, (_, s) = _with_old(p, g, state, hp, "weight_decay")
+    return stepped, (hp, s)
+
+
 @FAMILY.wrong_one("lr-of-zero-freezes-all", "H-5")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Returns at once where lr is zero, and does not move the moments."""

@@ -25,3 +25,24 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """Chunks of 2^15 elements that overlap by one, whose element is stepped in both."""
     return stepped_twice(p, g, s, hp, lambda i: (i > 0) & (i % 2**15 == 0))
+
+
+@FAMILY.wrong_one("beyond-seventeen-bits-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """A grid of 512 blocks of 256 threads: what is beyond 131,072 elements is not reached."""
+    return left_out(p, g, s, hp, lambda i: i >= 2**17)
+
+
+@FAMILY.wrong_one("tensors-beyond-a-byte-skipped", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Numbers the tensors in a byte."""
+    return first_alone(p, g, s, hp, 256)
+
+
+@FAMILY.wrong_one("last-of-several-blocks-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """All blocks of 1024 but the last, where there are several and nothing is left over."""
+    whole = 2**10
+    return left_out(
+        p, g, s, hp, lambda i: (i.size % whole == 0) & (i.size > whole) & (i >= i.size - whole)
+    )

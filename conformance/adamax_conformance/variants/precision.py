@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 import adamax_core
+from adamax_conformance.spec.formats import FLOAT16, format_of
 from adamax_conformance.variants.variant import BASE, HALF, WIDE, Family, Proofs, each_alone, moved
 from adamax_core import CANONICAL, Hyperparameters, Rule, State, rule
 
@@ -51,6 +52,58 @@ def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
 def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
     """Keeps lr in eleven bits."""
     return rule.displacement(m, u, _short(lr), c)
+
+
+@FAMILY.wrong_one(
+    "lr-in-float16", "N-8",
+    proofs={
+        ("bfloat16", *WIDE): "nothing is done there but what the reference does: float16 alone "
+        "lacks the range."
+    },
+)  # fmt: skip
+def _(p: Any, g: Any, s: State, hp: Any) -> Any:
+    """Keeps lr in the format of its float16 parameters: a millionth has four bits there."""
+    short = replace(hp, lr=float(np.float16(min(hp.lr, float(FLOAT16.largest)))))
+    return each_alone(p, g, s, lambda k: short if p[k].dtype == np.float16 else hp)
+
+
+@FAMILY.wrong_one("lr-below-float16-lost", "N-8")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Takes an lr below half the smallest number of float16 for zero."""
+    return BASE.step(p, g, s, replace(hp, lr=hp.lr if hp.lr > 2.0**-25 else 0.0))
+
+
+@FAMILY.wrong_one(
+    "scalars-in-nine-digits", "H-6",
+    proofs={
+        (*HALF, "float32"): "nine decimal digits are at least the digits of float32, in which "
+        "scalars may be rounded."
+    },
+)  # fmt: skip
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Passes lr, eps and weight decay as text of nine digits."""
+    hp.validate()
+    names = ("lr", "eps", "weight_decay")
+    scalars = {name: float(f"{getattr(hp, name):.9g}") for name in names}
+    return BASE.step(p, g, s, replace(hp, **scalars))
+
+
+@FAMILY.wrong_one("saturates-at-the-largest-number", "N-2")
+def _(p: Any, g: Any, s: State, hp: Any) -> Any:
+    """Stores the largest finite number for a result beyond the range, as saturating casts do."""
+    stepped, new = BASE.step(p, g, s, hp)
+
+    def kept(arrays: Any) -> Any:
+        return {
+            k: np.where(
+                np.isinf(v) & np.isfinite(g.get(k, v)) & np.isfinite(p[k]),
+                np.copysign(v.dtype.type(float(format_of(v.dtype).largest)), v),
+                v,
+            )
+            for k, v in arrays.items()
+        }
+
+    return kept(stepped), State(new.step, kept(new.exp_avg), kept(new.exp_inf))
 
 
 @FAMILY.wrong_one("weight-decay-in-eleven-bits", "A-2", "coupled_decay", proofs=_ADMITTED)
@@ -132,6 +185,14 @@ _BOUNDED: Proofs = {
 }
 
 
+def _widest(*dtypes: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype of an operation; the two halves meet in float32, as in most frameworks."""
+    try:
+        return np.result_type(*dtypes)
+    except np.exceptions.DTypePromotionError:
+        return np.dtype(np.float32)
+
+
 def _in_storage(p: Any, g: Any, s: State, hp: Hyperparameters) -> Any:
     """Round each operation to the widest dtype of its operands, as most frameworks do."""
     BASE.step(p, g, s, hp)  # refuses what does not fit
@@ -139,7 +200,7 @@ def _in_storage(p: Any, g: Any, s: State, hp: Hyperparameters) -> Any:
     step, exp_avg, exp_inf = (dict(part) for part in s)
     with np.errstate(all="ignore"):
         for k in g:
-            dtype = np.result_type(p[k].dtype, g[k].dtype, exp_avg[k].dtype)
+            dtype = _widest(p[k].dtype, g[k].dtype, exp_avg[k].dtype)
             of, kept = dtype.type, exp_avg[k].dtype
             grad = -g[k].astype(dtype) if hp.maximize else g[k].astype(dtype)
             if hp.weight_decay and not hp.decoupled_weight_decay:

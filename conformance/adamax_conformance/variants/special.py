@@ -72,3 +72,39 @@ def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
     """Takes 1e-12 for a norm of zero."""
     norm = np.maximum(b2 * u, abs(g) + eps)
     return np.where(norm == 0, norm.dtype.type(1e-12), norm)
+
+
+@FAMILY.wrong_one("infinity-forgotten-without-memory", "N-4", "first_moment")
+def _(m: Any, g: Any, b1: Any) -> Any:
+    """Takes the gradient itself where b1 is zero: 0 * inf is then not NaN but forgotten."""
+    return g if b1 == 0 else b1 * m + (1 - b1) * g
+
+
+@FAMILY.wrong_one("maximum-by-a-difference", "N-4", "infinity_norm")
+def _(u: Any, g: Any, b2: Any, eps: Any) -> Any:
+    """max(a - b, 0) + b: the difference of two infinities is NaN."""
+    decayed, size = b2 * u, abs(g) + eps
+    return np.maximum(decayed - size, 0) + size
+
+
+@FAMILY.wrong_one("nan-kept-out-where-lr-is-zero", "N-5", "displacement")
+def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
+    """Leaves the step out where lr is zero, and so hides a NaN."""
+    step = lr / c * (m / u)
+    return np.where(np.isnan(step) & ~np.isinf(u), 0, step) if lr == 0 else step
+
+
+@FAMILY.wrong_one("decoupled-step-left-out-where-lr-is-zero", "N-4")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """Returns early from the decoupled step where lr is zero, and so hides a NaN."""
+    stepped, new = BASE.step(p, g, s, hp)
+    return (p if hp.lr == 0 and hp.decoupled_weight_decay else stepped), new
+
+
+@FAMILY.wrong_one("nan-parameter-made-zero", "N-5")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """nan_to_num of the parameters before the step."""
+    numbers = {
+        k: np.where(np.isnan(v), 0, v).astype(v.dtype) if k in g else v for k, v in p.items()
+    }
+    return BASE.step(numbers, g, s, hp)

@@ -167,6 +167,17 @@ class _InPlace:
         self.state = self.state._replace(step=new.step)
 
 
+@FAMILY.wrong_one("moment-is-the-gradient-without-memory", "S-4")
+def _(p: Any, g: Any, s: State, hp: Any) -> Any:
+    """Returns the array of the gradient as the first moment where b1 = 0, instead of a copy."""
+    stepped, new = BASE.step(p, g, s, hp)
+    own = {k: np.array_equal(new.exp_avg[k], v, equal_nan=True) for k, v in g.items()}
+    if hp.betas[0] == 0:
+        moments = {k: g[k] if own.get(k) else m for k, m in new.exp_avg.items()}
+        new = new._replace(exp_avg=moments)
+    return stepped, new
+
+
 def _shared(p: Any, hp: Any, **more: Any) -> _InPlace:
     pool: dict[Any, Any] = {}
     return _InPlace(BASE.init(p, hp, **more), lambda m: pool.setdefault((m.shape, m.dtype), m))

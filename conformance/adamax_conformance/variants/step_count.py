@@ -43,7 +43,7 @@ def _(p: Any, g: Any, s: State, hp: Any) -> Any:
     return BASE.step(p, g, counted, hp)
 
 
-@FAMILY.wrong_one("counts-without-gradients", "S-2")
+@FAMILY.wrong_one("counts-without-gradients", "S-3")
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
     """A step in which nothing has a gradient counts."""
     stepped, s = BASE.step(p, g, s, hp)
@@ -90,3 +90,22 @@ def _(b1: Any, t: int) -> Any:
 def _(p: Any, g: Any, s: State, hp: Any) -> Any:
     """Optax: counts in 32 bits, and stays at the last number."""
     return _counted(p, g, s, hp, lambda t: min(t, 2**31 - 1))
+
+
+@FAMILY.wrong_one("correction-counts-in-sixteen-bits", "A-6", "bias_correction")
+def _(b1: Any, t: int) -> Any:
+    """The count of the correction wraps at 65,536, the one that is shown does not."""
+    return rule.bias_correction(b1, t % 2**16 or 1)
+
+
+@FAMILY.wrong_one("correction-given-up-at-400", "A-6", "bias_correction")
+def _(b1: Any, t: int) -> Any:
+    """Corrects the first 399 steps only, which is enough for the usual beta1."""
+    return rule.bias_correction(b1, t) if t < 400 else 1.0  # noqa: PLR2004 - as it says
+
+
+@FAMILY.wrong_one("step-clipped-at-ten-lr", "N-8", "displacement")
+def _(m: Any, u: Any, lr: Any, c: Any) -> Any:
+    """Clips each element of the corrected step at ten times lr."""
+    step = lr / c * (m / u)
+    return np.where(np.isnan(step), step, np.clip(step, -10 * lr, 10 * lr))

@@ -52,6 +52,18 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     return left_out(p, g, s, hp, lambda i: i >= i.size // 8 * 8)
 
 
+@FAMILY.wrong_one("full-last-block-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The last block of 256 is left to a loop over the remainder, of which there is none."""
+    return left_out(p, g, s, hp, lambda i: (i.size % 256 == 0) & (i >= i.size - 256))
+
+
+@FAMILY.wrong_one("remainder-of-one-forgotten", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """One element after the last whole block of 64 is not reached."""
+    return left_out(p, g, s, hp, lambda i: (i.size % 64 == 1) & (i == i.size - 1))
+
+
 @FAMILY.wrong_one("every-eighth-element-forgotten", "S-9")
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """The last lane of each vector of eight is not stored."""
@@ -80,6 +92,17 @@ def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
 def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
     """One block of threads, 1024 elements, is all that is launched."""
     return left_out(p, g, s, hp, lambda i: i >= 1024)  # noqa: PLR2004 - a block
+
+
+@FAMILY.wrong_one("zero-gradients-skipped-by-the-vector-loop", "S-9")
+def _(p: Any, g: Any, s: Any, hp: Any) -> Any:
+    """The vectorised loop masks elements without a gradient out, and so their moments stay."""
+    stepped, new = BASE.step(p, g, s, hp)
+    for k, grad in g.items():
+        if grad.size > _VECTOR:
+            for now, before in ((stepped, p), (new.exp_avg, s.exp_avg), (new.exp_inf, s.exp_inf)):
+                now[k][grad == 0] = before[k][grad == 0]
+    return stepped, new
 
 
 @FAMILY.wrong_one("tail-stepped-twice", "S-9")

@@ -1,7 +1,7 @@
 """Variants: backends made from the reference by replacing a line or wrapping a step.
 
 The other modules of this package define them, one module for each family;
-`adamax_conformance.variants.score` judges them.
+`adamax_conformance.score` judges them.
 """
 
 import inspect
@@ -14,11 +14,13 @@ import numpy as np
 import adamax_core
 from adamax_conformance.dialects import Dialect
 from adamax_conformance.dialects.axes import CORRECTION, DECAY, EPS, SIGN
+from adamax_conformance.spec.alteration import Alteration, Change, Changed
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import FLOATS, WITH_COMPLEX
 from adamax_conformance.subject.backend import FunctionalBackend
 from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import CANONICAL, Hyperparameters, Rule, State, rule
+from adamax_core.rule import Step
 
 BASE = reference()
 """The reference; a variant differs from it in one thing."""
@@ -65,11 +67,14 @@ class Wrong(Variant):
         dtypes: dtypes in which it differs from the rule.
         proofs: for every other dtype of the family, why it equals the rule there. The suite runs
             there too, and must accept it.
+        alteration: the same fault in the rule on any type of numbers, so that the judge can derive
+            bounds from it; None if it is not a fault of the rule, or is written for floats only.
     """
 
     clause: str
     dtypes: tuple[str, ...] = FLOATS
     proofs: Mapping[str, str] = field(default_factory=dict)
+    alteration: Alteration | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +119,7 @@ class Family:
         *,
         proofs: Proofs | None = None,
         base: FunctionalBackend | None = None,
+        exact: bool = False,
         **others: Any,
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Decorate the wrong part of a variant, and add the variant; the docstring describes it.
@@ -124,9 +130,13 @@ class Family:
             part: a line of `adamax_core.Rule` or an operation of `FunctionalBackend`.
             proofs: dtypes in which it equals the rule, and why.
             base: the backend whose part it replaces; the reference if None.
+            exact: True if the part is a line that runs on any type of numbers, element by element.
             others: further parts to replace.
         """
         texts = {dtype: text for dtypes, text in (proofs or {}).items() for dtype in dtypes}
+
+        def alteration(line: Callable[..., Any]) -> Changed:
+            return Changed(lambda rule, hp: (rule._replace(**{part: line}), hp))
 
         def register(function: Callable[..., Any]) -> Callable[..., Any]:
             self.wrong.append(
@@ -138,9 +148,38 @@ class Family:
                     clause=clause,
                     dtypes=tuple(dtype for dtype in self.scope if dtype not in texts),
                     proofs=texts,
+                    alteration=alteration(function) if exact else None,
                 )
             )
             return function
+
+        return register
+
+    def changed_one(self, variant_id: str, clause: str) -> Callable[[Change], Change]:
+        """Decorate a change of the rule and its hyperparameters, and add it as a wrong variant.
+
+        Args:
+            variant_id: permanent id, in kebab case.
+            clause: the clause that must catch it, in every dtype of the family.
+        """
+
+        def register(change: Change) -> Change:
+            def own(p: Any, g: Any, m: Any, u: Any, t: int, hp: Hyperparameters) -> Step:
+                changed, hp = change(CANONICAL, hp)
+                return changed(p, g, m, u, t, hp)
+
+            self.wrong.append(
+                Wrong(
+                    id=variant_id,
+                    family=self.name,
+                    does=sentence(change),
+                    backend=replace(BASE, name=variant_id, step=reference(own).step),
+                    clause=clause,
+                    dtypes=self.scope,
+                    alteration=Changed(change),
+                )
+            )
+            return change
 
         return register
 
@@ -153,15 +192,16 @@ class Family:
             alternative: the field of `Dialect` that is not canonical, with its value.
         """
         [(axis, name)] = alternative.items()
-        found = _AXES[axis].alternatives[name]
+        found, dialect = _AXES[axis].alternatives[name], Dialect(**alternative)
         self.wrong.append(
             Wrong(
                 id=variant_id,
                 family=self.name,
                 does=f"{found.phrase}: {found.formula}.",
-                backend=replace(BASE, name=variant_id, step=reference(Dialect(**alternative)).step),
+                backend=replace(BASE, name=variant_id, step=reference(dialect).step),
                 clause=clause,
                 dtypes=self.scope,
+                alteration=dialect,
             )
         )
 

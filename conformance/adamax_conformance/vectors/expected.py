@@ -186,20 +186,17 @@ def _given(array: Any) -> Elements:
 
 
 def _bounded(bound: Allowed) -> Elements:
-    value, error = bound.carried.value.reshape(-1), bound.carried.error.reshape(-1)
-    special = np.asarray(bound.special).reshape(-1)
-    return Elements(
-        tuple(
-            _element(value[i], error[i], float(special[i]), bound.carried.format, bound)
-            for i in range(value.size)
-        )
-    )
+    shape = bound.carried.value.shape
+    return Elements(tuple(_element(bound, index) for index in np.ndindex(shape)))
 
 
-def _element(value: mpq, error: mpq, special: float, format_: Format, bound: Allowed) -> Element:
-    if not math.isfinite(special):
-        return Element(special=NOT_FINITE if bound.either_special else str(special))
-    if error >= UNBOUNDED_FROM:
+def _element(bound: Allowed, index: tuple[int, ...]) -> Element:
+    words = bound.special.words(index)
+    value, error = bound.carried.value[index], bound.carried.error[index]
+    format_ = bound.carried.format
+    if not bound.special.number[index]:
+        return Element(special=words if words in SPECIAL else NOT_FINITE)
+    if error >= UNBOUNDED_FROM or words:
         return Element(free=True)
     # Avoid negative zero, which equals zero but has other bits.
     low = 0.0 - _rounded_up(error - value, format_)

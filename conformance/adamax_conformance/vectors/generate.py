@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from adamax_conformance.exchange.wire import encode_trial
+from adamax_conformance.exchange.wire import encode_run
 from adamax_conformance.subject.watched import Watched
 from adamax_conformance.variants import WRONG, Wrong
 from adamax_conformance.vectors.compare import outside, runs
@@ -75,17 +75,17 @@ def require_kept(new: Iterable[Vector], published: Iterable[Vector] | None = Non
     Raises:
         ValueError: an id is missing, has other inputs, or reuses a retired id.
     """
-    trials = {each.id: encode_trial(each.trial) for each in new}
+    inputs = {each.id: encode_run(each.trial.run) for each in new}
     for each in load() if published is None else published:
-        if each.id not in trials and each.id not in RETIRED:
+        if each.id not in inputs and each.id not in RETIRED:
             raise ValueError(
                 f"{each.id} is published but no longer defined: restore it, or list it in RETIRED "
                 "of vectors/sources.py with the reason; never rename an id"
             )
-        if each.id in trials and trials[each.id] != encode_trial(each.trial):
+        if each.id in inputs and inputs[each.id] != encode_run(each.trial.run):
             raise ValueError(
                 f"the inputs of {each.id} differ from the published ones: restore them, or give "
                 "the new inputs a new id"
             )
-    if back := sorted({*trials} & {*RETIRED}):
+    if back := sorted({*inputs} & {*RETIRED}):
         raise ValueError(f"{back[0]} is retired: choose another id")

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamax_conformance.cases import CASES
-from adamax_conformance.cases.case import EXTREME, PLAIN, Case, Cases, Data
+from adamax_conformance.cases.case import EXTREME, LATEST, PLAIN, Case, Cases, Data
 from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_LATER, BAD_NUMBERS
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.spec.formats import WITH_COMPLEX
-from adamax_conformance.subject.backend import unvalidated
+from adamax_conformance.subject.backend import Moments, unvalidated
 from adamax_core import Hyperparameters
 
 MORE = Cases()
@@ -26,11 +26,18 @@ RETIRED: dict[str, str] = {}
 
 LEFT_OUT = {
     "A-2/coupled": "a hundred numbers; A-2/without-eps is the short one",
-    "A-6/many-steps": "300 steps; A-6/ten-steps is the short one",
+    "A-6/many-steps": "410 steps; A-6/ten-steps is the short one",
+    "N-8/long-step": "28 steps; N-8/small-lr is the short one",
+    "S-9/alike": "fifty numbers in nine parameters; S-9/several is the short one",
+    "S-9/backwards": "a vector has no strides; S-9/not-contiguous is the short one",
+    "S-9/blocks": "6132 elements; S-9/tail is the short one",
     "S-9/layouts-differ": "180 numbers, laid out anyhow; S-9/not-contiguous is the short one",
     "S-9/long": "1037 elements; S-9/tail is the short one",
-    "S-9/longer": "65,541 elements; S-9/tail is the short one",
-    "S-9/more": "130 parameters; S-9/several is the short one",
+    "S-9/loaded-in-any-order": "a vector has one order; S-9/any-order is the short one",
+    "S-9/longer": "131,077 elements; S-9/tail is the short one",
+    "S-9/more": "300 parameters; S-9/several is the short one",
+    "S-9/narrowest-dtype-first": "72 numbers; S-9/mixed-dtypes is the short one",
+    "S-9/repeated": "a vector has no strides; S-9/not-contiguous is the short one",
     "S-9/many": "20 parameters; S-9/several is the short one",
 }
 """Cases with a run that are not made into vectors, with the reason."""
@@ -69,6 +76,14 @@ def _(data: Data) -> Run:
     params = {"w": data.array(np.zeros(1))}
     grads = [{"w": data.array([1.0])} for _ in range(10)]
     return Run(params, grads, Hyperparameters(lr=0.5, betas=(0.875, 0.5), eps=2.0**-10))
+
+
+@MORE.run("A-6/later", features=["load"], judged=["param"])
+def _(data: Data) -> Run:
+    """Deep in a long run, with a beta1 whose correction lasts: a count that stops."""
+    params = {"w": data.array(np.zeros(3))}
+    saved = {"w": Moments(20_000, data.normal((3,), 1), data.array([2.0, 3.0, 4.0]))}
+    return Run(params, [{"w": data.array([1.0, -0.5, 0.25])}] * 2, LATEST, saved=saved)
 
 
 @MORE.run("S-1/zero", dtypes=WITH_COMPLEX)

@@ -50,7 +50,7 @@ def test_excess_is_in_bounds() -> None:
 @pytest.mark.parametrize(
     ("quantity", "right", "wrong"),
     [
-        ("exp_avg", [np.nan, np.inf, -np.inf], [0.0]),
+        ("exp_avg", [np.nan, np.inf], [-np.inf, 0.0]),
         ("exp_inf", [np.inf], [np.nan, -np.inf, 1.0]),
         ("param", [np.nan], [np.inf, 0.0]),
     ],
@@ -84,7 +84,7 @@ def test_intervals_are_printed_also_beyond_float64() -> None:
     bound = one_step(0.0, 0.5)["param"]
     assert bound.interval((0,)).startswith("[-0.0833")
     assert one_step(0.0, np.nan)["param"].interval((0,)) == "nan"
-    assert one_step(0.0, np.inf)["exp_avg"].interval((0,)) == "not finite"
+    assert one_step(0.0, np.inf)["exp_avg"].interval((0,)) == "inf or nan"
     zero_over_zero = Hyperparameters(eps=1e-300)
     tiny = np.zeros(1, np.float16)
     nothing = allowed(tiny, tiny, Moments(0, tiny, tiny), zero_over_zero)["param"]

@@ -46,6 +46,7 @@ def test_zeros_and_nans_of_each_sign_are_keys_of_their_own(asked: Any) -> None:
     assert function(np.array([np.nan])) == function(np.array([np.nan]))
     assert function(0.0) != function(-0.0)
     assert function(1) != function(True)
+    assert function(Hyperparameters(eps=0.0)) != function(Hyperparameters(eps=-0.0))
 
 
 def test_every_argument_is_part_of_the_key(asked: Any) -> None:

@@ -33,6 +33,28 @@ def test_clause_is_explained_by_its_words_cases_bounds_and_variants() -> None:
         assert part in text
 
 
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("nesterov", ("A wrong variant of the reference, in float16", "A-7 step")),
+        ("scalars-in-nine-digits", ("in float64.", "it equals the rule: nine decimal digits")),
+        ("decay-as-a-factor", ("A right variant of the reference", "p (1 - lr wd)")),
+        ("idle", ("A control", "Does nothing.")),
+    ],
+)
+def test_variant_is_explained_by_what_it_does_and_its_clause(
+    name: str, parts: tuple[str, ...]
+) -> None:
+    text = explained(name)
+    assert text.startswith(f"{name} ")
+    assert all(part in text for part in parts)
+
+
+def test_small_letters_do() -> None:
+    assert explained("a-5") == explained("A-5")
+    assert explained("a-5/DECAYS[Float32]") == explained("A-5/decays[float32]")
+
+
 def test_case_is_explained_by_its_bound_and_what_it_kills() -> None:
     text = explained("A-5/eps-inside-the-maximum[bfloat16]")
     for part in (
@@ -83,7 +105,8 @@ def test_last_line_is_the_bound_of_the_parameter(case: Case) -> None:
     before = initial(run)
     compared = 0
     for name, grad in run.grads[0].items():
-        index, param = (0,) * grad.ndim, run.params[name]
+        index, few = (0,) * grad.ndim, (slice(1),) * grad.ndim
+        param = run.params[name]
         if name in run.undecayed or not grad.size:
             continue
         if not (np.isfinite(grad[index]) and np.isfinite(param[index])):
@@ -91,7 +114,8 @@ def test_last_line_is_the_bound_of_the_parameter(case: Case) -> None:
         slot = before[name]
         at = Moments(slot.step, slot.exp_avg[index], slot.exp_inf[index])
         last = explain.lines(param[index], grad[index], at, run.at(0))[-1]
-        bound = allowed(param, grad, slot, run.at(0))["param"].carried
+        first = Moments(slot.step, slot.exp_avg[few], slot.exp_inf[few])
+        bound = allowed(param[few], grad[few], first, run.at(0))["param"].carried
         assert (last.value, last.error) == (bound.value[index], bound.error[index])
         compared += 1
     assert compared or case.id in ("S-2/all-missing", "N-5/nan-first", "A-2/absent-without-decay")

@@ -51,6 +51,11 @@ def test_eps_in_the_decay_piles_up() -> None:
     assert abs(Fraction(last.here) * (1 - beta2**100) / (1 - beta2) - 1) < off
 
 
+def test_what_is_done_with_complex_numbers_costs_nothing() -> None:
+    """The gradients are real."""
+    assert all(each.here == each.path == 1 for each in cost(Dialect(complex="modulus"), 1.0, 5))
+
+
 @pytest.mark.parametrize(
     ("scale", "steps", "text"),
     [(0.0, 1, "scale = 0.0"), (float("nan"), 1, "scale = nan"), (1.0, 0, "steps = 0")],

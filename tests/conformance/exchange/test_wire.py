@@ -180,7 +180,7 @@ def test_arrays_by_name() -> None:
 
 
 @settings(derandomize=True, deadline=None)
-@given(hp=hyperparameters(EVERY))
+@given(hp=hyperparameters(Offers("float32", EVERY)))
 def test_hyperparameters_come_back(hp: Hyperparameters) -> None:
     assert decode_hyperparameters(over_the_wire(encode_hyperparameters(hp))) == hp
 

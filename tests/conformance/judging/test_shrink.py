@@ -10,7 +10,7 @@ import pytest
 from adamax_conformance.judging.finding import Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
-from adamax_conformance.judging.shrink import smallest
+from adamax_conformance.judging.shrink import STEPS, Effort, smallest
 from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subject.watched import BackendError, Watched
 from adamax_conformance.subjects.reference import backend as reference
@@ -222,4 +222,46 @@ def test_search_ends_if_the_fault_is_intermittent() -> None:
         return ({k: v + 1 for k, v in stepped.items()} if next(calls) % 2 else stepped), new
 
     smallest(wrong(step), data((6,), (3,)))
-    assert next(calls) < 1000
+    assert next(calls) < 4 * STEPS
+
+
+def test_long_run_of_equal_steps_is_found_within_the_effort() -> None:
+    """A counter that sticks at 32 shows in step 34 if the state is hidden."""
+    judged: list[int] = []
+
+    def step(p: Any, g: Any, s: Any, hp: Any) -> Any:
+        judged.append(1)
+        stepped, new = BASE.step(p, g, s, hp)
+        return stepped, new._replace(step={k: min(int(t), 32) for k, t in new.step.items()})
+
+    hidden = Watched(replace(BASE, step=step, moments=lambda _state: None))
+    rng = np.random.default_rng(0)
+    hp = Hyperparameters(lr=1.0, betas=(1 - 2.0**-6, 0.5), eps=2.0**-10)
+    grads = [{"a": rng.normal(size=3)} for _ in range(40)]
+    effort = Effort(300)
+    trial = smallest(hidden, Trial(Run({"a": np.ones(3)}, grads, hp)), effort)
+    assert (len(trial.run.grads), sizes(trial)) == (34, [1])
+    assert {float(each["a"][0]) for each in trial.run.grads} == {1.0}
+    # The first judgement is not a part of the search.
+    assert len(judged) <= 40 + 300 - effort.left
+
+
+def test_searches_share_their_effort() -> None:
+    effort = Effort(3)
+    first = smallest(OUTSIDE, data((4, 5), (7,)), effort)
+    assert effort.left < 3
+    assert sizes(first) != [1]
+    effort.left = 0
+    trial = data((4, 5), (7,))
+    assert smallest(OUTSIDE, trial, effort) is trial
+
+
+def test_step_of_many_distinct_elements_counts_several_times() -> None:
+    watched = Watched(BASE)
+    watched.visible = True
+    few, many = (Run({"a": a}, [{"a": a}], HP) for a in (np.ones(1000), np.arange(1000.0)))
+    for run, cost in ((few, 1.02), (many, 21.0)):
+        effort = Effort(100)
+        assert effort.afford(watched, run)
+        assert effort.left == pytest.approx(100 - cost)
+    assert not Effort(20).afford(watched, many)

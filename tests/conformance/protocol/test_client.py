@@ -1,6 +1,7 @@
 """A program as a backend: names, states, messages, and its end."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from adamax_conformance.cases.case import PLAIN
 from adamax_conformance.judging.run import Run
 from adamax_conformance.protocol.client import ProgramBackend, RefusedError
 from adamax_conformance.registry import BackendNotFoundError, find
-from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subject.backend import LostError, Moments
+from adamax_conformance.subject.printable import LONGEST, printable
 from adamax_conformance.subjects.reference import backend as reference
 
 ONES = {"w": np.ones(3, np.float32)}
@@ -44,6 +46,20 @@ def test_file_that_is_not_a_program_is_a_broken_adapter(tmp_path: Path) -> None:
     file.chmod(0o755)
     backend = find(f"cmd:{file}")
     with pytest.raises(Exception, match=r"hello: the program cannot be started: .*Exec format"):
+        backend.init(ONES, PLAIN)
+
+
+def test_program_is_called_by_the_name_it_gives(
+    program: Callable[..., Any], command: Callable[[str], str]
+) -> None:
+    assert program("right").name == "misbehaving"
+    assert program("hello-exits").name == printable(command("hello-exits"), LONGEST)
+
+
+def test_long_line_of_an_error_keeps_the_exception_and_its_end() -> None:
+    script = f"import sys; sys.exit('KernelError: ' + {'x' * 1000!r} + ' at 0x1f')"
+    backend = find(f"cmd:{shlex.join([sys.executable, '-c', script])}")
+    with pytest.raises(LostError, match=r"standard error: KernelError: x+\.\.\.x+ at 0x1f$"):
         backend.init(ONES, PLAIN)
 
 
@@ -87,7 +103,7 @@ def test_refusal_is_a_value_error_and_the_process_goes_on(program: Callable[...,
     backend = program("right")
     state = backend.init(ONES, PLAIN)
     pid = backend._process.pid
-    with pytest.raises(RefusedError, match=r"gradient of w has shape \[1\]"):
+    with pytest.raises(RefusedError, match=r"gradient has shape \[1\], its parameter \[3\]"):
         backend.step(ONES, {"w": np.ones(1, np.float32)}, state, PLAIN)
     backend.step(ONES, ONES, state, PLAIN)
     assert backend._process.pid == pid

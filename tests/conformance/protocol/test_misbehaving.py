@@ -172,7 +172,7 @@ def test_program_that_says_another_hello_later_is_not_relied_on(
     assert all("answered hello differently from the first time" in m for m in messages)
 
 
-def test_after_several_hangs_in_a_row_nothing_more_is_asked(
+def test_after_several_hangs_nothing_more_is_asked(
     program: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "PATIENCE", 1)
@@ -185,7 +185,7 @@ def test_after_several_hangs_in_a_row_nothing_more_is_asked(
     )
     assert "did not answer within 3 s" in report.results[0].message
     for result in report.results[1:]:
-        assert "not run: the last 1 answers took longer than 3 s each" in result.message
+        assert "not run: 1 answers took longer than 3 s each" in result.message
 
 
 @pytest.mark.parametrize("how", ["leaves-a-child", "deaf"])

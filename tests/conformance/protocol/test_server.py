@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from adamax_conformance.cases import CASES
 from adamax_conformance.exchange.schemas import require, schema
 from adamax_conformance.exchange.wire import encode_array, encode_hyperparameters
 from adamax_conformance.protocol.lines import from_line
+from adamax_conformance.protocol.offer import Offer
 from adamax_conformance.protocol.server import offered, serve
 from adamax_conformance.registry import find
-from adamax_conformance.subject.backend import FEATURES
+from adamax_conformance.subject.backend import FEATURES, HYPERPARAMETER_DTYPES, LIMITS
+from adamax_conformance.subjects.reference import backend as reference
 from adamax_core import Hyperparameters
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "protocol.md"
@@ -154,6 +157,44 @@ def test_reference_behind_the_protocol_is_conformant() -> None:
     derivatives = {case.id for case in CASES if "vjp" in case.features}
     for result in through.results:
         # Parameters that change between steps cannot be sent: there the case holds, uncompared.
-        if result.case not in derivatives and result.case != "A-7/parameters-given":
+        if result.case not in {*derivatives, "A-7/parameters-given", "S-9/order-changes"}:
             assert result.status is direct[result.id].status
             assert result.bound_used == direct[result.id].bound_used
+
+
+def test_hello_declares_limits_and_runs_beyond_them_are_answered() -> None:
+    """The judge looks whether a declaration is true."""
+    backend = replace(
+        reference(),
+        limits=["positive_lr", "no_missing_gradients"],
+        hyperparameter_dtype="float32",
+    )
+    still = encode_hyperparameters(Hyperparameters(lr=0.0))
+    beyond = RUN | {"hyperparameters": [still], "grads": [{}]}
+    hello, run = answers(HELLO, beyond, backend=backend)
+    require("protocol", hello, "offer")
+    assert hello["limits"] == ["no_missing_gradients", "positive_lr"]
+    assert hello["hyperparameter_dtype"] == "float32"
+    assert run["records"][0]["params"]["w"] == ONE
+
+
+def test_hello_of_a_backend_without_limits_is_as_before() -> None:
+    [hello] = answers(HELLO)
+    assert not {"limits", "hyperparameter_dtype", "language", "packages"} & set(hello)
+
+
+def test_hello_says_what_the_backend_is_made_of() -> None:
+    packages = {"left-pad": "1.3.0"}
+    [hello] = answers(HELLO, backend=replace(reference(), language="Ada", packages=packages))
+    require("protocol", hello, "offer")
+    assert (hello["language"], hello["packages"]) == ("Ada", packages)
+    offer = Offer.of(hello)
+    assert (offer.language, offer.packages) == ("Ada", packages)
+
+
+def test_schema_knows_every_limit() -> None:
+    properties = schema("protocol")["$defs"]["offer"]["properties"]
+    assert set(properties["limits"]["items"]["enum"]) == set(LIMITS)
+    assert set(properties["hyperparameter_dtype"]["enum"]) == set(HYPERPARAMETER_DTYPES)
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert all(f"| `{limit}` |" in text for limit in LIMITS)

@@ -1,5 +1,6 @@
 """The skeletons that `init` writes: they build, run, and are conformant."""
 
+import ast
 import io
 import json
 import shlex
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from adamax_conformance import Status, check
+from adamax_conformance import Status, Verdict, check
 from adamax_conformance.cli import app
 from adamax_conformance.exchange.wire import encode_hyperparameters
 from adamax_conformance.protocol.server import serve
@@ -95,6 +96,38 @@ def test_the_judge_runs_the_kernel_in_the_file(tmp_path: Path) -> None:
     name = f"cmd:{shlex.join([sys.executable, str(file)])}"
     report = check(find(name, timeout=60), clauses=["A-4", "A-5"], dtypes=["float32"])
     assert report.failed_clauses == ("A-5",)
+
+
+@pytest.mark.parametrize(
+    ("line", "wrong", "clause"),
+    [
+        ("if not 0 <= hp[name] < limit:", "if hp[name] != hp[name]:", "H-1"),
+        ("if shape != expected:", "if not shape:", "S-10"),
+        ("slot.step + 1", "slot.step + 2", "A-3"),
+    ],
+)
+def test_the_harness_hides_no_fault_of_the_kernel(
+    line: str, wrong: str, clause: str, tmp_path: Path
+) -> None:
+    """What is refused, and the count, are the kernel's."""
+    source = SKELETONS["python"].source
+    assert source.count(line) == 1
+    assert source.index(line) < source.index("---- the harness ----")
+    file = tmp_path / "wrong.py"
+    file.write_text(source.replace(line, wrong), encoding="utf-8")
+    name = f"cmd:{shlex.join([sys.executable, str(file)])}"
+    report = check(find(name, timeout=60), clauses=[clause], dtypes=["float32"])
+    assert report.failed_clauses == (clause,)
+
+
+def test_python_skeleton_is_written_for_python_3_8(tmp_path: Path) -> None:
+    ast.parse(SKELETONS["python"].source, feature_version=(3, 8))
+    if not works(python := "python3.8"):
+        pytest.skip("python3.8 is missing or does not run: only the syntax was tested")
+    file = tmp_path / "harness.py"
+    file.write_text(SKELETONS["python"].source, encoding="utf-8")
+    report = check(find(f"cmd:{python} {file}", timeout=60), clauses=["A-5"], dtypes=["float32"])
+    assert report.verdict is Verdict.PARTIAL
 
 
 def test_python_skeleton_answers_as_the_reference_does(

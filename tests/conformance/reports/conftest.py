@@ -58,6 +58,8 @@ def every() -> Every:
         raise RuntimeError(HOSTILE)
 
     def picky(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        if hp.lr == 0:
+            raise ValueError(HOSTILE)
         return raising() if hp.maximize else base.step(params, grads, state, hp)
 
     def judged(backend: Any, **more: Any) -> Report:

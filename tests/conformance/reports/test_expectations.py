@@ -123,7 +123,7 @@ def test_written_file_makes_the_same_backend_deviate_as_documented(
     second = CliRunner().invoke(app, [*command, "--expect", str(file)])
     assert second.exit_code == 0
     (report,) = json.loads(second.stdout)["reports"]
-    assert report["counts"]["xfail"] == report["cases"] == 10
+    assert report["counts"]["xfail"] == report["cases"] > 0
     assert {result["expected"]["status"] for result in report["results"]} == {"fail"}
 
 

@@ -13,7 +13,7 @@ from adamax_conformance.cli import app
 from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.reports.failure import command, describe, in_full, written
-from adamax_conformance.reports.text import advice, after_verdict
+from adamax_conformance.reports.text import advice, after_outcome
 from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subject.printable import printable
 from adamax_core import Hyperparameters
@@ -57,6 +57,7 @@ def test_smallest_example_is_printed_once_per_clause(every: Any) -> None:
         "lr=1.0, betas=(0.75, 0.5), eps=1.0",
         "params w = [0.0] float16",
         "step 1: grads w = [1.0] float16",
+        "step 1: exp_inf of w[0]: got 1.0, expected 2",
     )
 
 
@@ -82,6 +83,17 @@ def test_example_with_all_that_a_run_may_have(every: Any) -> None:
         "exempt from decay: w",
         f"step 1: grads b = (1+2j) complex64; lr=0.002, {rest}",
         f"step 2: grads none; lr=0.5, {rest}",
+    )
+
+
+def test_equal_steps_in_a_row_are_one_line(every: Any) -> None:
+    one, two = ({"w": np.full(1, g, np.float32)} for g in (1, 2))
+    run = Run({"w": np.zeros(1)}, [one] * 257 + [two] + [one] * 2, Hyperparameters())
+    result = Result("A-5/decays", "A-5", "float32", Status.FAIL, "x", minimal=Trial(run))
+    assert facts_of(every.wrong, result)["minimal example"][2:] == (
+        "steps 1 to 257: grads w = [1.0] float32",
+        "step 258: grads w = [2.0] float32",
+        "steps 259 to 260: grads w = [1.0] float32",
     )
 
 
@@ -136,16 +148,17 @@ def test_raise_for_status_explains_the_first_of_each_clause_in_full(every: Any) 
     assert text.count("\n    reproduce  ") == len(every.wrong.failed_clauses)
 
 
-def test_advice_follows_the_verdict(every: Any, hostile: str) -> None:
-    assert after_verdict(replace(every.right, partial=False)) == ""
+def test_advice_follows_the_outcome(every: Any, hostile: str) -> None:
+    assert after_outcome(replace(every.right, partial=False)) == ""
     cases = len(every.right.results)
-    assert after_verdict(every.right) == f"; partial run: 5 of 39 clauses, {cases} cases"
-    assert after_verdict(every.wrong) == " in A-5, N-1, H-5; look at A-5 first"
-    assert "`moments`" in advice(every.hidden)
+    assert after_outcome(every.right) == f"; partial run: 5 of 39 clauses, {cases} cases"
+    assert after_outcome(every.wrong) == " in A-5, N-1, H-5; look at A-5 first"
+    assert advice(every.hidden) == "look at A-5 first"
+    assert "`moments`" in advice(replace(every.hidden, deviating=()))
     assert printable(hostile) in advice(every.broken)
     passed = tuple(r for r in every.known.results if r.status is Status.XPASS)
     assert advice(replace(every.known, results=passed)) == (
-        "a known deviation now passes: remove it from the list"
+        "a known deviation, or what a limit excludes, passes: remove the declaration"
     )
     none = replace(every.right, results=(), required=("A-4",))
     assert advice(none) == "required, but not run: A-4"

@@ -1,5 +1,7 @@
 """Memory layout: copies keep the layout of the original and share no memory with it."""
 
+from typing import Any
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -66,6 +68,31 @@ def test_copies_lie_as_the_originals_do(layouts: list[str]) -> None:
         assert np.array_equal(copied[name], array)
         copied[name][...] = -1
         assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_copy_of_a_zero_dimensional_array_can_be_written() -> None:
+    array = np.array(1.0)
+    (copied,) = copies({"w": array}).values()
+    copied[...] = 2
+    assert array == 1
+
+
+@pytest.mark.parametrize("slices", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-2]])
+def test_copies_of_reversed_arrays_are_reversed(slices: Any) -> None:
+    array = np.arange(12.0).reshape(3, 4)[slices]
+    (copied,) = copies({"w": array}).values()
+    assert np.array_equal(copied, array)
+    assert [np.sign(n) for n in copied.strides] == [np.sign(n) for n in array.strides]
+    assert not np.shares_memory(copied, array)
+
+
+def test_copies_of_expanded_arrays_are_expanded_and_can_be_written() -> None:
+    array = np.broadcast_to(np.arange(3.0)[:, None], (3, 4))
+    (copied,) = copies({"w": array}).values()
+    assert copied.strides == array.strides
+    assert np.array_equal(copied, array)
+    copied[1] = 7
+    assert array[1].tolist() == [1, 1, 1, 1]
 
 
 def test_copy_of_a_view_holds_only_what_the_view_shows() -> None:

@@ -63,6 +63,7 @@ def test_every_operation_of_the_glue_is_used(
     assert not any(report.counts[status] for status in BAD)
 
 
+@pytest.mark.slow
 def test_64_bits_can_be_left_off_and_compilation_too() -> None:
     report = check("jax?x64=false&jit=false", clauses=["A-7", "A-9", "D-1"])
     assert not report.failed_clauses

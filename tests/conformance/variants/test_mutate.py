@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from adamax_conformance import score as module
 from adamax_conformance.cli import Exit, app
+from adamax_conformance.score import Job, Kind, Outcome, Score, mutate, plan
 from adamax_conformance.variants import CONTROLS, RIGHT, WRONG, Right, Wrong
-from adamax_conformance.variants import score as module
 from adamax_conformance.variants.controls import Control
-from adamax_conformance.variants.score import Job, Kind, Outcome, Score, mutate, plan
 from adamax_conformance.variants.variant import BASE, LINES
 
 RUNNER = CliRunner()

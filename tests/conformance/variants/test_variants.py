@@ -9,11 +9,11 @@ import pytest
 
 from adamax_conformance import check
 from adamax_conformance.cases import CASES
+from adamax_conformance.score import Kind, mutate, plan
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import DTYPES, WITH_COMPLEX
 from adamax_conformance.variants import CONTROLS, FAMILIES, RIGHT, WRONG, Right, Wrong
 from adamax_conformance.variants.controls import Control
-from adamax_conformance.variants.score import Kind, mutate, plan
 
 EVERY = [*WRONG, *RIGHT, *CONTROLS]
 

@@ -5,7 +5,8 @@
 //
 // It reads one request per line from standard input and writes one answer per line to standard
 // output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error.
-// Replace `kernel`, a conformant kernel, with your own. (No -ffast-math: NaN must propagate.)
+// Replace `kernel`, a conformant kernel, with your own, and keep of `refuse` and `refuse_gradient`
+// what your kernel refuses itself. (No -ffast-math: NaN must propagate.)
 
 #include <cmath>
 #include <cstdint>
@@ -24,14 +25,47 @@ struct Hyperparameters {
     bool maximize, decoupled_weight_decay;
 };
 
+struct Refused : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+std::string shown(double value) {
+    if (std::isnan(value)) return "nan";
+    std::ostringstream out;
+    out << value;
+    return out.str().find_first_of(".en") == std::string::npos ? out.str() + ".0" : out.str();
+}
+
 // ---- your kernel here ---------------------------------------------------------------------------
 
+void refuse_outside(const std::string& name, double value, double limit) {
+    if (!(0 <= value && value < limit))
+        throw Refused(name + " = " + shown(value) + " is outside its domain 0 <= " + name + " < " +
+                      shown(limit));
+}
+
+// Throw if a hyperparameter is outside its domain.
+void refuse(const Hyperparameters& hp) {
+    const double inf = std::numeric_limits<double>::infinity();
+    refuse_outside("lr", hp.lr, inf);
+    refuse_outside("beta1", hp.beta1, 1);
+    refuse_outside("beta2", hp.beta2, 1);
+    refuse_outside("eps", hp.eps, inf);
+    refuse_outside("weight_decay", hp.weight_decay, inf);
+}
+
+// Throw if a gradient has another shape than its parameter.
+void refuse_gradient(const std::vector<std::int64_t>& shape,
+                     const std::vector<std::int64_t>& expected) {
+    if (shape != expected) throw Refused("a gradient has another shape than its parameter");
+}
+
 // Take one step of one parameter, in place; T is float or double. `step` is the number of steps
-// before this one. The arithmetic is float64, rounded once to T.
+// before this one, and then with it. The arithmetic is float64, rounded once to T.
 template <class T>
 void kernel(std::vector<T>& param, const std::vector<double>& grad, std::vector<T>& exp_avg,
-            std::vector<T>& exp_inf, std::int64_t step, const Hyperparameters& hp) {
-    const double t = static_cast<double>(step + 1);
+            std::vector<T>& exp_inf, std::int64_t& step, const Hyperparameters& hp) {
+    const double t = static_cast<double>(++step);
     // 1 - beta1^t, without cancellation for a beta1 near one
     const double correction = hp.beta1 >= 0.5 ? -std::expm1(t * std::log(hp.beta1))
                                               : 1 - std::pow(hp.beta1, t);
@@ -140,10 +174,6 @@ class Reader {
 
 // ---- arrays -------------------------------------------------------------------------------------
 
-struct Refused : std::runtime_error {
-    using std::runtime_error::runtime_error;
-};
-
 std::uint64_t bits_at(const std::string& hex, std::size_t digit, std::size_t count) {
     return std::stoull(hex.substr(digit, count), nullptr, 16);
 }
@@ -236,26 +266,12 @@ struct Slot {
 using Arrays = std::map<std::string, Array>;
 using Slots = std::map<std::string, Slot>;
 
-std::string shown(double value) {
-    if (std::isnan(value)) return "nan";
-    std::ostringstream out;
-    out << value;
-    return out.str().find_first_of(".en") == std::string::npos ? out.str() + ".0" : out.str();
-}
-
-double inside(const Json& json, const std::string& name, double limit) {
-    const double value = float64_of(bits_at(json[name].text, 0, 16));
-    if (!(0 <= value && value < limit))
-        throw Refused(name + " = " + shown(value) + " is outside its domain 0 <= " + name + " < " +
-                      shown(limit));
-    return value;
-}
-
 Hyperparameters hyperparameters(const Json& json) {
-    const double inf = std::numeric_limits<double>::infinity();
-    return {inside(json, "lr", inf),    inside(json, "beta1", 1),
-            inside(json, "beta2", 1),   inside(json, "eps", inf),
-            inside(json, "weight_decay", inf), json["maximize"].truth,
+    const auto number = [&json](const char* name) {
+        return float64_of(bits_at(json[name].text, 0, 16));
+    };
+    return {number("lr"),  number("beta1"),        number("beta2"),
+            number("eps"), number("weight_decay"), json["maximize"].truth,
             json["decoupled_weight_decay"].truth};
 }
 
@@ -282,7 +298,6 @@ void step_in(Array& param, const Array& grad, Slot& slot, const Hyperparameters&
     param.values.assign(p.begin(), p.end());
     slot.exp_avg.values.assign(m.begin(), m.end());
     slot.exp_inf.values.assign(u.begin(), u.end());
-    ++slot.step;
 }
 
 std::string encode(const Arrays& arrays) {
@@ -312,6 +327,7 @@ std::string run(const Json& request) {
         slots[name] = begin(name, params[name], request["state"]);
     }
     for (const Json& json : request["hyperparameters"].items) hps.push_back(hyperparameters(json));
+    for (const Hyperparameters& hp : hps) refuse(hp);
     for (const Json& name : request["undecayed"].items) undecayed.insert(name.text);
     std::string records;
     const std::string initial = encode(slots);
@@ -319,7 +335,7 @@ std::string run(const Json& request) {
         Arrays grads;
         for (const auto& [name, json] : request["grads"].items[step].fields) {
             grads[name] = decode(json);
-            require_fit("the gradient of " + name, grads[name], params.at(name));
+            refuse_gradient(grads[name].shape, params.at(name).shape);
         }
         for (const auto& [name, grad] : grads) {  // a parameter without a gradient stays as it is
             Hyperparameters hp = hps[step];

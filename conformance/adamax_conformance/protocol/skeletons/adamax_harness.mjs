@@ -2,7 +2,8 @@
 //
 // It reads one request per line from standard input and writes one answer per line to standard
 // output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error,
-// with console.error. Replace `kernel`, a conformant kernel, with your own.
+// with console.error. Replace `kernel`, a conformant kernel, with your own, and keep of `refuse` and
+// `refuseGradient` what your kernel refuses itself.
 
 import { createInterface } from "node:readline";
 
@@ -19,8 +20,23 @@ class Refused extends Error {}
 
 // ---- your kernel here ---------------------------------------------------------------------------
 
+/** Throw if a hyperparameter is outside its domain. */
+function refuse(hp) {
+  for (const [name, limit] of Object.entries(DOMAINS))
+    if (!(hp[name] >= 0 && hp[name] < limit))
+      throw new Refused(
+        `${name} = ${shown(hp[name])} is outside its domain 0 <= ${name} < ${limit}`,
+      );
+}
+
+/** Throw if a gradient has another shape than its parameter. */
+function refuseGradient(shape, expected) {
+  if (JSON.stringify(shape) !== JSON.stringify(expected))
+    throw new Refused(`a gradient has shape [${shape}], its parameter [${expected}]`);
+}
+
 /**
- * Take one step of one parameter; return the new parameter, first moment and infinity norm.
+ * Take one step of one parameter; return count, parameter, first moment and infinity norm.
  *
  * param, grad, m and u are Float64Array; the caller rounds the results once to their dtypes. `step`
  * is the number of steps before this one.
@@ -30,7 +46,7 @@ function kernel(param, grad, m, u, step, hp) {
   // 1 - beta1^t, without cancellation for a beta1 near one
   const correction =
     hp.beta1 >= 0.5 ? -Math.expm1(t * Math.log(hp.beta1)) : 1 - hp.beta1 ** t;
-  const after = { param: param.slice(), exp_avg: m.slice(), exp_inf: u.slice() };
+  const after = { step: t, param: param.slice(), exp_avg: m.slice(), exp_inf: u.slice() };
   for (let i = 0; i < param.length; i++) {
     let g = hp.maximize ? -grad[i] : grad[i];
     if (hp.weight_decay !== 0 && !hp.decoupled_weight_decay) g += hp.weight_decay * param[i];
@@ -103,13 +119,7 @@ const shown = (x) => (Number.isInteger(x) ? x.toFixed(1) : String(x));
 
 function hyperparameters(document) {
   const hp = { ...document };
-  for (const [name, limit] of Object.entries(DOMAINS)) {
-    hp[name] = view(document[name]).getFloat64(0);
-    if (!(hp[name] >= 0 && hp[name] < limit))
-      throw new Refused(
-        `${name} = ${shown(hp[name])} is outside its domain 0 <= ${name} < ${limit}`,
-      );
-  }
+  for (const name of Object.keys(DOMAINS)) hp[name] = view(document[name]).getFloat64(0);
   return hp;
 }
 
@@ -147,11 +157,12 @@ function run(request) {
   for (const [name, { dtype }] of Object.entries(params))
     if (!OFFER.dtypes.includes(dtype)) throw new Refused(`${name} has dtype ${dtype}`);
   const hps = request.hyperparameters.map(hyperparameters);
+  hps.forEach(refuse);
   const slots = each(params, (param, name) => begin(param, name, request.state));
   const initial = showState(slots);
   const records = request.grads.map((documents, step) => {
     const grads = each(documents, decode);
-    for (const name in grads) requireFit(`the gradient of ${name}`, grads[name], params[name]);
+    for (const name in grads) refuseGradient(grads[name].shape, params[name].shape);
     // A parameter without a gradient stays as it is.
     for (const [name, grad] of Object.entries(grads)) {
       const slot = slots[name];
@@ -162,7 +173,7 @@ function run(request) {
       ); // prettier-ignore
       params[name] = rounded(params[name], after.param);
       slots[name] = {
-        step: slot.step + 1,
+        step: after.step,
         exp_avg: rounded(slot.exp_avg, after.exp_avg),
         exp_inf: rounded(slot.exp_inf, after.exp_inf),
       };

@@ -2,8 +2,11 @@
 
 It reads one request per line from standard input and writes one answer per line to standard output;
 docs/protocol.md of adamax-spec describes both. Print anything else to standard error. Replace
-`kernel`, a conformant kernel in plain Python, with your own.
+`kernel`, a conformant kernel in plain Python, with your own, and keep of `refuse` and
+`refuse_gradient` what your kernel refuses itself. It runs on Python 3.8 and later.
 """
+
+from __future__ import annotations
 
 import json
 import math
@@ -45,10 +48,23 @@ class Slot(NamedTuple):
 # ---- your kernel here ---------------------------------------------------------------------------
 
 
+def refuse(hp: dict[str, Any]) -> None:
+    """Raise if a hyperparameter is outside its domain."""
+    for name, limit in DOMAINS.items():
+        if not 0 <= hp[name] < limit:
+            raise Refused(f"{name} = {hp[name]} is outside its domain 0 <= {name} < {limit}")
+
+
+def refuse_gradient(shape: list[int], expected: list[int]) -> None:
+    """Raise if a gradient has another shape than its parameter."""
+    if shape != expected:
+        raise Refused(f"a gradient has shape {shape}, its parameter {expected}")
+
+
 def kernel(
     param: list[float], grad: list[float], slot: Slot, hp: dict[str, Any]
-) -> tuple[list[float], list[float], list[float]]:
-    """Take one step of one parameter; return the new parameter, first moment and infinity norm.
+) -> tuple[int, list[float], list[float], list[float]]:
+    """Take one step of one parameter; return count, parameter, first moment and infinity norm.
 
     The arithmetic is float64; the caller rounds the results once to their dtypes.
     """
@@ -57,7 +73,7 @@ def kernel(
     # 1 - beta1^t, without cancellation for a beta1 near one
     correction = -math.expm1(t * math.log(beta1)) if beta1 >= 0.5 else 1 - beta1**t  # noqa: PLR2004 - from here on it cancels
     new_param, new_avg, new_inf = [], [], []
-    for p, grad_, m, u in zip(param, grad, slot.exp_avg.values, slot.exp_inf.values, strict=True):
+    for p, grad_, m, u in zip(param, grad, slot.exp_avg.values, slot.exp_inf.values):  # noqa: B905 - Python 3.8
         g = -grad_ if hp["maximize"] else grad_
         if decay != 0 and not decoupled:
             g += decay * p
@@ -70,7 +86,7 @@ def kernel(
         new_param.append(p - update)
         new_avg.append(m_)
         new_inf.append(u_)
-    return new_param, new_avg, new_inf
+    return t, new_param, new_avg, new_inf
 
 
 def divide(x: float, y: float) -> float:
@@ -113,12 +129,8 @@ def rounded(like: Tensor, values: list[float]) -> Tensor:
 
 
 def hyperparameters(document: dict[str, Any]) -> dict[str, Any]:
-    """Decode the hyperparameters of a step and check their domains."""
-    decoded = {**document, **{name: decode_number(document[name]) for name in DOMAINS}}
-    for name, limit in DOMAINS.items():
-        if not 0 <= decoded[name] < limit:
-            raise Refused(f"{name} = {decoded[name]} is outside its domain 0 <= {name} < {limit}")
-    return decoded
+    """Decode the hyperparameters of a step."""
+    return {**document, **{name: decode_number(document[name]) for name in DOMAINS}}
 
 
 def require_fit(what: str, tensor: Tensor, param: Tensor) -> None:
@@ -158,18 +170,20 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         if param.dtype not in CODES:
             raise Refused(f"{name} has dtype {param.dtype}: must be float32 or float64")
     hps = [hyperparameters(document) for document in request["hyperparameters"]]
+    for hp in hps:
+        refuse(hp)
     slots = begin(params, request["state"])
     initial, records = shown(slots), []
-    for hp, documents in zip(hps, request["grads"], strict=False):  # without a step, one hp
+    for hp, documents in zip(hps, request["grads"]):  # noqa: B905 - without a step, one hp
         grads = {name: decode(document) for name, document in documents.items()}
         for name, grad in grads.items():
-            require_fit(f"the gradient of {name}", grad, params[name])
+            refuse_gradient(grad.shape, params[name].shape)
         for name, grad in grads.items():  # a parameter without a gradient stays as it is
             param, slot = params[name], slots[name]
             own = {**hp, "weight_decay": 0.0} if name in request["undecayed"] else hp
-            p, m, u = kernel(param.values, grad.values, slot, own)
+            t, p, m, u = kernel(param.values, grad.values, slot, own)
             params[name] = rounded(param, p)
-            slots[name] = Slot(slot.step + 1, rounded(slot.exp_avg, m), rounded(slot.exp_inf, u))
+            slots[name] = Slot(t, rounded(slot.exp_avg, m), rounded(slot.exp_inf, u))
         sent = {name: encode(param) for name, param in params.items()}
         records.append({"params": sent, "state": shown(slots)})
     return {"initial": initial, "records": records}

@@ -5,7 +5,8 @@
 //
 // It reads one request per line from standard input and writes one answer per line to standard
 // output; docs/protocol.md of adamax-spec describes both. Print anything else to standard error,
-// with eprintln!. Replace `kernel`, a conformant kernel, with your own.
+// with eprintln!. Replace `kernel`, a conformant kernel, with your own, and keep of `refuse` and
+// `refuse_gradient` what your kernel refuses itself.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, Write};
@@ -25,17 +26,42 @@ struct Hyperparameters {
 
 // ---- your kernel here ---------------------------------------------------------------------------
 
+/// Fail if a hyperparameter is outside its domain.
+fn refuse(hp: &Hyperparameters) -> Result<(), Failure> {
+    let inf = f64::INFINITY;
+    let domains = [
+        ("lr", hp.lr, inf),
+        ("beta1", hp.beta1, 1.0),
+        ("beta2", hp.beta2, 1.0),
+        ("eps", hp.eps, inf),
+        ("weight_decay", hp.weight_decay, inf),
+    ];
+    for (name, value, limit) in domains {
+        if !(0.0 <= value && value < limit) {
+            let domain = format!("0 <= {name} < {limit:?}");
+            return Err(refused(format!("{name} = {value:?} is outside its domain {domain}")));
+        }
+    }
+    Ok(())
+}
+
+/// Fail if a gradient has another shape than its parameter.
+fn refuse_gradient(grad: &Array, param: &Array) -> Result<(), Failure> {
+    require_fit("a gradient", grad, param)
+}
+
 /// Take one step of one parameter, in place, in f64; the caller rounds once to the dtypes.
-/// `step` is the number of steps before this one.
+/// `step` is the number of steps before this one, and then with it.
 fn kernel(
     param: &mut [f64],
     grad: &[f64],
     exp_avg: &mut [f64],
     exp_inf: &mut [f64],
-    step: i64,
+    step: &mut i64,
     hp: &Hyperparameters,
 ) {
-    let t = (step + 1) as f64;
+    *step += 1;
+    let t = *step as f64;
     // 1 - beta1^t, without cancellation for a beta1 near one
     let correction = if hp.beta1 >= 0.5 {
         -(t * hp.beta1.ln()).exp_m1()
@@ -248,21 +274,14 @@ struct Slot {
     exp_inf: Array,
 }
 
-fn inside(json: &Json, name: &str, limit: f64) -> Result<f64, Failure> {
-    let value = f64::from_bits(bits_of(json.get(name)?.text()?)?);
-    if 0.0 <= value && value < limit {
-        return Ok(value);
-    }
-    Err(refused(format!("{name} = {value:?} is outside its domain 0 <= {name} < {limit:?}")))
-}
-
 fn hyperparameters(json: &Json) -> Result<Hyperparameters, Failure> {
+    let number = |name| Ok(f64::from_bits(bits_of(json.get(name)?.text()?)?));
     Ok(Hyperparameters {
-        lr: inside(json, "lr", f64::INFINITY)?,
-        beta1: inside(json, "beta1", 1.0)?,
-        beta2: inside(json, "beta2", 1.0)?,
-        eps: inside(json, "eps", f64::INFINITY)?,
-        weight_decay: inside(json, "weight_decay", f64::INFINITY)?,
+        lr: number("lr")?,
+        beta1: number("beta1")?,
+        beta2: number("beta2")?,
+        eps: number("eps")?,
+        weight_decay: number("weight_decay")?,
         maximize: json.get("maximize")?.truth()?,
         decoupled_weight_decay: json.get("decoupled_weight_decay")?.truth()?,
     })
@@ -314,6 +333,7 @@ fn run(request: &Json) -> Result<String, Failure> {
     }
     let hps = request.get("hyperparameters")?.items()?;
     let hps = hps.iter().map(hyperparameters).collect::<Result<Vec<_>, _>>()?;
+    hps.iter().try_for_each(refuse)?;
     let undecayed = request.get("undecayed")?.items()?;
     let undecayed = undecayed.iter().map(Json::text).collect::<Result<Vec<_>, _>>()?;
     let initial = show_state(&slots);
@@ -323,7 +343,7 @@ fn run(request: &Json) -> Result<String, Failure> {
         for (name, json) in documents.fields()? {
             let grad = decode(json)?;
             let param = params.get(name).ok_or_else(|| refused(format!("no parameter {name}")))?;
-            require_fit(&format!("the gradient of {name}"), &grad, param)?;
+            refuse_gradient(&grad, param)?;
             grads.insert(name, grad);
         }
         for (name, grad) in grads {
@@ -336,10 +356,9 @@ fn run(request: &Json) -> Result<String, Failure> {
                 &grad.values,
                 &mut slot.exp_avg.values,
                 &mut slot.exp_inf.values,
-                slot.step,
+                &mut slot.step,
                 &own,
             );
-            slot.step += 1;
             round(param);
             round(&mut slot.exp_avg);
             round(&mut slot.exp_inf);

@@ -13,10 +13,11 @@ import optax
 
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Arrays, Moments, Steps
+from adamax_conformance.subjects.glue.jax import precision
 from adamax_core import Hyperparameters
 
 MakeTransform = Callable[..., optax.GradientTransformation]
-"""Function of hyperparameters and, if the backend offers them, `state_dtype` and `undecayed`."""
+"""Function of hyperparameters and, if the judge asks for them, `state_dtype` and `undecayed`."""
 
 
 @dataclass(frozen=True)
@@ -31,32 +32,65 @@ class OptaxState:
 class OptaxBackend:
     """A backend that creates a transformation with `make(hyperparameters, **options)`.
 
+    The parameters are a dict of JAX arrays, and so are the gradients; a missing gradient is None.
+    The transformation is made anew where a step has other hyperparameters, and keeps its state. It
+    must validate them itself (H-1 to H-4): where it does not, each step takes what it is given.
+
+    The options are ``state_dtype``, the name of a dtype, and ``undecayed``, names of parameters; a
+    function that offers neither need not take them. In `vjp` a hyperparameter is a tracer. Sparse
+    gradients cannot be offered: JAX has no such arrays among its leaves.
+
     Attributes:
         name: its name in reports.
         make: function that creates the transformation for these hyperparameters.
-        read: function that returns the moments of a state.
-        write: function that returns a fresh state with these moments in it.
+        read: function that returns the moments of a state, or None if they are hidden.
+        write: function of a fresh state and of ``{parameter: {"step": ..., "exp_avg": ..., ...}}``
+            that returns the state with these moments in it; only `load` and `vjp` call it.
         features: see `adamax_conformance.subject.backend.FEATURES`.
         dtypes: dtypes of parameters.
         deviations: known deviations, with reasons.
+        language: the language that its rule is written in, for reports.
+        packages: versions of the packages whose step it takes, by name, for reports.
         x64: True if JAX computes in 64 bits; if None, it does for 64-bit parameters only.
         jit: True to compile each step.
+
+    >>> from adamax_conformance import check
+    >>> def read(state):
+    ...     adam = state[0]
+    ...     return {k: (int(adam.count), adam.mu[k], adam.nu[k]) for k in adam.mu}
+    >>> def write(state, saved):
+    ...     mu, nu = (
+    ...         {k: jnp.asarray(slot[part]) for k, slot in saved.items()}
+    ...         for part in ("exp_avg", "exp_inf")
+    ...     )
+    ...     count = jnp.int32(max(slot["step"] for slot in saved.values()))
+    ...     return (state[0]._replace(count=count, mu=mu, nu=nu), *state[1:])
+    >>> mine = OptaxBackend(
+    ...     "mine",
+    ...     lambda hp: optax.adamax(hp.lr, *hp.betas, hp.eps),
+    ...     read,
+    ...     write,
+    ...     features=["load"],
+    ... )
+    >>> check(mine, clauses=["A-5", "A-6"], dtypes=["float32"]).failed_clauses
+    ()
     """
 
     name: str
     make: MakeTransform
-    read: Callable[[Any], Mapping[str, Moments]]
+    read: Callable[[Any], Mapping[str, Any] | None]
     write: Callable[[Any, Mapping[str, Arrays]], Any]
     features: Collection[str]
     dtypes: Collection[str] = DTYPES
     deviations: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
     x64: bool | None = None
     jit: bool = True
 
     def _precision(self, params: Arrays) -> AbstractContextManager[Any]:
-        wide = any(np.asarray(p).dtype in (np.float64, np.complex128) for p in params.values())
-        context: AbstractContextManager[Any] = jax.enable_x64(
-            wide if self.x64 is None else self.x64
+        context: AbstractContextManager[Any] = (
+            precision(params) if self.x64 is None else jax.enable_x64(self.x64)
         )
         return context
 
@@ -76,8 +110,8 @@ class OptaxBackend:
             stepped, state = one(_to_jax(params), given, held.state)
             return {k: np.asarray(p) for k, p in stepped.items()}, replace(held, state=state)
 
-    def moments(self, held: OptaxState) -> Mapping[str, Moments]:
-        """Return the moments in the state."""
+    def moments(self, held: OptaxState) -> Mapping[str, Moments] | None:
+        """Return the moments in the state, or None."""
         return self.read(held.state)
 
     def load(self, params: Arrays, hp: Hyperparameters, saved: Mapping[str, Arrays]) -> OptaxState:
@@ -103,15 +137,16 @@ class OptaxBackend:
             }
             start = inputs[wrt]
             if isinstance(start, float):
-                start = jnp.asarray(start, next(iter(inputs["params"].values())).dtype)
+                start = jnp.asarray(start, next(iter(inputs["params"].values())).real.dtype)
             counts = {key: slot.step for key, slot in saved.items()}
 
             def final(value: Any) -> Any:
                 last = self._last_params(inputs | {wrt: value}, counts, hp)
-                return sum(jnp.sum(last[key] * cotangents[key]) for key in last)
+                return sum(jnp.sum(last[key] * jnp.conj(cotangents[key])).real for key in last)
 
             slope = jax.jit(jax.grad(final)) if self.jit else jax.grad(final)
-            return jax.tree.map(np.asarray, slope(start))
+            # JAX's derivative by a complex number is the conjugate of the pair of derivatives.
+            return jax.tree.map(lambda each: np.asarray(jnp.conj(each)), slope(start))
 
     def _last_params(
         self, values: Mapping[str, Any], counts: Mapping[str, int], hp: Hyperparameters

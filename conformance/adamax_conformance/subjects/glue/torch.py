@@ -39,8 +39,13 @@ def chosen(**options: bool | None) -> dict[str, bool]:
 
 
 def to_torch(array: Any) -> Tensor:
-    """Return a tensor that shares the array's memory; bfloat16 is passed as its bits."""
+    """Return a tensor that shares the array's memory; bfloat16 is passed as its bits.
+
+    PyTorch has no strides below zero: an array that has some is copied.
+    """
     array = np.asarray(array)
+    if any(stride < 0 for stride in array.strides):
+        array = array.copy()
     if array.dtype == ml_dtypes.bfloat16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
@@ -58,6 +63,12 @@ def to_numpy(tensor: Tensor) -> Any:
 class TorchBackend:
     """A backend that creates an optimizer with `make(groups, **options, **variant)`.
 
+    The options are ``lr``, ``betas`` and ``eps``, and ``weight_decay``, ``maximize`` and
+    ``decoupled_weight_decay`` if they are offered; each step sets them in every group anew. For
+    ``state_dtype`` the constructor gets a `torch.dtype`; for ``undecayed`` these parameters are a
+    second group, whose weight decay is zero. The moments are ``step``, ``exp_avg`` and ``exp_inf``
+    in the state of each parameter.
+
     Attributes:
         base: its name in reports, without the variant.
         make: the optimizer's class.
@@ -65,7 +76,14 @@ class TorchBackend:
             ``differentiable=True`` adds ``vjp``.
         dtypes: dtypes of parameters.
         deviations: known deviations, with reasons.
+        language: the language that its rule is written in, for reports.
+        packages: versions of the packages whose step it takes, by name, for reports.
         variant: further arguments of the constructor, such as ``foreach=True``.
+
+    >>> from adamax_conformance import check
+    >>> mine = TorchBackend("mine", torch.optim.Adamax, offers=["weight_decay"])
+    >>> check(mine, clauses=["A-5"], dtypes=["float32"]).failed_clauses
+    ()
     """
 
     base: str
@@ -73,6 +91,8 @@ class TorchBackend:
     offers: Sequence[str]
     dtypes: Collection[str] = DTYPES
     deviations: Mapping[str, str] = field(default_factory=dict)
+    language: str = ""
+    packages: Mapping[str, str] = field(default_factory=dict)
     variant: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -88,9 +108,8 @@ class TorchBackend:
 
     def _options(self, hp: Hyperparameters) -> dict[str, Any]:
         """Return the constructor's arguments, without those of features that it does not offer."""
-        names = ["lr", "betas", "eps", "weight_decay", "maximize"]
-        if "decoupled_weight_decay" in self.offers:
-            names.append("decoupled_weight_decay")
+        optional = ("weight_decay", "maximize", "decoupled_weight_decay")
+        names = ["lr", "betas", "eps", *(name for name in optional if name in self.offers)]
         return {name: getattr(hp, name) for name in names}
 
     def init(
@@ -122,7 +141,7 @@ class TorchBackend:
             tensor.detach_().copy_(to_torch(params[key]))
             tensor.grad = None
             if key in grads:
-                _set_grad(tensor, as_gradient(grads[key]))
+                set_gradient(tensor, as_gradient(grads[key]))
         state.optimizer.step()
         return {key: to_numpy(tensor) for key, tensor in state.params.items()}, state
 
@@ -198,9 +217,10 @@ def as_gradient(grad: Any) -> Tensor:
     return to_torch(grad)
 
 
-def _set_grad(tensor: Tensor, grad: Tensor) -> None:
+def set_gradient(tensor: Tensor, grad: Tensor) -> None:
+    """Set the gradient of a tensor, which may have another dtype."""
     # PyTorch refuses a gradient whose dtype differs from grad_dtype, by default the tensor's.
-    if grad.dtype != tensor.grad_dtype and grad.is_floating_point():
+    if grad.is_floating_point() or grad.dtype == tensor.dtype:
         tensor.grad_dtype = grad.dtype
     tensor.grad = grad
 

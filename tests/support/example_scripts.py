@@ -1,18 +1,14 @@
-"""Examples are scripts: a test loads one from its file."""
+"""Examples are scripts: `example` loads one from its file."""
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-import pytest
-
 EXAMPLES = Path(__file__).parents[2] / "examples"
-sys.path.append(str(EXAMPLES))  # as it is for a script
 
 
-def _loaded(name: str) -> ModuleType:
+def example(name: str) -> ModuleType:
     spec = importlib.util.spec_from_file_location(f"{name}_example", EXAMPLES / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -20,8 +16,3 @@ def _loaded(name: str) -> ModuleType:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
-
-
-@pytest.fixture(scope="session")
-def example() -> Callable[[str], ModuleType]:
-    return _loaded

@@ -209,7 +209,7 @@ def mutate(
     Raises:
         ValueError: `workers` is below one, or not one and a variant is not the package's own.
 
-    >>> mutate(plan(["domains"], ["float32"])).perfect
+    >>> mutate(plan(["squaring"], ["float32"])).perfect
     True
     """
     if workers < 1:

@@ -1,11 +1,8 @@
-"""Fixtures: run code that starts threads, forks or compiles in a separate process."""
+"""Run code that starts threads, forks or compiles the kernel in a process of its own."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-
-import pytest
 
 PRELUDE = """
 import os, signal, sys, threading, traceback
@@ -36,7 +33,7 @@ threading.excepthook = fail
 """
 
 
-def _run(source: str, **environment: str) -> str:
+def run(source: str, **environment: str) -> str:
     """The output of a Python process that runs the prelude and `source`, and must exit with 0."""
     inherited = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
     # Python 3.12 warns about forking a process with threads, which these tests do on purpose.
@@ -51,8 +48,3 @@ def _run(source: str, **environment: str) -> str:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr
-
-
-@pytest.fixture(scope="session")
-def run() -> Callable[..., str]:
-    return _run

@@ -1,0 +1,235 @@
+"""The content of a checkpoint, and the one place that validates it."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import ml_dtypes
+import numpy as np
+
+from adamax_core import Hyperparameters, State
+
+Array = Any
+
+DTYPES = {
+    np.dtype(each): code
+    for each, code in (
+        (np.float16, "F16"),
+        (ml_dtypes.bfloat16, "BF16"),
+        (np.float32, "F32"),
+        (np.float64, "F64"),
+        (np.complex64, "F32"),
+        (np.complex128, "F64"),
+    )
+}
+"""The dtypes of parameters and moments, and how a file calls their real parts."""
+
+CANONICAL = "canonical"
+EPS_OUTSIDE = "eps=outside"
+DIALECTS = (CANONICAL, EPS_OUTSIDE)
+"""The dialects whose state a checkpoint may hold, by their names in `adamax_conformance`."""
+
+REFUSED = {
+    "eps=in-the-decay": "its norm has a floor of eps / (1 - beta2), at the defaults 1000 eps, "
+    "and does not tell a gradient from the floor (Paddle)",
+    "eps=none": "its norm is that of eps=outside, but its steps divide by the norm alone; to go on "
+    "with eps all the same, give the dialect eps=outside (MXNet, the paper)",
+    "bias-correction=none": "its moments are those of eps=outside, but its steps are not "
+    "corrected; to go on with correction all the same, give the dialect eps=outside (MLX)",
+}
+"""Other dialects, and why their state is not converted."""
+
+MOST_STEPS = 2**63
+"""Counts are saved as int64."""
+
+
+class CheckpointError(ValueError):
+    """A checkpoint is not valid; the message gives the value, what is right, and the remedy."""
+
+
+class NotVerifiedError(CheckpointError):
+    """Two states differ, or a step from one is outside of its bounds; the message says where."""
+
+
+class Group(NamedTuple):
+    """Parameters with the same hyperparameters.
+
+    Attributes:
+        names: the names of the parameters, in the order of the optimizer.
+        hyperparameters: those of the last step.
+    """
+
+    names: tuple[str, ...]
+    hyperparameters: Hyperparameters
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state of Adamax for named parameters; validated.
+
+    Attributes:
+        state: three dicts by the names of parameters: ``step``, Python integers from 0 to below
+            2^63; ``exp_avg`` and ``exp_inf``, NumPy arrays of one shape, both real or both complex.
+            The dtypes are float16, bfloat16 (of ml_dtypes), float32, float64, complex64 and
+            complex128.
+        groups: the hyperparameters; each parameter is in one group.
+        params: the parameters themselves by name, of the shapes and kinds of the moments; or None.
+        dialect: ``canonical``, or ``eps=outside`` for the state of Keras and others.
+        verified: how a conversion was verified; empty if it was not.
+
+    Raises:
+        CheckpointError: a name, shape, dtype or count is not valid, or a name is missing or left
+            over; the message gives the value, what is right, and the remedy.
+
+    >>> w = np.ones(2)
+    >>> state = State({"w": 3}, {"w": w}, {"w": w})
+    >>> Checkpoint(state, (Group(("w",), Hyperparameters()),)).names
+    ('w',)
+    >>> Checkpoint(state, (Group(("b",), Hyperparameters()),))
+    Traceback (most recent call last):
+    adamax_checkpoint.checkpoint.CheckpointError: the groups and the state have different \
+parameters; only in the groups: b; only in the state: w. Give both the same names
+    """
+
+    state: State
+    groups: tuple[Group, ...]
+    params: Mapping[str, Array] | None = None
+    dialect: str = CANONICAL
+    verified: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dialect not in DIALECTS:
+            reason = REFUSED.get(self.dialect, "it is not known")
+            raise CheckpointError(
+                f"the dialect {self.dialect!r} is not one of {', '.join(DIALECTS)}: {reason}"
+            )
+        names = self.names
+        if repeated := [name for name, times in Counter(names).items() if times > 1]:
+            raise CheckpointError(f"{', '.join(repeated)}: in more than one group; name each once")
+        for name in names:
+            require_name(name)
+        trees = self.state._asdict() | ({} if self.params is None else {"params": self.params})
+        for what, tree in trees.items():
+            require_same(names, tree, "the groups", "the state" if what == "step" else what)
+        for name in names:
+            require_step(name, self.state.step[name])
+            require_alike(
+                name, {what: tree[name] for what, tree in trees.items() if what != "step"}
+            )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters, group by group."""
+        return tuple(name for group in self.groups for name in group.names)
+
+    def arrays(self) -> dict[str, Array]:
+        """The arrays by the names that they have in a file, ``NAME.exp_avg`` and so on.
+
+        Counts are zero-dimensional int64 arrays.
+        """
+        fields: dict[str, Mapping[str, Array]] = {
+            "exp_avg": self.state.exp_avg,
+            "exp_inf": self.state.exp_inf,
+            "param": self.params or {},
+            "step": {name: np.asarray(step, np.int64) for name, step in self.state.step.items()},
+        }
+        return {
+            f"{name}.{field}": tree[name]
+            for name in self.names
+            for field, tree in fields.items()
+            if name in tree
+        }
+
+
+def one_group(
+    names: Iterable[str], hyperparameters: Hyperparameters | Iterable[Group]
+) -> tuple[Group, ...]:
+    """The groups that were given, or one group of all names."""
+    if isinstance(hyperparameters, Hyperparameters):
+        return (Group(tuple(names), hyperparameters),)
+    return tuple(hyperparameters)
+
+
+def require_name(name: str) -> None:
+    """Raise unless a name is text that no program can take for a path outside of a folder.
+
+    >>> require_name("encoder/layers.0.weight")
+    >>> require_name("../w")
+    Traceback (most recent call last):
+    adamax_checkpoint.checkpoint.CheckpointError: the parameter name '../w' has the path part \
+'..': rename the parameter
+    """
+    if not isinstance(name, str) or not name or not name.isprintable():
+        raise CheckpointError(
+            f"the parameter name {name!r} is not a text of printable characters: rename the "
+            "parameter"
+        )
+    for part in re.split(r"[/\\]", name):
+        if part in ("", ".", ".."):
+            raise CheckpointError(
+                f"the parameter name {name!r} has the path part {part!r}: rename the parameter"
+            )
+
+
+def require_same(one: Iterable[str], other: Iterable[str], first: str, second: str) -> None:
+    """Raise unless both sides have the same names; the message lists what is left over on each.
+
+    >>> require_same(["a", "b"], ["b"], "the model", "the file")
+    Traceback (most recent call last):
+    adamax_checkpoint.checkpoint.CheckpointError: the model and the file have different \
+parameters; only in the model: a. Give both the same names
+    """
+    mine, theirs = set(one), set(other)
+    sides = ((first, mine - theirs), (second, theirs - mine))
+    left = [f"only in {what}: {', '.join(sorted(names))}" for what, names in sides if names]
+    if left:
+        raise CheckpointError(
+            f"{first} and {second} have different parameters; {'; '.join(left)}. Give both the "
+            "same names"
+        )
+
+
+def require_canonical(checkpoint: Checkpoint) -> None:
+    """Raise a CheckpointError if the state is of another dialect than the specification's."""
+    if checkpoint.dialect != "canonical":
+        raise CheckpointError(
+            f"the state is of the dialect {checkpoint.dialect}, but torch and optax are canonical: "
+            "convert it with adamax_checkpoint.dialects.to_dialect(checkpoint, 'canonical')"
+        )
+
+
+def require_step(name: str, step: Any) -> None:
+    """Raise unless a count of steps is an integer that int64 can hold."""
+    if not isinstance(step, int | np.integer) or isinstance(step, bool):
+        raise CheckpointError(
+            f"{name}: step = {step!r} is not an integer: give the number of steps taken"
+        )
+    if not 0 <= step < MOST_STEPS:
+        raise CheckpointError(
+            f"{name}: step = {step} is outside its domain 0 <= step < 2**63: give the number of "
+            "steps taken"
+        )
+
+
+def require_alike(name: str, arrays: Mapping[str, Array]) -> None:
+    """Raise unless arrays of one parameter have one shape and one kind, and dtypes of `DTYPES`."""
+    first = next(iter(arrays))
+    for what, array in arrays.items():
+        if not isinstance(array, np.ndarray) or array.dtype not in DTYPES:
+            given = getattr(array, "dtype", type(array).__name__)
+            raise CheckpointError(
+                f"{name}: {what} is {given}; it must be a NumPy array of one of "
+                f"{', '.join(map(str, DTYPES))}: convert it"
+            )
+        if array.shape != arrays[first].shape:
+            raise CheckpointError(
+                f"{name}: {what} has shape {array.shape}, {first} has {arrays[first].shape}: "
+                "give arrays of one parameter"
+            )
+        if (array.dtype.kind == "c") != (arrays[first].dtype.kind == "c"):
+            raise CheckpointError(
+                f"{name}: {what} has dtype {array.dtype}, {first} has {arrays[first].dtype}: "
+                "a complex parameter has complex moments"
+            )

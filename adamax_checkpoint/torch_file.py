@@ -1,0 +1,105 @@
+"""Files of `torch.save` with the state of an optimizer, read without running code from them."""
+
+import os
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adamax_checkpoint.atomic import replacing
+from adamax_checkpoint.checkpoint import Checkpoint, CheckpointError
+from adamax_checkpoint.metadata import KEY, sealed, unsealed
+from adamax_checkpoint.torch import from_state_dict, to_state_dict, to_torch
+
+OPTIMIZER, MODEL = "optimizer", "model"
+"""The keys of the dict that `write` saves, beside `metadata.KEY`."""
+
+
+def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Checkpoint:
+    """The checkpoint of a file that holds the state dict of an optimizer, or a dict with one.
+
+    A dict of tensors beside it, such as the model's, gives the parameters, if it has their names.
+    What `write` saved is compared with its checksums.
+
+    Raises:
+        CheckpointError: the file is corrupt, needs code to be unpickled, or has no state dict, or
+            more than one; or see `adamax_checkpoint.torch.from_state_dict`.
+        OSError: the file cannot be opened.
+    """
+    with Path(path).open("rb"):
+        pass
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path}: unpickling it would run code from the file, so it is not read. In a program "
+            "that you trust with it, load it and save optimizer.state_dict() and "
+            f"model.state_dict() alone ({str(error).splitlines()[0]})"
+        ) from error
+    except Exception as error:  # of a corrupt file PyTorch raises classes of all kinds
+        raise CheckpointError(f"{path}: not a valid file of torch.save ({error})") from error
+    parts = {"": content, **(content if isinstance(content, Mapping) else {})}
+    optimizers = {key: part for key, part in parts.items() if _is_optimizer(part)}
+    if len(optimizers) != 1:
+        raise CheckpointError(
+            f"{path}: {len(optimizers) or 'no'} state dicts of optimizers"
+            f"{' (' + ', '.join(map(str, optimizers)) + ')' if optimizers else ''}: save one, as "
+            "torch.save({'optimizer': optimizer.state_dict(), 'model': model.state_dict()}, path)"
+        )
+    (state_dict,) = optimizers.values()
+    tensors = [part for part in parts.values() if _is_tensors(part)]
+    try:
+        found = from_state_dict(state_dict, names)
+        params = next((part for part in tensors if {*found.names} <= {*part}), None)
+        if params is not None:
+            kept = {name: params[name] for name in found.names}
+            found = from_state_dict(state_dict, names, kept)
+        return unsealed(found, parts[KEY]) if KEY in parts else found
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
+    """Save a dict with the state dict of ``adamax_torch.Adamax``, and the parameters if there.
+
+    Its groups have the names of their parameters, and their order is that of the checkpoint. The
+    file is replaced at once, see `adamax_checkpoint.atomic`.
+
+    Raises:
+        CheckpointError: the state is not canonical.
+        OSError: the file cannot be written; nothing has changed.
+    """
+    like: dict[str, Any] = {"state": {}, "param_groups": []}
+    start = 0
+    for group in checkpoint.groups:
+        end = start + len(group.names)
+        own = {"params": [*range(start, end)], "param_names": [*group.names], "state_dtype": None}
+        flags = {"foreach": None, "fused": None, "differentiable": False, "capturable": False}
+        like["param_groups"].append({**own, **flags, "decoupled_weight_decay": False})
+        start = end
+    content: dict[str, Any] = {
+        OPTIMIZER: to_state_dict(checkpoint, like),
+        KEY: sealed(checkpoint),
+    }
+    for group in content[OPTIMIZER]["param_groups"]:
+        # Unpickling a dtype is allowed, but its name is what every version reads.
+        group["state_dtype"] = group["state_dtype"] and str(group["state_dtype"]).split(".")[1]
+    if checkpoint.params is not None:
+        content[MODEL] = {name: to_torch(array) for name, array in checkpoint.params.items()}
+    with replacing(path) as file:
+        torch.save(content, file)
+
+
+def _is_optimizer(part: Any) -> bool:
+    return isinstance(part, Mapping) and {"state", "param_groups"} <= part.keys()
+
+
+def _is_tensors(part: Any) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and bool(part)
+        and all(isinstance(each, Tensor) for each in part.values())
+    )

@@ -1,0 +1,190 @@
+"""What the scoreboard says about one implementation, drawn from its report."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from adamax_conformance.dialects.axes import AXES, CORRECTION, EPS, START
+from adamax_conformance.dialects.cost import cost
+from adamax_conformance.dialects.diagnosis import NOT_OFFERED, NOT_SEEN
+from adamax_conformance.dialects.dialect import Dialect
+from adamax_conformance.reports.failure import Fact, describe
+from adamax_conformance.reports.report import Report
+from adamax_conformance.reports.result import BAD, Result, Status
+from adamax_conformance.reports.text import outcome
+from adamax_conformance.subject.printable import printable
+
+SCALES = (1.0, 1e-3, 1e-6, 1e-8)
+"""Standard deviations of the gradients for which the cost is given."""
+
+_ELSEWHERE = ("clause", "known", "diagnosis")
+"""Facts of a result that the page shows elsewhere."""
+
+
+class Graded(NamedTuple):
+    """A grade: its name, whether it is conformant, and what is missing."""
+
+    grade: str
+    conformant: bool
+    sentence: str
+
+
+class OnAxis(NamedTuple):
+    """What was found on one axis of the dialect, and whether the specification says otherwise."""
+
+    axis: str
+    clause: str
+    found: str
+    deviates: bool
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """Cases that deviate for one reason.
+
+    Attributes:
+        reason: the reason; the message of the judge if the deviation is not known.
+        url: a link, or empty.
+        known: True if it was expected.
+        cases: the cases that show it.
+        facts: what the smallest of them shows.
+    """
+
+    reason: str
+    url: str
+    known: bool
+    cases: tuple[str, ...]
+    facts: tuple[Fact, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the scoreboard.
+
+    Attributes:
+        name: name of the implementation.
+        language: language that its rule is written in.
+        packages: ``name version`` of each package.
+        date: the day on which it was judged.
+        outcome: the verdict in words.
+        broken: why it could not be judged; empty if it was.
+        axes: what was found on each axis.
+        grades: the grades of its report.
+        deviations: what deviates, with the smallest case of each.
+        costs: size of its steps over that of the specification's, at each of `SCALES`; empty if
+            its rule is not known.
+    """
+
+    name: str
+    language: str
+    packages: tuple[str, ...]
+    date: str
+    outcome: str
+    broken: str
+    axes: tuple[OnAxis, ...]
+    grades: tuple[Graded, ...]
+    deviations: tuple[Deviation, ...]
+    costs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, report: Report) -> "Entry":
+        """Return the line for this report."""
+        return cls(
+            name=printable(report.backend),
+            language=printable(report.language),
+            packages=tuple(printable(f"{name} {at}") for name, at in report.packages.items()),
+            date=report.date,
+            outcome=outcome(report),
+            broken=printable(report.broken),
+            axes=tuple(_axes(report)),
+            grades=tuple(_grades(report)),
+            deviations=tuple(_deviations(report)),
+            costs=_costs(report),
+        )
+
+    def found(self, axis: str) -> str:
+        """Return what was found on this axis; empty if it was not diagnosed."""
+        return next((each.found for each in self.axes if each.axis == axis), "")
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """Return the line as values for JSON."""
+        costs = {f"{scale:g}": cost for scale, cost in zip(SCALES, self.costs, strict=False)}
+        axes = [each._asdict() for each in self.axes]
+        grades = [each._asdict() for each in self.grades]
+        return {**asdict(self), "axes": axes, "grades": grades, "costs": costs}
+
+    @classmethod
+    def read(cls, document: Mapping[str, Any]) -> "Entry":
+        """Return the line that `as_dict` has described."""
+
+        def deviation(given: Mapping[str, Any]) -> Deviation:
+            facts = tuple(Fact(fact["name"], tuple(fact["lines"])) for fact in given["facts"])
+            return Deviation(**{**given, "cases": tuple(given["cases"]), "facts": facts})
+
+        return cls(
+            **{
+                **document,
+                "packages": tuple(document["packages"]),
+                "axes": tuple(OnAxis(**each) for each in document["axes"]),
+                "grades": tuple(Graded(**each) for each in document["grades"]),
+                "deviations": tuple(map(deviation, document["deviations"])),
+                "costs": tuple(document["costs"].values()),
+            }
+        )
+
+
+def _axes(report: Report) -> Iterator[OnAxis]:
+    for axis in AXES:
+        if found := report.axes.get(axis.name):
+            deviates = found not in (axis.specified, NOT_OFFERED, NOT_SEEN)
+            yield OnAxis(axis.name, axis.clause, found, deviates)
+
+
+def _grades(report: Report) -> Iterator[Graded]:
+    for grade in () if report.broken else report.grades:
+        yield Graded(grade.name, grade.conformant, str(grade).partition(": ")[2])
+
+
+def _deviations(report: Report) -> Iterator[Deviation]:
+    """Yield what deviates: what is not known first, by its message, then by the known reason."""
+    groups: dict[tuple[bool, str, str], list[Result]] = {}
+    for result in report.results:
+        if result.status in BAD:
+            groups.setdefault((False, result.message, ""), []).append(result)
+        elif result.status is Status.XFAIL and (known := result.expected):
+            groups.setdefault((True, known.reason, known.url), []).append(result)
+    for (expected, reason, url), results in sorted(groups.items(), key=lambda each: each[0][0]):
+        shown = next((each for each in results if each.minimal), results[0])
+        facts = describe(report, shown)
+        yield Deviation(
+            printable(reason),
+            printable(url) if url.startswith("https://") else "",
+            expected,
+            tuple(result.id for result in results),
+            tuple(fact for fact in facts if fact.name not in _ELSEWHERE),
+        )
+
+
+def _costs(report: Report) -> tuple[float, ...]:
+    axes = (EPS, CORRECTION, START)
+    known = all(report.axes.get(axis.name) in axis.alternatives for axis in axes)
+    return _costs_of(Dialect.found(report.axes)) if known else ()
+
+
+@lru_cache
+def _costs_of(dialect: Dialect) -> tuple[float, ...]:
+    """Return the size of a hundred steps over that of the specification's, for each scale."""
+    return tuple(float(cost(dialect, scale)[-1].path) for scale in SCALES)
+
+
+def ratio(value: float) -> str:
+    """Return a ratio near one by its difference from one.
+
+    >>> [ratio(each) for each in (1.0, 0.99999999, 1.0012, 1.5678, 0.25)]
+    ['1', '1 - 1e-08', '1.001', '1.568', '0.25']
+    """
+    difference = abs(value - 1)
+    if not 0 < difference < 1e-3:  # noqa: PLR2004 - what four digits show
+        return f"{value:.4g}"
+    return f"1 {'+' if value > 1 else '-'} {difference:.0e}"

@@ -1,0 +1,41 @@
+"""A fault counts against the clause that it is about, and against no other."""
+
+from dataclasses import replace
+from typing import Any
+
+from adamax_conformance.check import check
+from adamax_conformance.reports.result import BAD
+from adamax_conformance.subjects.reference import backend
+
+BASE = replace(backend(), features=("load",))
+
+
+def bad(subject: Any, **chosen: Any) -> set[str]:
+    report = check(subject, investigate=False, **chosen)
+    return {result.case for result in report.results if result.status in BAD}
+
+
+def test_a_state_that_is_wider_from_the_start_keeps_its_dtype() -> None:
+    def init(params: Any, hp: Any) -> Any:
+        return BASE.init(params, hp, state_dtype="float32")
+
+    assert bad(replace(BASE, init=init), clauses=["S-5"], dtypes=["float16", "bfloat16"]) == set()
+
+
+def test_a_state_that_is_wider_after_the_first_step_does_not() -> None:
+    def step(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        if not any(state.step.values()):
+            state = BASE.init(params, hp, state_dtype="float32")
+        return BASE.step(params, grads, state, hp)
+
+    promoting = replace(BASE, step=step, features=())
+    assert "S-5/dtypes-stay" in bad(promoting, clauses=["S-5"], dtypes=["float16"])
+
+
+def test_one_count_for_all_is_no_error_of_the_bias_correction() -> None:
+    def load(params: Any, hp: Any, saved: Any) -> Any:
+        count = max(slot["step"] for slot in saved.values())
+        return BASE.load(params, hp, {k: {**slot, "step": count} for k, slot in saved.items()})
+
+    shared = replace(BASE, load=load)
+    assert bad(shared, clauses=["N-3", "S-3"], dtypes=["float32"]) == {"S-3/loaded-counts"}
