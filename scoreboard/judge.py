@@ -120,7 +120,7 @@ def main(tier: str) -> int:
 def _installed(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str]]:
     """Yield each subject with the reason why its environment cannot be made, or with nothing."""
     for made, group in groupby(subjects, key=lambda subject: subject.made):
-        ran = _run("make", made)
+        ran = _run("env", "--unset=MAKELEVEL", "make", made)  # a make of make's says "make[1]:"
         lines = ran.stderr.strip().splitlines() or [""]
         told = next((line for line in lines if line.startswith("ERROR")), lines[-1])
         reason = f"not installed: {told}" if ran.returncode else ""
