@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
 
 from adamax_conformance import Report, check
 from adamax_conformance.reports.expectations import Expectation, Expectations
@@ -82,6 +83,12 @@ def every() -> Every:
     )
 
 
+_LOADED = """
+const [page] = performance.getEntriesByType("navigation");
+return location.protocol === "file:" && page.loadEventEnd > 0;
+"""
+
+
 @pytest.fixture(scope="session")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     """A headless Chromium; without one, the tests of the page are skipped, and the summary says so.
@@ -114,7 +121,10 @@ class Browser:
     def open(
         self, text: str, anchor: str = "", *, dark: bool = False, width: int = 1280, media: str = ""
     ) -> webdriver.Chrome:
-        """Save this page as a file and open it."""
+        """Save this page as a file, open it, and wait until its script has seen that it is loaded.
+
+        On a busy machine `get` alone returns before that.
+        """
         (self.folder / "report.html").write_text(text, encoding="ascii")
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -127,6 +137,7 @@ class Browser:
         for command, arguments in commands.items():
             self.driver.execute_cdp_cmd(command, arguments)
         self.driver.get(f"{(self.folder / 'report.html').as_uri()}#{anchor}")
+        WebDriverWait(self.driver, 60).until(lambda driver: driver.execute_script(_LOADED))
         return self.driver
 
     def logs(self, kind: str) -> list[Any]:
