@@ -73,7 +73,7 @@ class Checkpoint:
         state: three dicts by the names of parameters: ``step``, Python integers from 0 to below
             2^63; ``exp_avg`` and ``exp_inf``, NumPy arrays of one shape, both real or both complex.
             The dtypes are float16, bfloat16 (of ml_dtypes), float32, float64, complex64 and
-            complex128.
+            complex128. No element of a norm is below zero.
         groups: the hyperparameters; each parameter is in one group.
         params: the parameters themselves by name, of the shapes and kinds of the moments; or None.
         dialect: ``canonical``, or ``eps=outside`` for the state of Keras and others.
@@ -118,6 +118,7 @@ parameters; only in the groups: b; only in the state: w. Give both the same name
             require_alike(
                 name, {what: tree[name] for what, tree in trees.items() if what != "step"}
             )
+            require_norm(name, self.state.exp_inf[name])
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -144,12 +145,25 @@ parameters; only in the groups: b; only in the state: w. Give both the same name
 
 
 def one_group(
-    names: Iterable[str], hyperparameters: Hyperparameters | Iterable[Group]
+    names: Iterable[str], hyperparameters: Hyperparameters | Group | Iterable[Group]
 ) -> tuple[Group, ...]:
-    """The groups that were given, or one group of all names."""
+    """The groups that were given, or one group of all names.
+
+    Raises:
+        TypeError: it is something else.
+    """
     if isinstance(hyperparameters, Hyperparameters):
         return (Group(tuple(names), hyperparameters),)
-    return tuple(hyperparameters)
+    # A single group is a tuple of names and hyperparameters.
+    given: Any = [hyperparameters] if isinstance(hyperparameters, Group) else hyperparameters
+    groups = tuple(given) if isinstance(given, Iterable) else (given,)
+    for group in groups:
+        if not isinstance(group, Group):
+            raise TypeError(
+                f"hyperparameters has {type(group).__name__}: give Hyperparameters for all "
+                "parameters, or a list of Group"
+            )
+    return groups
 
 
 def require_name(name: str) -> None:
@@ -191,12 +205,29 @@ parameters; only in the model: a. Give both the same names
         )
 
 
+def require_checkpoint(given: Any) -> None:
+    """Raise a TypeError unless this is a `Checkpoint`.
+
+    >>> require_checkpoint({"state": {}})
+    Traceback (most recent call last):
+    TypeError: expected a Checkpoint, not a dict: make one with from_state_dict, from_optax, \
+from_state or from_keras
+    """
+    if not isinstance(given, Checkpoint):
+        raise TypeError(
+            f"expected a Checkpoint, not a {type(given).__name__}: make one with from_state_dict, "
+            "from_optax, from_state or from_keras"
+        )
+
+
 def require_canonical(checkpoint: Checkpoint) -> None:
-    """Raise a CheckpointError if the state is of another dialect than the specification's."""
-    if checkpoint.dialect != "canonical":
+    """Raise unless this is a checkpoint, and its dialect that of the specification."""
+    require_checkpoint(checkpoint)
+    if checkpoint.dialect != CANONICAL:
         raise CheckpointError(
-            f"the state is of the dialect {checkpoint.dialect}, but torch and optax are canonical: "
-            "convert it with adamax_checkpoint.dialects.to_dialect(checkpoint, 'canonical')"
+            f"the state is of the dialect {checkpoint.dialect}, but torch and optax are "
+            f"{CANONICAL}: convert it with to_dialect(checkpoint, {CANONICAL!r}), or with "
+            f"adamax-checkpoint convert --dialect {CANONICAL}"
         )
 
 
@@ -232,4 +263,22 @@ def require_alike(name: str, arrays: Mapping[str, Array]) -> None:
             raise CheckpointError(
                 f"{name}: {what} has dtype {array.dtype}, {first} has {arrays[first].dtype}: "
                 "a complex parameter has complex moments"
+            )
+
+
+def require_norm(name: str, norm: Array) -> None:
+    """Raise if a norm has an element below zero. NaN of either sign passes, and so does -0.0.
+
+    >>> require_norm("w", np.array([-1.0]))
+    Traceback (most recent call last):
+    adamax_checkpoint.checkpoint.CheckpointError: w: exp_inf has elements below zero, which a norm \
+has not: were exp_avg and exp_inf exchanged?
+    """
+    for part in (norm.real, norm.imag) if norm.dtype.kind == "c" else (norm,):
+        # Comparing float16 or bfloat16 is slow, so look first for a sign, as that of an integer.
+        signs = part.view(f"i{part.itemsize}") < 0
+        if signs.any() and (part < 0).any():
+            raise CheckpointError(
+                f"{name}: exp_inf has elements below zero, which a norm has not: were exp_avg and "
+                "exp_inf exchanged?"
             )

@@ -11,7 +11,14 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 
 from adamax_checkpoint.checkpoint import CANONICAL, Checkpoint, CheckpointError, NotVerifiedError
@@ -124,13 +131,16 @@ def convert(
 
     Example: adamax-checkpoint convert run.pt state.safetensors --to canonical
     """
+    with _told():
+        _require_place(out, path)
     checkpoint = _read(path, names, hyperparameters, decoupled)
     found = checkpoint.dialect
     with _told():
         checkpoint = replace(to_dialect(checkpoint, dialect or checkpoint.dialect), verified="")
         if check:
-            checkpoint = _verified(checkpoint, out, (kind_of(path), to), steps, seed)
-        with _progress(f"writing {out.name}", path) as tick:
+            with _progress(f"verifying {out.name}", path, None):
+                checkpoint = _verified(checkpoint, out, (kind_of(path), to), steps, seed)
+        with _progress(f"writing {out.name}", path, to) as tick:
             write(out, to, checkpoint, tick)
     typer.echo(f"{out}: {to} file of {len(checkpoint.names)} parameters")
     if dialect not in (None, found):
@@ -174,8 +184,19 @@ def verify(
     typer.echo(str(found))
 
 
+def _require_place(out: Path, path: Path) -> None:
+    """Raise unless a file can be written to `out` without losing `path`."""
+    if not out.resolve().parent.is_dir():
+        raise CheckpointError(f"{out}: there is no folder {out.parent}: make it")
+    if out.exists() and path.exists() and out.samefile(path):
+        raise CheckpointError(
+            f"{out} is the file to read, and what else it has, such as an epoch, would be lost: "
+            "write to another"
+        )
+
+
 def _read(path: Path, names: str | None, rates: str | None, decoupled: bool) -> Checkpoint:
-    with _told(), _progress(f"reading {path.name}", path) as tick:
+    with _told(), _progress(f"reading {path.name}", path, kind_of(path)) as tick:
         chosen = names.split(",") if names else None
         return read(path, chosen, _hyperparameters(rates, decoupled), tick)
 
@@ -186,7 +207,7 @@ def _verified(
     """Write a file beside the one to write, read it back, and verify it."""
     from adamax_checkpoint import verify as proof  # noqa: PLC0415 - the judge is slow to import
 
-    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=f".{out.name}.") as folder:
+    with tempfile.TemporaryDirectory(dir=out.resolve().parent, prefix=".verified.") as folder:
         trial = Path(folder, out.name)
         write(trial, kinds[1], checkpoint)
         back = read(trial)
@@ -246,14 +267,18 @@ def _stop(message: str, code: Exit) -> NoReturn:
 
 
 @contextmanager
-def _progress(what: str, path: Path) -> Iterator[Callable[[int], None]]:
-    """A progress bar on a terminal, for a file that takes a while."""
+def _progress(what: str, path: Path, kind: Kind | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, for a file that takes a while.
+
+    Only our own files say how much of them is done; for others the bar moves, beside the time.
+    """
     size = path.stat().st_size
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    counted = kind is Kind.canonical
+    amount = (DownloadColumn(), TransferSpeedColumn()) if counted else (TimeElapsedColumn(),)
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), *amount)
     shown = errors.is_terminal and size > _LARGE
-    bar = Progress(*columns, TransferSpeedColumn(), console=errors, disable=not shown)
-    with bar:
-        task = bar.add_task(what, total=size)
+    with Progress(*columns, console=errors, disable=not shown) as bar:
+        task = bar.add_task(what, total=size if counted else None)
         yield lambda count: bar.advance(task, count)
 
 

@@ -22,6 +22,7 @@ from adamax_checkpoint.checkpoint import (
     Array,
     Checkpoint,
     CheckpointError,
+    require_checkpoint,
 )
 
 
@@ -45,6 +46,7 @@ def to_dialect(checkpoint: Checkpoint, dialect: str) -> Checkpoint:
     >>> to_dialect(checkpoint, "canonical").state.exp_inf["w"]
     array([0.25, 1.25])
     """
+    require_checkpoint(checkpoint)
     if dialect not in DIALECTS:
         reason = REFUSED.get(dialect, f"choose {' or '.join(DIALECTS)}")
         raise CheckpointError(f"state cannot be converted to the dialect {dialect!r}: {reason}")

@@ -19,7 +19,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from adamax_checkpoint.atomic import replacing
-from adamax_checkpoint.checkpoint import DTYPES, Array, Checkpoint, CheckpointError
+from adamax_checkpoint.checkpoint import (
+    DTYPES,
+    Array,
+    Checkpoint,
+    CheckpointError,
+    require_checkpoint,
+)
 from adamax_checkpoint.metadata import KEY, REMEDY, described, groups_of, parsed, told
 from adamax_core import State
 
@@ -44,6 +50,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint, *, tick: Tick | N
 
     Raises:
         OSError: the file cannot be written, such as on a full disk; nothing has changed.
+        TypeError: it is no checkpoint.
 
     >>> import tempfile
     >>> from adamax_checkpoint import Group
@@ -55,6 +62,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint, *, tick: Tick | N
     ...     load(Path(folder, "state.safetensors")).params
     {'w': array([1., 1.], dtype=float32)}
     """
+    require_checkpoint(checkpoint)
     with replacing(path) as file:
         _write(file, checkpoint, tick or _ignore)
 
@@ -71,15 +79,15 @@ def load(path: str | os.PathLike[str], *, tick: Tick | None = None) -> Checkpoin
             corrupt; names the file and what is wrong.
         OSError: the file cannot be opened.
     """
-    # The library opens a path, and reports a missing file in words of its own.
-    with Path(path).open("rb") as held:
-        try:
-            return _loaded(path, tick or _ignore)
-        except CheckpointError:
-            if os.path.samestat(os.fstat(held.fileno()), Path(path).stat()):
-                raise
-    # The file was replaced while it was read: read the new one.
-    return load(path, tick=tick)
+    while True:
+        # The library opens a path, and reports a missing file in words of its own.
+        with Path(path).open("rb") as held:
+            try:
+                return _loaded(path, tick or _ignore)
+            except CheckpointError:
+                if os.path.samestat(os.fstat(held.fileno()), Path(path).stat()):
+                    raise
+                # The file was replaced while it was read: read the new one.
 
 
 def _loaded(path: str | os.PathLike[str], tick: Tick) -> Checkpoint:

@@ -16,6 +16,7 @@ from adamax_checkpoint.checkpoint import (
     Checkpoint,
     CheckpointError,
     Group,
+    require_checkpoint,
     require_same,
 )
 from adamax_checkpoint.trees import unique
@@ -88,6 +89,7 @@ def to_keras(checkpoint: Checkpoint, names: Iterable[str]) -> dict[str, Array]:
             taken different numbers of steps or have different learning rates, of which Keras has
             one, or the count is too large for int32.
     """
+    require_checkpoint(checkpoint)
     found = unique(names)
     require_same(found, checkpoint.names, "the variables", "the checkpoint")
     if checkpoint.dialect != EPS_OUTSIDE:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from adamax_checkpoint import file
-from adamax_checkpoint.checkpoint import Checkpoint
+from adamax_checkpoint.checkpoint import Checkpoint, CheckpointError
 from adamax_checkpoint.file import Tick
 from adamax_core import Hyperparameters
 
@@ -19,9 +19,10 @@ class Kind(StrEnum):
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of a file; canonical if it is none of the others, so that loading it tells more.
+    """The kind of a file, by its first bytes.
 
     Raises:
+        CheckpointError: it is of no kind.
         OSError: the file cannot be read.
     """
     with path.open("rb") as opened:
@@ -32,7 +33,12 @@ def kind_of(path: Path) -> Kind:
         return Kind.torch
     # The first byte of a map of MessagePack.
     is_map = len(start) > 1 and (start[0] in range(0x81, 0x90) or start[0] in (0xDE, 0xDF))
-    return Kind.optax if is_map else Kind.canonical
+    if is_map:
+        return Kind.optax
+    raise CheckpointError(
+        f"{path}: neither a safetensors file, nor one of torch.save, nor one of Flax's "
+        "serialization: give the file that the framework saved, or restore it from a copy"
+    )
 
 
 def read(
@@ -50,9 +56,31 @@ def read(
         tick: for progress bars, of a canonical file.
 
     Raises:
-        CheckpointError: the file is not valid.
+        CheckpointError: the file is not valid, or has other names or hyperparameters itself.
         OSError: the file cannot be read.
     """
+    chosen = None if names is None else list(names)
+    found = _of_kind(path, chosen, hyperparameters, tick)
+    if chosen is not None and {*chosen} != {*found.names}:
+        raise CheckpointError(
+            f"{path}: it has names itself, {', '.join(found.names)}: leave out the names "
+            f"{', '.join(chosen)}"
+        )
+    for group in found.groups:
+        if hyperparameters not in (None, group.hyperparameters):
+            raise CheckpointError(
+                f"{path}: it has hyperparameters itself, {group.hyperparameters}: leave out "
+                f"{hyperparameters}"
+            )
+    return found
+
+
+def _of_kind(
+    path: Path,
+    names: Iterable[str] | None,
+    hyperparameters: Hyperparameters | None,
+    tick: Tick | None,
+) -> Checkpoint:
     kind = kind_of(path)
     if kind is Kind.torch:
         from adamax_checkpoint import torch_file  # noqa: PLC0415 - the other needs no PyTorch

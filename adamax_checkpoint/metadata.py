@@ -6,7 +6,7 @@ The checksums are CRC-32, which detects accidents, not forgery.
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,9 @@ KEY = "adamax"
 
 FORMAT, VERSION = "adamax-checkpoint", 1
 
-_NUMBERS = [each.name for each in fields(Hyperparameters)]
+_FLOATS = ("lr", "eps", "weight_decay")
+_FLAGS = ("maximize", "decoupled_weight_decay")
+"""The hyperparameters of a group, beside betas."""
 
 
 def described(checkpoint: Checkpoint, tensors: Mapping[str, Mapping[str, Any]]) -> str:
@@ -79,8 +81,8 @@ def _plain(groups: tuple[Group, ...]) -> list[dict[str, Any]]:
 
 def _as_numbers(hyperparameters: Hyperparameters) -> dict[str, Any]:
     hp = hyperparameters.numbers()
-    floats = {name: float(getattr(hp, name)) for name in ("lr", "eps", "weight_decay")}
-    flags = {name: bool(getattr(hp, name)) for name in ("maximize", "decoupled_weight_decay")}
+    floats = {name: float(getattr(hp, name)) for name in _FLOATS}
+    flags = {name: bool(getattr(hp, name)) for name in _FLAGS}
     return {**floats, **flags, "betas": [float(beta) for beta in hp.betas]}
 
 
@@ -101,14 +103,17 @@ def parsed(metadata: Mapping[str, str] | None) -> dict[str, Any]:
         raise CheckpointError(f"corrupt: the metadata is not JSON ({error}). {REMEDY}") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise CheckpointError(f"not an Adamax checkpoint: its format is not {FORMAT!r}. {REMEDY}")
-    if content.get("version") != VERSION:
+    version = content.get("version")
+    if type(version) is not int or version != VERSION:
         raise CheckpointError(
-            f"version {content.get('version')!r} of the format; this program reads version "
+            f"version {version!r} of the format; this program reads version "
             f"{VERSION}: use the release of adamax-spec that wrote the file, or a newer one"
         )
     checksum = content.pop("crc32", None)
     if checksum != crc32(_text(content).encode()):
         raise CheckpointError(f"corrupt: the checksum of the metadata is wrong. {REMEDY}")
+    # Another program has written what follows, since the checksum is right.
+    _require_kinds("the metadata", content, _ENTRIES)
     return content
 
 
@@ -122,18 +127,47 @@ def groups_of(content: Mapping[str, Any]) -> tuple[Group, ...]:
         CheckpointError: a hyperparameter is outside its domain, or they are malformed.
     """
     try:
-        return tuple(
-            Group(
-                tuple(group["names"]),
-                Hyperparameters(
-                    **{name: group[name] for name in _NUMBERS if name not in ("betas", "_")},
-                    betas=tuple(group["betas"]),
-                ),
+        return tuple(map(_group, content["groups"]))
+    except CheckpointError:
+        raise
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"the groups are not valid: {error}. Save the state with adamax_checkpoint"
+        ) from error
+
+
+def _group(saved: Mapping[str, Any]) -> Group:
+    _require_kinds("a group", saved, _GROUP)
+    _require_kinds("betas", dict(enumerate(saved["betas"])), {0: "a number", 1: "a number"})
+    beta1, beta2 = map(float, saved["betas"])
+    rest: dict[str, Any] = {name: float(saved[name]) for name in _FLOATS}
+    rest |= {name: saved[name] for name in _FLAGS}
+    return Group(tuple(saved["names"]), Hyperparameters(betas=(beta1, beta2), **rest))
+
+
+_JSON = {str: "text", int: "a number", float: "a number", bool: "true or false", list: "a list"}
+_ENTRIES = {
+    **dict.fromkeys(("format", "dialect", "verified"), "text"),
+    "version": "a number",
+    "groups": "a list",
+    "tensors": "an object",
+}
+_GROUP = {
+    **dict.fromkeys(("names", "betas"), "a list"),
+    **dict.fromkeys(_FLOATS, "a number"),
+    **dict.fromkeys(_FLAGS, "true or false"),
+}
+
+
+def _require_kinds(what: str, content: Mapping[Any, Any], kinds: Mapping[Any, str]) -> None:
+    """Raise a CheckpointError unless a JSON object has these entries, each of its kind."""
+    found = {name: _JSON.get(type(value), "an object") for name, value in content.items()}
+    for name in {**kinds, **found}:
+        if found.get(name) != kinds.get(name):
+            raise CheckpointError(
+                f"the metadata are malformed: {name} of {what} is {found.get(name, 'missing')}; "
+                f"it must be {kinds.get(name, 'left out')}. Save the state with adamax_checkpoint"
             )
-            for group in content["groups"]
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the groups are not valid: {error}. Save it again") from error
 
 
 def crc32(data: Any, before: int = 0) -> str:

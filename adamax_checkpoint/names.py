@@ -12,7 +12,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adamax_checkpoint.checkpoint import Array, Checkpoint, CheckpointError, Group, require_same
+from adamax_checkpoint.checkpoint import (
+    Array,
+    Checkpoint,
+    CheckpointError,
+    Group,
+    require_checkpoint,
+    require_same,
+)
 from adamax_checkpoint.trees import unique
 from adamax_core import State
 
@@ -99,6 +106,7 @@ def rename(checkpoint: Checkpoint, renaming: Renaming) -> Checkpoint:
     Raises:
         CheckpointError: two parameters get one name.
     """
+    require_checkpoint(checkpoint)
     return moved(checkpoint, {name: Place(renamed(renaming, name)) for name in checkpoint.names})
 
 
@@ -115,6 +123,7 @@ def moved(checkpoint: Checkpoint, layout: Layout) -> Checkpoint:
     >>> moved(checkpoint, {"weight": transposed("kernel", 1, 0)}).state.exp_avg["kernel"].shape
     (3, 2)
     """
+    require_checkpoint(checkpoint)
     require_same(checkpoint.names, layout, "the checkpoint", "the layout")
     unique(place.name for place in layout.values())
 

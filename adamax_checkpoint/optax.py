@@ -35,7 +35,7 @@ MOST_COUNT = 2**31 - 1
 
 def from_optax(
     state: Any,
-    hyperparameters: Hyperparameters | Iterable[Group],
+    hyperparameters: Hyperparameters | Group | Iterable[Group],
     params: Any = None,
     *,
     grad_dtype: Any = None,
@@ -60,12 +60,7 @@ def from_optax(
     >>> from_optax(state, Hyperparameters(1e-3)).state.step
     {'layer.w': 0}
     """
-    nodes = [node for node in _leaves(state) if isinstance(node, _ADAMAX)]
-    if not nodes:
-        raise CheckpointError(
-            "the state holds neither AdamaxState nor ScaleByAdamState: pass the state of "
-            "adamax_transform, optax.adamax or optax.adamaxw, or of a chain with one"
-        )
+    nodes = _nodes(state)
     names = unique(name for node in nodes for name in names_of(node.mu))
     groups = one_group(names, hyperparameters)
     of = {name: group.hyperparameters for group in groups for name in group.names}
@@ -104,7 +99,7 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
     Array(3, dtype=int32)
     """
     require_canonical(checkpoint)
-    nodes = [node for node in _leaves(fresh) if isinstance(node, _ADAMAX)]
+    nodes = _nodes(fresh)
     wanted = {name: leaf for node in nodes for name, leaf in _named(node.mu).items()}
     require_same(wanted, checkpoint.names, "the optimizer", "the checkpoint")
     require_shapes(checkpoint, {name: leaf.shape for name, leaf in wanted.items()})
@@ -147,7 +142,12 @@ def tree_of(arrays: Mapping[str, Any], like: Any) -> Any:
     Raises:
         CheckpointError: the names differ, listing what is left over on each side; a shape does, or
             JAX would round an array.
+        TypeError: `arrays` is no dict, such as the params of a checkpoint without them.
     """
+    if not isinstance(arrays, Mapping):
+        raise TypeError(
+            f"arrays is {arrays!r}, not a dict of arrays by name: save the checkpoint with params"
+        )
     names = names_of(like)
     require_same(names, arrays, "the tree", "the arrays")
     leaves, treedef = jax.tree.flatten(like)
@@ -171,6 +171,16 @@ def _whole(name: str, array: Any, leaf: Any) -> jax.Array:
 
 def _named(tree: Any) -> dict[str, Any]:
     return dict(zip(names_of(tree), jax.tree.leaves(tree), strict=True))
+
+
+def _nodes(state: Any) -> list[Any]:
+    nodes = [node for node in _leaves(state) if isinstance(node, _ADAMAX)]
+    if not nodes:
+        raise CheckpointError(
+            "the state holds neither AdamaxState nor ScaleByAdamState: pass the state of "
+            "adamax_transform, optax.adamax or optax.adamaxw, or of a chain with one"
+        )
+    return nodes
 
 
 def _is_node(node: Any) -> bool:

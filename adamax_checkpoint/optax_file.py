@@ -31,7 +31,8 @@ OPTIMIZER, PARAMS = "optimizer", "params"
 
 
 def read(
-    path: str | os.PathLike[str], hyperparameters: Hyperparameters | Iterable[Group] | None = None
+    path: str | os.PathLike[str],
+    hyperparameters: Hyperparameters | Group | Iterable[Group] | None = None,
 ) -> Checkpoint:
     """The checkpoint of a file of ``flax.serialization.to_bytes(state)``, or of one of `write`.
 
@@ -58,7 +59,7 @@ def read(
 
 
 def _checkpoint(
-    content: Any, hyperparameters: Hyperparameters | Iterable[Group] | None
+    content: Any, hyperparameters: Hyperparameters | Group | Iterable[Group] | None
 ) -> Checkpoint:
     nodes = list(_nodes(content))
     if len(nodes) != 1:

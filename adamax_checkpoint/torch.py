@@ -21,7 +21,8 @@ from adamax_checkpoint.checkpoint import (
     require_canonical,
     require_same,
 )
-from adamax_checkpoint.trees import require_shapes, unique
+from adamax_checkpoint.torch_fit import held_dtypes, require_params, state_dtype_for
+from adamax_checkpoint.trees import unique
 from adamax_core import Hyperparameters, State
 from adamax_torch.loading import checked
 from adamax_torch.precision import STEP_DTYPE, moment_dtype
@@ -41,11 +42,13 @@ def from_state_dict(
         names: the names of the parameters in the order of the optimizer, as in
             ``[name for name, _ in model.named_parameters()]``; not needed if the state dict has
             them.
-        params: the parameters by name, to save them too; needed if one has not taken a step yet.
+        params: the parameters by name, to save them too, as in
+            ``dict(model.named_parameters())``; needed if one has not taken a step yet.
 
     Raises:
-        CheckpointError: names are missing or left over, a parameter has no state, or the state
-            dict is another optimizer's, such as Adam's.
+        CheckpointError: names are missing or left over, or are not those that the state dict has;
+            a parameter has no state; or the state dict is another optimizer's, such as Adam's.
+        TypeError: `params` is not a dict of tensors.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.Adamax(model.named_parameters())
@@ -58,7 +61,7 @@ def from_state_dict(
     groups = _groups(state_dict)
     named = _named(groups, names)
     if params is not None:
-        require_same(named.values(), params, "the optimizer", "params")
+        require_params(named.values(), params)
     slots = {name: _slot(state_dict, key) for key, name in named.items()}
     shapes = {name: _like(name, slot, params) for name, slot in slots.items()}
     targets = [
@@ -72,7 +75,7 @@ def from_state_dict(
     ]
     try:
         groups = checked(state_dict, targets)["param_groups"]
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise CheckpointError(f"{error}. Parameters by number: {named}") from error
     for group in groups:
         for key in group["params"]:
@@ -92,37 +95,56 @@ def from_state_dict(
     )
 
 
+def parameter_names(state_dict: StateDict, names: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The names of the parameters of a state dict, as `from_state_dict` finds them.
+
+    Raises:
+        CheckpointError: it is no state dict, has no names, or `names` are not its own.
+    """
+    return tuple(_named(_groups(state_dict), names).values())
+
+
 def to_state_dict(
-    checkpoint: Checkpoint, like: StateDict, names: Iterable[str] | None = None
+    checkpoint: Checkpoint,
+    like: StateDict,
+    names: Iterable[str] | None = None,
+    params: Mapping[str, Tensor] | None = None,
 ) -> dict[str, Any]:
     """A state dict that the optimizer loads, with copies of the arrays.
 
-    The hyperparameters are those of the checkpoint; all else in the groups stays as in `like`.
+    The hyperparameters are those of the checkpoint; all else in the groups stays as in `like`,
+    but ``state_dtype`` where the moments have another dtype than the optimizer would give them.
 
     Args:
         checkpoint: of canonical state.
         like: the state dict of the optimizer that is to load it, which may be new.
         names: the names of its parameters, as for `from_state_dict`.
+        params: its parameters by name. The state dict of a new optimizer does not tell their shapes
+            and dtypes, and PyTorch rounds moments to the dtype of the parameters when it loads
+            them. Without `params` they are taken to be like those of the checkpoint.
 
     Raises:
         CheckpointError: names are missing or left over, parameters of one group have different
             hyperparameters, or the optimizer cannot hold what the checkpoint has, such as another
-            shape.
+            shape, or, for torch.optim.Adamax, another dtype.
+        TypeError: `checkpoint` is none, or `params` is not a dict of tensors.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.Adamax(model.named_parameters())
     >>> model(torch.ones(2)).backward()
     >>> optimizer.step()
     >>> checkpoint = from_state_dict(optimizer.state_dict())
-    >>> other = torch.optim.Adamax(torch.nn.Linear(2, 1).parameters())
-    >>> other.load_state_dict(to_state_dict(checkpoint, other.state_dict(), checkpoint.names))
+    >>> there = torch.nn.Linear(2, 1)
+    >>> other = torch.optim.Adamax(there.named_parameters())
+    >>> params = dict(there.named_parameters())
+    >>> other.load_state_dict(to_state_dict(checkpoint, other.state_dict(), params=params))
     """
     require_canonical(checkpoint)
     groups = _groups(like)
     named = _named(groups, names)
     require_same(named.values(), checkpoint.names, "the optimizer", "the checkpoint")
     step, exp_avg, exp_inf = checkpoint.state
-    _require_fit(checkpoint, {name: _slot(like, key) for key, name in named.items()})
+    held = held_dtypes(checkpoint, {name: _slot(like, key) for key, name in named.items()}, params)
     state = {
         key: {
             "step": _step(name, step[name]),
@@ -131,18 +153,30 @@ def to_state_dict(
         }
         for key, name in named.items()
     }
-    filled = [_filled(group, [named[k] for k in group["params"]], checkpoint) for group in groups]
+    filled = [
+        _filled(group, [named[key] for key in group["params"]], checkpoint, held)
+        for group in groups
+    ]
     return {"state": state, "param_groups": filled}
 
 
 def to_numpy(tensor: Tensor) -> Array:
-    """An array that shares memory with the tensor if that is on the CPU; a DTensor is gathered."""
+    """An array that shares memory with the tensor if that is on the CPU; a DTensor is gathered.
+
+    Raises:
+        CheckpointError: NumPy has no such tensor: it is on the device meta, or its dtype is float8.
+    """
     if hasattr(tensor, "full_tensor"):
         tensor = tensor.full_tensor()
+    if tensor.device.type == "meta":
+        raise CheckpointError("a tensor on the device meta has no values: load the state first")
     tensor = tensor.detach().cpu().resolve_conj().resolve_neg()
     if tensor.dtype == torch.bfloat16:
         return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
+    try:
+        return tensor.numpy()
+    except TypeError as error:
+        raise CheckpointError(f"a tensor of {tensor.dtype} is no array: convert it") from error
 
 
 def to_torch(array: Array) -> Tensor:
@@ -162,19 +196,22 @@ def _groups(state_dict: StateDict) -> list[Mapping[str, Any]]:
             "not the state_dict of an optimizer, which has state and param_groups with params: "
             "pass optimizer.state_dict()"
         ) from None
+    if not isinstance(state_dict["state"], Mapping):
+        raise CheckpointError("the state of the state_dict is no dict: pass optimizer.state_dict()")
     return groups
 
 
 def _named(groups: list[Mapping[str, Any]], names: Iterable[str] | None) -> dict[Any, str]:
     """The names of the parameters by their keys in a state dict."""
     keys = [key for group in groups for key in group["params"]]
-    if names is not None:
-        found = list(names)
-    elif keys and all(isinstance(key, str) for key in keys):
-        found = keys
+    if keys and all(isinstance(key, str) for key in keys):
+        own = keys
     elif all("param_names" in group for group in groups):
-        found = [name for group in groups for name in group["param_names"]]
+        own = [name for group in groups for name in group["param_names"]]
     else:
+        own = None
+    found = own if names is None else list(names)
+    if found is None:
         raise CheckpointError(
             "the state dict has numbers in place of names: pass names, such as [name for name, _ "
             "in model.named_parameters()], or make the optimizer with model.named_parameters()"
@@ -184,6 +221,12 @@ def _named(groups: list[Mapping[str, Any]], names: Iterable[str] | None) -> dict
             f"{len(found)} names for {len(keys)} parameters: give the names of the parameters "
             "that the optimizer has, in its order"
         )
+    for name, its in zip(found, own or found, strict=False):
+        if name != its:
+            raise CheckpointError(
+                f"names has {name!r} where the state dict itself has {its!r}: leave names out, and "
+                "rename with adamax_checkpoint.names.rename"
+            )
     return dict(zip(keys, unique(found), strict=True))
 
 
@@ -198,24 +241,12 @@ def _like(name: str, slot: Mapping[str, Any], params: Mapping[str, Tensor] | Non
         return params[name]
     if not slot:
         raise CheckpointError(
-            f"{name} has no state, since it has not taken a step: pass params, by name"
+            f"{name} has no state, since it has not taken a step: pass params, by name; a file "
+            "needs the model's state_dict beside the optimizer's"
         )
     # What is not the state of Adamax is refused below, with what it looks like.
     moment = slot.get("exp_avg")
     return moment if isinstance(moment, Tensor) else torch.empty(0)
-
-
-def _require_fit(checkpoint: Checkpoint, slots: Mapping[str, Mapping[str, Any]]) -> None:
-    """Raise if the optimizer that is to load the moments holds other shapes, or Adam's state."""
-    for name, slot in slots.items():
-        if "exp_avg_sq" in slot:
-            raise CheckpointError(
-                f"{name}: the optimizer that is to load the state has exp_avg_sq, as Adam: make "
-                "an Adamax"
-            )
-    moments = {name: slot.get("exp_avg") for name, slot in slots.items()}
-    shapes = {name: tuple(each.shape) for name, each in moments.items() if isinstance(each, Tensor)}
-    require_shapes(checkpoint, shapes)
 
 
 def _zeros(param: Tensor, state_dtype: Any) -> dict[str, Any]:
@@ -234,9 +265,10 @@ def _step(name: str, count: int) -> Tensor:
 
 
 def _count(name: str, step: Any) -> int:
-    if float(step) != int(step):
-        raise CheckpointError(f"{name}: step = {float(step)} is not an integer: correct the count")
-    return int(step)
+    count = to_numpy(step).item() if isinstance(step, Tensor) else step
+    if count != int(count):
+        raise CheckpointError(f"{name}: step = {count} is not an integer: correct the count")
+    return int(count)
 
 
 def _hyperparameters(group: Mapping[str, Any]) -> Hyperparameters:
@@ -250,7 +282,9 @@ def _hyperparameters(group: Mapping[str, Any]) -> Hyperparameters:
     ).numbers()
 
 
-def _filled(group: Mapping[str, Any], names: list[str], checkpoint: Checkpoint) -> dict[str, Any]:
+def _filled(
+    group: Mapping[str, Any], names: list[str], checkpoint: Checkpoint, held: Mapping[str, str]
+) -> dict[str, Any]:
     """A group with the hyperparameters of its parameters, and the dtype of their moments."""
     sets = [each for each in checkpoint.groups if set(each.names) & set(names)]
     for each in sets[1:]:
@@ -273,20 +307,11 @@ def _filled(group: Mapping[str, Any], names: list[str], checkpoint: Checkpoint) 
     }
     if own:
         chosen["decoupled_weight_decay"] = hp.decoupled_weight_decay
-    if wider := _wider(names, checkpoint):
+    if dtype := state_dtype_for(group, names, checkpoint, held):
         if not own:
             raise CheckpointError(
-                f"the moments have dtype {wider}, and the parameters another, which "
+                f"the moments have dtype {dtype}, and the parameters another, which "
                 "torch.optim.Adamax would round them to: load it into adamax_torch.Adamax"
             )
-        chosen["state_dtype"] = getattr(torch, wider)
+        chosen["state_dtype"] = getattr(torch, dtype)
     return {**group, **chosen}
-
-
-def _wider(names: list[str], checkpoint: Checkpoint) -> str:
-    """The real dtype of the moments if it is not that of the parameters, where both are known."""
-    for name in names if checkpoint.params is not None else ():
-        moment, param = checkpoint.state.exp_avg[name], (checkpoint.params or {})[name]
-        if moment.dtype != param.dtype:
-            return str(moment.real.dtype)
-    return ""

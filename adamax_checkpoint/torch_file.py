@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from torch import Tensor
 
 from adamax_checkpoint.atomic import replacing
 from adamax_checkpoint.checkpoint import Checkpoint, CheckpointError
-from adamax_checkpoint.metadata import KEY, sealed, unsealed
-from adamax_checkpoint.torch import from_state_dict, to_state_dict, to_torch
+from adamax_checkpoint.metadata import KEY, REMEDY, sealed, unsealed
+from adamax_checkpoint.torch import from_state_dict, parameter_names, to_state_dict, to_torch
 
 OPTIMIZER, MODEL = "optimizer", "model"
 """The keys of the dict that `write` saves, beside `metadata.KEY`."""
@@ -22,15 +23,14 @@ def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Ch
     """The checkpoint of a file that holds the state dict of an optimizer, or a dict with one.
 
     A dict of tensors beside it, such as the model's, gives the parameters, if it has their names.
-    What `write` saved is compared with its checksums.
+    The checksums of a zip file are checked, and what `write` saved is compared with its own.
 
     Raises:
         CheckpointError: the file is corrupt, needs code to be unpickled, or has no state dict, or
             more than one; or see `adamax_checkpoint.torch.from_state_dict`.
         OSError: the file cannot be opened.
     """
-    with Path(path).open("rb"):
-        pass
+    _require_sums(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -52,11 +52,10 @@ def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Ch
     (state_dict,) = optimizers.values()
     tensors = [part for part in parts.values() if _is_tensors(part)]
     try:
-        found = from_state_dict(state_dict, names)
-        params = next((part for part in tensors if {*found.names} <= {*part}), None)
-        if params is not None:
-            kept = {name: params[name] for name in found.names}
-            found = from_state_dict(state_dict, names, kept)
+        own = parameter_names(state_dict, names)
+        model = next((part for part in tensors if {*own} <= {*part}), None)
+        params = None if model is None else {name: model[name] for name in own}
+        found = from_state_dict(state_dict, names, params)
         return unsealed(found, parts[KEY]) if KEY in parts else found
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
@@ -91,6 +90,23 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
         content[MODEL] = {name: to_torch(array) for name, array in checkpoint.params.items()}
     with replacing(path) as file:
         torch.save(content, file)
+
+
+def _require_sums(path: str | os.PathLike[str]) -> None:
+    """Raise if a part of a zip file has another CRC-32 than the file says; PyTorch does not look.
+
+    A file of PyTorch before 1.6 is a bare pickle, without checksums.
+    """
+    with Path(path).open("rb") as file:
+        try:
+            wrong = zipfile.ZipFile(file).testzip() if zipfile.is_zipfile(file) else None
+        except Exception as error:  # of a corrupt file zipfile raises classes of all kinds
+            raise CheckpointError(f"{path}: not a valid file of torch.save ({error})") from error
+    if wrong is not None:
+        raise CheckpointError(
+            f"{path}: corrupt: the checksum of {wrong} is wrong. {REMEDY}, or save it again, with "
+            "torch.serialization.set_crc32_options(True)"
+        )
 
 
 def _is_optimizer(part: Any) -> bool:

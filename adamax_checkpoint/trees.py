@@ -12,6 +12,7 @@ from adamax_checkpoint.checkpoint import (
     CheckpointError,
     Group,
     one_group,
+    require_checkpoint,
     require_same,
 )
 from adamax_core import Hyperparameters, State
@@ -44,7 +45,7 @@ def unique(names: Iterable[str]) -> tuple[str, ...]:
 
 def from_state(
     state: State,
-    hyperparameters: Hyperparameters | Iterable[Group],
+    hyperparameters: Hyperparameters | Group | Iterable[Group],
     params: Tree | None = None,
 ) -> Checkpoint:
     """A checkpoint of a state of `adamax_core` or `adamax_fused`; arrays are shared, not copied.
@@ -72,12 +73,6 @@ def from_state(
         for what, leaves in flat.items()
         if what != "step"
     }
-    for name, norm in arrays["exp_inf"].items():
-        if (norm.real < 0).any() or (np.iscomplexobj(norm) and (norm.imag < 0).any()):
-            raise CheckpointError(
-                f"{name}: exp_inf has elements below zero, which a norm has not: were exp_avg and "
-                "exp_inf exchanged?"
-            )
     return Checkpoint(
         State(
             {name: int(count) for name, count in flat["step"].items()},
@@ -99,6 +94,7 @@ def to_state(checkpoint: Checkpoint, params: Tree) -> State:
     >>> to_state(from_state(state, Hyperparameters()), [np.zeros(2)])
     State(step=[3], exp_avg=[array([1., 1.])], exp_inf=[array([1., 1.])])
     """
+    require_checkpoint(checkpoint)
     names = names_of(params)
     require_same(names, checkpoint.names, "the parameters", "the checkpoint")
     leaves, treedef = optree.tree_flatten(params)

@@ -21,6 +21,7 @@ from adamax_checkpoint.checkpoint import (
     Group,
     NotVerifiedError,
     require_alike,
+    require_checkpoint,
 )
 from adamax_conformance import Moments
 from adamax_conformance.dialects import Dialect
@@ -94,7 +95,9 @@ def verify(
     >>> verify(checkpoint, sides=("numpy", "numpy"), steps=1).elements
     2
     """
+    require_checkpoint(checkpoint)
     if other is not None:
+        require_checkpoint(other)
         require_same_state(checkpoint, other)
     rng = np.random.default_rng(seed)
     share = max(1, _MOST_ELEMENTS // max(1, len(checkpoint.names)))

@@ -12,11 +12,15 @@ import pytest
 import torch
 
 import adamax_core
-from adamax_checkpoint import Checkpoint, CheckpointError, load, save
+from adamax_checkpoint import Checkpoint, CheckpointError, Group, load, save
 from adamax_checkpoint.checkpoint import DTYPES
-from adamax_checkpoint.optax import from_optax, to_optax
+from adamax_checkpoint.dialects import to_dialect
+from adamax_checkpoint.keras import to_keras
+from adamax_checkpoint.names import moved, rename
+from adamax_checkpoint.optax import from_optax, to_optax, tree_of
 from adamax_checkpoint.torch import from_state_dict, to_state_dict
 from adamax_checkpoint.trees import from_state, to_state
+from adamax_checkpoint.verify import verify
 from adamax_core import Hyperparameters, State
 from adamax_jax import adamax_transform
 from adamax_torch import Adamax
@@ -141,3 +145,36 @@ def test_another_dialect_is_converted_first() -> None:
     fresh = adamax_transform(0.1).init({"w": jnp.ones(3)})
     with pytest.raises(CheckpointError, match=r"eps=outside, but .*convert it with .*to_dialect"):
         to_optax(outside, fresh)
+
+
+def test_arguments_in_the_wrong_order(tmp_path: Path) -> None:
+    checkpoint = drawn({"w": ((3,), "float32")})
+    params = {"w": jnp.ones(3)}
+    fresh = adamax_transform(0.1).init(params)
+    for wrong in (
+        lambda: save(tmp_path / "out", {"state": {}}),  # type: ignore[arg-type]  # on purpose
+        lambda: to_optax(fresh, checkpoint),
+        lambda: to_state_dict({"state": {}}, checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: to_state(params, checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: to_keras(["w"], checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: to_dialect("canonical", checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: moved({}, checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: rename({}, checkpoint),  # type: ignore[arg-type]  # on purpose
+        lambda: verify(checkpoint.state),  # type: ignore[arg-type]  # on purpose
+    ):
+        with pytest.raises(TypeError, match="expected a Checkpoint, not a "):
+            wrong()
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(CheckpointError, match="the state holds neither AdamaxState nor"):
+        to_optax(checkpoint, params)
+    with pytest.raises(TypeError, match=r"arrays is None, not a dict .*: save the checkpoint with"):
+        tree_of(checkpoint.params, params)  # type: ignore[arg-type]  # on purpose
+
+
+def test_hyperparameters_of_one_group_or_of_none() -> None:
+    fresh = adamax_transform(0.1).init({"w": jnp.ones(3)})
+    group = Group(("w",), SLOW)
+    assert from_optax(fresh, group).groups == from_optax(fresh, [group]).groups == (group,)
+    for wrong in (0.1, [SLOW], {"w": SLOW}):
+        with pytest.raises(TypeError, match="give Hyperparameters for all parameters, or a list"):
+            from_optax(fresh, wrong)  # type: ignore[arg-type]  # on purpose

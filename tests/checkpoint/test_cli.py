@@ -178,8 +178,48 @@ def test_another_dialect_is_converted_on_request(tmp_path: Path) -> None:
     printed = run("convert", tmp_path / "keras", out, "--to", "canonical", "--dialect", "canonical")
     assert "from eps=outside to canonical: each norm is at most eps = 1e-06 off" in printed
     assert load(out).dialect == "canonical"
-    arguments = ("convert", out, out, "--to", "canonical", "--dialect")
+    arguments = ("convert", out, tmp_path / "more", "--to", "canonical", "--dialect")
     assert "1000 eps" in run(*arguments, "eps=in-the-decay", code=2)
+
+
+def test_nothing_that_a_file_has_itself_is_overridden(saved: Path) -> None:
+    """Names of equal shapes would be exchanged without an error, and other steps be taken."""
+    message = run("inspect", saved, "--names", "layer.w,layer.c", code=2)
+    assert "it has names itself, layer.w, layer.b: leave out the names layer.w, layer.c" in message
+    model = torch.nn.Linear(1, 1)
+    optimizer = Adamax(model.named_parameters())
+    model(torch.ones(1)).sum().backward()
+    optimizer.step()
+    torch.save(optimizer.state_dict(), saved.with_name("run.pt"))
+    message = run("inspect", saved.with_name("run.pt"), "--names", "bias,weight", code=2)
+    assert "names has 'bias' where the state dict itself has 'weight': leave names out" in message
+    for path in (saved, saved.with_name("run.pt")):
+        message = run("inspect", path, "--hyperparameters", "1,0,0,0,0", code=2)
+        assert "it has hyperparameters itself, Hyperparameters(lr=0." in message
+    assert "parameters: 2" in run("inspect", saved, "--names", "layer.b,layer.w")
+
+
+def test_a_training_that_has_not_begun(tmp_path: Path) -> None:
+    model = torch.nn.Linear(2, 1)
+    content = {"optimizer": Adamax(model.named_parameters()).state_dict()}
+    torch.save(content, tmp_path / "run.pt")
+    message = run("inspect", tmp_path / "run.pt", code=2)
+    assert "a file needs the model's state_dict beside the optimizer's" in message
+    torch.save(content | {"model": model.state_dict()}, tmp_path / "run.pt")
+    assert "bias (1,) float32 float32 0" in run("inspect", tmp_path / "run.pt")
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(saved: Path) -> None:
+    folder = saved.parent
+    message = run("convert", saved, folder / "no" / "out", "--to", "torch", code=2)
+    assert f"there is no folder {folder / 'no'}: make it" in message
+    (folder / "link").symlink_to(saved)
+    message = run("convert", saved, folder / "link", "--to", "torch", code=2)
+    assert "is the file to read, and what else it has, such as an epoch, would be lost" in message
+    (folder / "text").write_text("some notes")
+    message = run("convert", folder / "text", folder / "out", "--to", "torch", code=2)
+    assert "neither a safetensors file, nor one of torch.save, nor one of Flax's" in message
+    assert {path.name for path in folder.iterdir()} == {saved.name, "link", "text"}
 
 
 def test_states_that_differ_are_told_with_another_exit_code(saved: Path, tmp_path: Path) -> None:
@@ -241,12 +281,17 @@ def test_a_changed_bit_of_a_written_file_is_found(kind: str, saved: Path, tmp_pa
     data[at] ^= 1
     (tmp_path / "out").write_bytes(data)
     message = run("inspect", tmp_path / "out", code=2)
-    assert "corrupt: layer.w.exp_avg is not what was saved. Restore the file from a copy" in message
+    what = {
+        "torch": "the checksum of archive/data/1 is wrong",
+        "optax": "layer.w.exp_avg is not what was saved",
+    }[kind]
+    assert f"corrupt: {what}. Restore the file from a copy" in message
 
 
 def test_a_progress_bar_on_a_terminal(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.StringIO()
     monkeypatch.setattr(cli, "errors", Console(file=shown, force_terminal=True))
     monkeypatch.setattr(cli, "_LARGE", 0)
-    run("inspect", saved)
-    assert "reading state.safetensors" in shown.getvalue()
+    run("convert", saved, saved.with_name("out"), "--to", "torch")
+    for what in ("reading state.safetensors", "verifying out", "writing out"):
+        assert what in shown.getvalue()

@@ -65,7 +65,7 @@ LAYERS: dict[str, tuple[nn.Module, Any, Any, Any]] = {
 
 
 def of_model(model: nn.Module) -> Checkpoint:
-    """Small integers as the parameters of a model, and as its moments."""
+    """Small integers as the parameters of a model, as its first moments, and of them its norms."""
     arrays = {
         name: (np.arange(param.numel(), dtype=np.float32) % 5 - 2).reshape(param.shape)
         for name, param in model.named_parameters()
@@ -75,7 +75,8 @@ def of_model(model: nn.Module) -> Checkpoint:
             param.copy_(torch.from_numpy(arrays[name]))
     counts = dict.fromkeys(arrays, 1)
     group = Group(tuple(arrays), Hyperparameters())
-    return Checkpoint(State(counts, arrays, arrays), (group,), arrays)
+    norms = {name: np.abs(array) for name, array in arrays.items()}
+    return Checkpoint(State(counts, arrays, norms), (group,), arrays)
 
 
 def channels(array: Any, *, last: bool) -> Any:

@@ -1,6 +1,7 @@
 """Each fault of a file, a folder or a state is one error, and nothing is written or changed."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -114,15 +115,25 @@ def test_metadata_that_is_deep(saved: Path) -> None:
         (lambda c: c.update(format="other"), "its format is not 'adamax-checkpoint'"),
         (lambda c: c.update(dialect="eps=twice"), "the dialect 'eps=twice' is not one of"),
         (lambda c: c["groups"][0].update(lr=-1.0), "lr = -1.0 is outside its domain"),
-        (lambda c: c["groups"][0].pop("eps"), "the groups are not valid: 'eps'"),
+        (lambda c: c["groups"][0].pop("eps"), "eps of a group is missing; it must be a number"),
         (
             lambda c: c["groups"][0].update(names=["w"]),
             "different parameters; only in the state: b",
         ),
+        (lambda c: c["groups"][0].update(names="w"), "names of a group is text; it must be a list"),
+        (lambda c: c["groups"][0].update(maximize="no"), "maximize of a group is text; it must be"),
+        (lambda c: c["groups"][0].update(lr=10**400), "the groups are not valid: int too large"),
+        (lambda c: c["groups"][0].update(lr=True), "lr of a group is true or false; it must be a"),
+        (lambda c: c["groups"][0].update(rho=1.0), "rho of a group is a number; it must be left"),
+        (lambda c: c["groups"][0].update(betas=[0.9]), "1 of betas is missing; it must be a num"),
+        (lambda c: c["groups"].append(None), "the groups are not valid"),
+        (lambda c: c.update(version=True), "version True of the format"),
+        (lambda c: c.update(verified=3), "verified of the metadata is a number; it must be text"),
+        (lambda c: c.update(more=""), "more of the metadata is text; it must be left out"),
         (lambda c: c["groups"][0].update(names=["w", "w", "b"]), "w: in more than one group"),
         (lambda c: c["tensors"].pop("w.step"), r"missing or left over: \['w.step'\]"),
         (lambda c: c.pop("tensors"), "malformed"),
-        (lambda c: c.update(tensors=[]), "malformed|missing or left over"),
+        (lambda c: c.update(tensors=[]), "tensors of the metadata is a list; it must be an object"),
         (lambda c: c["tensors"]["w.step"].pop("shape"), "malformed"),
     ],
 )
@@ -183,12 +194,39 @@ def test_a_name_with_a_path_part_or_that_cannot_be_printed(name: Any) -> None:
         ({"step": {"w": -1}}, r"w: step = -1 is outside its domain 0 <= step < 2\*\*63"),
         ({"step": {"w": 2**63}}, r"outside its domain"),
         ({"step": {"w": 1.0}}, "w: step = 1.0 is not an integer"),
+        ({"exp_inf": {"w": np.array([np.nan, -1])}}, "w: exp_inf has elements below zero"),
     ],
 )
 def test_a_state_that_does_not_fit(change: dict[str, Any], message: str) -> None:
     state = State({"w": 1}, {"w": np.ones(2)}, {"w": np.ones(2)})
     with pytest.raises(CheckpointError, match=message):
         Checkpoint(state._replace(**change), (Group(("w",), Hyperparameters()),))
+
+
+def test_nan_of_either_sign_and_zero_are_norms() -> None:
+    norm = np.array([np.nan, -np.nan, -0.0, np.inf])
+    Checkpoint(State({"w": 1}, {"w": norm}, {"w": norm}), (Group(("w",), Hyperparameters()),))
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(saved: Path) -> None:
+    for mode in (0o600, 0o664):
+        saved.chmod(mode)
+        save(saved, ONE)
+        assert saved.stat().st_mode & 0o777 == mode
+
+
+def test_a_name_may_be_as_long_as_the_folder_allows(tmp_path: Path) -> None:
+    save(tmp_path / ("x" * 255), ONE)
+    with pytest.raises(OSError, match=r"cannot save .*x \(File name too long\), and nothing has"):
+        save(tmp_path / ("x" * 256), ONE)
+    assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match=r"cannot save .*pipe \(not a regular file\), and nothing"):
+        save(tmp_path / "pipe", ONE)
+    assert (tmp_path / "pipe").is_fifo()
 
 
 FULL = """
@@ -212,7 +250,7 @@ def test_a_disk_without_space_leaves_the_old_file_and_no_other(saved: Path) -> N
     )
     last = ran.stderr.splitlines()[-1]
     assert "cannot save" in last
-    assert "(File too large), and nothing has changed: choose a folder" in last
+    assert "(File too large), and nothing has changed: choose a file" in last
     assert [path.name for path in saved.parent.iterdir()] == [saved.name]
     assert_same(load(saved), ONE)
 

@@ -11,8 +11,8 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from adamax_checkpoint import Checkpoint, CheckpointError, Group
-from adamax_checkpoint.torch import from_state_dict, to_state_dict
-from adamax_core import Hyperparameters
+from adamax_checkpoint.torch import from_state_dict, to_numpy, to_state_dict
+from adamax_core import Hyperparameters, State
 from adamax_torch import Adamax
 from checkpoints import assert_same, drawn
 from trained_in_torch import FAST, SLOW, raw, trained
@@ -36,6 +36,23 @@ def test_names_of_a_state_dict() -> None:
         to_state_dict(checkpoint, named.state_dict())
 
 
+@pytest.mark.parametrize("by", ["names", "keys"])
+def test_names_of_a_state_dict_are_not_overridden(by: str) -> None:
+    """Parameters of one shape would be exchanged without an error."""
+    model = torch.nn.LayerNorm(2)
+    optimizer = Adamax(model.named_parameters())
+    model(torch.ones(2)).sum().backward()
+    optimizer.step()
+    named = optimizer.state_dict()
+    if by == "keys":
+        named = get_optimizer_state_dict(model, optimizer)
+    assert from_state_dict(named, ["weight", "bias"]).names == ("weight", "bias")
+    with pytest.raises(CheckpointError, match="names has 'bias' where the state dict itself has"):
+        from_state_dict(named, ["bias", "weight"])
+    with pytest.raises(CheckpointError, match="names has 'bias' where the state dict itself has"):
+        to_state_dict(from_state_dict(named), named, ["bias", "weight"])
+
+
 def test_a_parameter_without_a_step_has_zeros() -> None:
     model = torch.nn.Linear(2, 1)
     optimizer = Adamax(model.named_parameters(), state_dtype="float64")
@@ -53,20 +70,118 @@ def test_a_parameter_without_a_step_has_zeros() -> None:
         to_state_dict(checkpoint, stock.state_dict())
 
 
+def wide(dtype: torch.dtype) -> tuple[torch.nn.Module, Checkpoint]:
+    """A model, and a float64 checkpoint, without parameters, of its training."""
+    model = torch.nn.Linear(2, 1, dtype=dtype)
+    shapes = {name: (tuple(each.shape), "float64") for name, each in model.named_parameters()}
+    return model, drawn(shapes)
+
+
+@pytest.mark.parametrize("known", ["params", "state"])
+def test_no_moment_is_rounded_to_the_dtype_of_the_parameters(known: str) -> None:
+    model, checkpoint = wide(torch.float32)
+
+    def loaded(optimizer: Any) -> None:
+        if known == "state":
+            model(torch.ones(2)).sum().backward()
+            optimizer.step()
+        params = dict(model.named_parameters()) if known == "params" else None
+        like = optimizer.state_dict()
+        optimizer.load_state_dict(to_state_dict(checkpoint, like, params=params))
+
+    ours = Adamax(model.named_parameters())
+    loaded(ours)
+    assert_same(from_state_dict(ours.state_dict()), checkpoint)
+    narrow = Adamax(model.named_parameters(), state_dtype="float16")
+    loaded(narrow)
+    assert_same(from_state_dict(narrow.state_dict()), checkpoint)
+    with pytest.raises(CheckpointError, match=r"moments have dtype float64, .*round them to: load"):
+        loaded(torch.optim.Adamax(model.named_parameters()))
+
+
+def test_moments_that_one_group_cannot_hold() -> None:
+    model = torch.nn.Linear(2, 1)
+    mixed = drawn({"weight": ((1, 2), "float64"), "bias": ((1,), "float32")})
+    fresh, params = Adamax(model.named_parameters()).state_dict(), dict(model.named_parameters())
+    with pytest.raises(CheckpointError, match="moments of float32 and float64, which the optimiz"):
+        to_state_dict(mixed, fresh, params=params)
+    step, exp_avg, exp_inf = drawn({"weight": ((1, 2), "float32"), "bias": ((1,), "float32")}).state
+    norms = {name: norm.astype(np.float64) for name, norm in exp_inf.items()}
+    unequal = Checkpoint(State(step, exp_avg, norms), mixed.groups)
+    with pytest.raises(CheckpointError, match="weight: exp_avg is float32 and exp_inf float64"):
+        to_state_dict(unequal, fresh)
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ("list", TypeError, r"params is not a dict of tensors: pass dict\(model\.named_param"),
+        ("arrays", TypeError, r"params is not a dict of tensors: pass dict\(model\.named_param"),
+        (
+            "state",
+            CheckpointError,
+            r"only in params: num_batches_tracked, .*as dict\(model\.named_param",
+        ),
+    ],
+)
+def test_params_are_named_tensors(params: str, error: type[Exception], message: str) -> None:
+    model = torch.nn.BatchNorm1d(2)
+    state_dict = Adamax(model.named_parameters()).state_dict()
+    given: Any = {
+        "list": list(model.named_parameters()),
+        "arrays": {name: each.detach().numpy() for name, each in model.named_parameters()},
+        "state": model.state_dict(),
+    }[params]
+    with pytest.raises(error, match=message):
+        from_state_dict(state_dict, params=given)
+    checkpoint = from_state_dict(state_dict, params=dict(model.named_parameters()))
+    with pytest.raises(error, match=message):
+        to_state_dict(checkpoint, state_dict, params=given)
+
+
+@pytest.mark.parametrize(
+    ("moment", "message"),
+    [
+        (torch.ones(2, device="meta"), "a tensor on the device meta has no values"),
+        (torch.ones(2).to(torch.float8_e4m3fn), "a tensor of torch.float8_e4m3fn is no array"),
+    ],
+    ids=["meta", "float8"],
+)
+def test_a_tensor_that_is_no_array(moment: torch.Tensor, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        to_numpy(moment)
+
+
 def test_a_count_that_is_no_integer() -> None:
     _, optimizer = trained("float32")
     state_dict = optimizer.state_dict()
+    # An int64 that no float64 is.
+    state_dict["state"][0]["step"] = torch.tensor(2**53 + 1)
+    counts = from_state_dict(state_dict, ["w", "b", "c", "d"]).state.step
+    assert counts["w"] == 2**53 + 1
     state_dict["state"][0]["step"] = torch.tensor(1.5)
     with pytest.raises(CheckpointError, match=r"w: step = 1\.5 is not an integer"):
         from_state_dict(state_dict, ["w", "b", "c", "d"])
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"state": {}}, [1], None, {"state": {}, "param_groups": [1]}]
+    "state",
+    [
+        *({}, {"state": {}}, [1], None, {"state": {}, "param_groups": [1]}),
+        {"state": None, "param_groups": []},
+    ],
 )
 def test_what_is_no_state_dict(state: Any) -> None:
-    with pytest.raises(CheckpointError, match="not the state_dict of an optimizer"):
+    with pytest.raises(CheckpointError, match="state_dict"):
         from_state_dict(state)
+
+
+def test_a_learning_rate_that_is_no_number() -> None:
+    model = torch.nn.Linear(2, 1)
+    state_dict = Adamax(model.named_parameters()).state_dict()
+    state_dict["param_groups"][0]["lr"] = "x"
+    with pytest.raises(CheckpointError, match="lr = 'x' is not a number"):
+        from_state_dict(state_dict, params=dict(model.named_parameters()))
 
 
 def test_a_count_that_no_float64_holds() -> None:
