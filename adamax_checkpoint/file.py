@@ -50,7 +50,7 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint, *, tick: Tick | N
 
     Raises:
         OSError: the file cannot be written, such as on a full disk; nothing has changed.
-        TypeError: it is no checkpoint.
+        TypeError: `checkpoint` is no Checkpoint.
 
     >>> import tempfile
     >>> from adamax_checkpoint import Group

@@ -127,7 +127,7 @@ def to_state_dict(
         CheckpointError: names are missing or left over, parameters of one group have different
             hyperparameters, or the optimizer cannot hold what the checkpoint has, such as another
             shape, or, for torch.optim.Adamax, another dtype.
-        TypeError: `checkpoint` is none, or `params` is not a dict of tensors.
+        TypeError: `checkpoint` is no Checkpoint, or `params` no dict of tensors.
 
     >>> model = torch.nn.Linear(2, 1)
     >>> optimizer = torch.optim.Adamax(model.named_parameters())
