@@ -17,6 +17,7 @@ from adamax_conformance.dialects.dialect import FOUND_NAME, Dialect
 from adamax_conformance.investigation.investigate import investigated
 from adamax_conformance.judging.finding import Finding, NotJudged, Violation
 from adamax_conformance.registry import find, require_backend
+from adamax_conformance.reports.environment import environment
 from adamax_conformance.reports.expectations import Expectation, Expectations, load
 from adamax_conformance.reports.report import PROFILES, Report
 from adamax_conformance.reports.result import Result, Status
@@ -164,6 +165,7 @@ class Subject:
             packages=getattr(self._backend.backend, "packages", {}),
             date=datetime.now(UTC).date().isoformat(),
             unfound=self._diagnosed is not None and self._diagnosed.dialect is None,
+            environment=environment(),
         )
 
     def investigated(self, report: Report, *, known: bool = False) -> Report:

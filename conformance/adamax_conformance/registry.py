@@ -156,7 +156,10 @@ def _importing(name: str) -> Iterator[None]:
 def install(package: str) -> str:
     """Return the command that installs a framework."""
     if name := ENVIRONMENTS.get(package):
-        return f"from a checkout: make .venv-{name}/installed, and run the judge with .venv-{name}"
+        return (
+            f"from a checkout: make .venv-{name}/installed, and run the judge as "
+            f".venv-{name}/bin/python -m adamax_conformance"
+        )
     return f"from a checkout: pip install -c constraints.txt '.[{FRAMEWORKS[package]}]'"
 
 

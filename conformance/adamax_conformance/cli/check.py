@@ -31,6 +31,7 @@ from adamax_conformance.cli.app import (
 )
 from adamax_conformance.dialects.dialect import FOUND_NAME, Dialect
 from adamax_conformance.reports import FORMATS, write
+from adamax_conformance.reports.environment import started
 from adamax_conformance.reports.expectations import Expectation, Expectations, dump, load
 from adamax_conformance.reports.report import PROFILES, Report, Verdict
 from adamax_conformance.reports.result import Status
@@ -162,6 +163,8 @@ def check(
     if write_expect is not None:
         require_new(write_expect)
     files = _report_files(report or [])
+    options = [] if expect is None else ["--expect", str(expect)]
+    options += [] if timeout is None else ["--timeout", f"{timeout:g}"]
     backends = {name: found(name, timeout) for name in names}
     reports = []
     with progress() as task:
@@ -179,7 +182,8 @@ def check(
                 known=shrink_known,
                 advance=task(backend.name, len(chosen)),
             )
-            reports.append(replace(judged, named=name))
+            judged = replace(judged, named=name, started=started(), options=tuple(options))
+            reports.append(judged)
     try:
         if write_expect is not None:
             expectations = _expectations(reports[0])

@@ -35,6 +35,10 @@ class Judgement(Protocol):
     @property
     def named(self) -> str: ...  # noqa: D102 - as in `Report`
     @property
+    def started(self) -> str: ...  # noqa: D102 - as in `Report`
+    @property
+    def options(self) -> tuple[str, ...]: ...  # noqa: D102 - as in `Report`
+    @property
     def seed(self) -> int: ...  # noqa: D102 - as in `Report`
     @property
     def diagnosis(self) -> str: ...  # noqa: D102 - as in `Report`
@@ -126,7 +130,7 @@ def command(report: Judgement, result: Result) -> str:
         return f"adamax_conformance.check(backend, cases=[{result.id!r}], seed={report.seed}{own})"
     arguments = ["check", report.named, "--case", result.id, "--seed", str(report.seed)]
     arguments += [] if canonical else ["--dialect", report.dialect]
-    return printable(f"adamax-conformance {shlex.join(arguments)}")
+    return printable(f"{report.started} {shlex.join([*arguments, *report.options])}")
 
 
 def note_of(case_id: str) -> str:

@@ -106,6 +106,9 @@ class Report:
         packages: versions of the packages whose step it takes, by name.
         date: the day on which it was judged, as 2026-11-29; empty if it is not known.
         unfound: True if it was to be judged by the dialect that it computes, and none was found.
+        environment: what judged, as `reports.environment.environment` has it; empty if not known.
+        started: the command that starts the judge where this backend is installed.
+        options: options of ``check`` that it was judged with, such as ``--expect FILE``.
     """
 
     backend: str
@@ -127,6 +130,9 @@ class Report:
     packages: Mapping[str, str] = field(default_factory=dict)
     date: str = ""
     unfound: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    started: str = "adamax-conformance"
+    options: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[Status, int]:
@@ -282,6 +288,8 @@ class Report:
         return {
             "backend": self.backend,
             "named": self.named,
+            "started": self.started,
+            "options": list(self.options),
             "verdict": self.verdict,
             "conformant": self.conformant,
             "partial": self.partial,
@@ -330,5 +338,7 @@ class Report:
             results=tuple(map(Result.of, document["results"])),
             required=tuple(document["required"]),
             unfound=document.get("unfound", False),
+            started=document.get("started", cls.started),
+            options=tuple(document.get("options", ())),
             deviating=tuple(document["deviating"]),
         )

@@ -46,5 +46,8 @@ def require(name: str, document: Any, part: str = "") -> None:
     Traceback (most recent call last):
     adamax_conformance.exchange.schemas.SchemaError: $: 'run' is a required property
     """
-    if (problem := best_match(_validator(name, part).iter_errors(document))) is not None:
-        raise SchemaError(f"{problem.json_path}: {problem.message}")
+    try:
+        if (problem := best_match(_validator(name, part).iter_errors(document))) is not None:
+            raise SchemaError(f"{problem.json_path}: {problem.message}")
+    except RecursionError as error:
+        raise SchemaError("it is nested too deeply") from error
