@@ -18,6 +18,8 @@ from adamax_conformance.subject.printable import printable
 SCALES = (1.0, 1e-3, 1e-6, 1e-8)
 """Standard deviations of the gradients for which the cost is given."""
 
+_KEYS = tuple(f"{scale:g}" for scale in SCALES)
+
 _ELSEWHERE = ("clause", "known", "diagnosis")
 """Facts of a result that the page shows elsewhere."""
 
@@ -66,7 +68,8 @@ class Entry:
         name: name of the implementation.
         language: language that its rule is written in.
         packages: ``name version`` of each package.
-        date: the day on which it was judged.
+        date: the day on which it was judged; empty if it was not.
+        environment: what judged it, as the report says; empty if the report does not.
         outcome: the verdict in words.
         broken: why it could not be judged; empty if it was.
         axes: what was found on each axis.
@@ -80,6 +83,7 @@ class Entry:
     language: str
     packages: tuple[str, ...]
     date: str
+    environment: Mapping[str, str]
     outcome: str
     broken: str
     axes: tuple[OnAxis, ...]
@@ -90,18 +94,20 @@ class Entry:
     @classmethod
     def of(cls, report: Report) -> "Entry":
         """Return the line for this report."""
-        return cls(
-            name=printable(report.backend),
-            language=printable(report.language),
-            packages=tuple(printable(f"{name} {at}") for name, at in report.packages.items()),
+        line = cls(
+            name=report.backend,
+            language=report.language,
+            packages=tuple(f"{name} {at}" for name, at in report.packages.items()),
             date=report.date,
+            environment=report.environment,
             outcome=outcome(report),
-            broken=printable(report.broken),
+            broken=report.broken,
             axes=tuple(_axes(report)),
             grades=tuple(_grades(report)),
             deviations=tuple(_deviations(report)),
             costs=_costs(report),
         )
+        return cls.read(line.as_dict())
 
     def found(self, axis: str) -> str:
         """Return what was found on this axis; empty if it was not diagnosed."""
@@ -109,14 +115,21 @@ class Entry:
 
     def as_dict(self) -> Mapping[str, Any]:
         """Return the line as values for JSON."""
-        costs = {f"{scale:g}": cost for scale, cost in zip(SCALES, self.costs, strict=False)}
         axes = [each._asdict() for each in self.axes]
         grades = [each._asdict() for each in self.grades]
-        return {**asdict(self), "axes": axes, "grades": grades, "costs": costs}
+        known = {
+            "environment": self.environment or None,
+            "costs": dict(zip(_KEYS, self.costs, strict=True)) if self.costs else None,
+        }
+        return {**asdict(self), "axes": axes, "grades": grades, **known}
 
     @classmethod
     def read(cls, document: Mapping[str, Any]) -> "Entry":
-        """Return the line that `as_dict` has described."""
+        """Return the line that `as_dict` has described, with all its text `printable`.
+
+        The document satisfies the schema.
+        """
+        document, costs = _printable(document), document["costs"]
 
         def deviation(given: Mapping[str, Any]) -> Deviation:
             facts = tuple(Fact(fact["name"], tuple(fact["lines"])) for fact in given["facts"])
@@ -125,13 +138,23 @@ class Entry:
         return cls(
             **{
                 **document,
+                "environment": document["environment"] or {},
                 "packages": tuple(document["packages"]),
                 "axes": tuple(OnAxis(**each) for each in document["axes"]),
                 "grades": tuple(Graded(**each) for each in document["grades"]),
                 "deviations": tuple(map(deviation, document["deviations"])),
-                "costs": tuple(document["costs"].values()),
+                "costs": tuple(costs[key] for key in _KEYS) if costs else (),
             }
         )
+
+
+def _printable(value: Any) -> Any:
+    """Return values of JSON with all text `printable`; keys are those of the schema."""
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, Mapping):
+        return {key: _printable(each) for key, each in value.items()}
+    return list(map(_printable, value)) if isinstance(value, list | tuple) else value
 
 
 def _axes(report: Report) -> Iterator[OnAxis]:
@@ -158,8 +181,8 @@ def _deviations(report: Report) -> Iterator[Deviation]:
         shown = next((each for each in results if each.minimal), results[0])
         facts = describe(report, shown)
         yield Deviation(
-            printable(reason),
-            printable(url) if url.startswith("https://") else "",
+            reason,
+            url if url.startswith("https://") else "",
             expected,
             tuple(result.id for result in results),
             tuple(fact for fact in facts if fact.name not in _ELSEWHERE),

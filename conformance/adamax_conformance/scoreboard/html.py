@@ -7,10 +7,10 @@ from typing import Any
 from urllib.parse import quote
 
 from adamax_conformance.dialects.axes import CORRECTION, EPS
-from adamax_conformance.reports.environment import judged_by
 from adamax_conformance.reports.html import filled, resource
 from adamax_conformance.scoreboard import plot
 from adamax_conformance.scoreboard.entry import SCALES, Entry, ratio
+from adamax_conformance.scoreboard.summary import judged, summary
 
 UNKNOWN = "not judged"
 
@@ -28,10 +28,7 @@ def page(entries: Sequence[Entry]) -> str:
         statuses=Counter(each.found(EPS.name) or UNKNOWN for each in entries),
         scales=[f"{scale:g}" for scale in SCALES],
         plot=plot.drawn(entries),
-        judged_by=judged_by(),
-        dates=sorted({entry.date for entry in entries if entry.date}),
-        packages=len({name for entry in entries for name in entry.packages[:1]}),
-        languages=sorted({entry.language for entry in entries if entry.language}),
+        summary=summary(entries),
     )
     return f"{text}\n"
 
@@ -39,6 +36,7 @@ def page(entries: Sequence[Entry]) -> str:
 def _row(entry: Entry) -> Mapping[str, Any]:
     return {
         "entry": entry,
+        "about": [each for each in (*entry.packages, entry.language, judged(entry)) if each],
         "key": quote(entry.name, safe=""),
         "eps": entry.found(EPS.name) or UNKNOWN,
         "correction": entry.found(CORRECTION.name),

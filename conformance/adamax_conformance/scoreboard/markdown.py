@@ -4,21 +4,18 @@ from collections.abc import Iterator, Sequence
 from html import escape
 
 from adamax_conformance.dialects.axes import AXES
-from adamax_conformance.reports.environment import judged_by
 from adamax_conformance.reports.failure import written
 from adamax_conformance.reports.markdown import escaped, fenced
-from adamax_conformance.scoreboard.entry import SCALES, Deviation, Entry, ratio
+from adamax_conformance.scoreboard.entry import SCALES, Deviation, Entry, OnAxis, ratio
+from adamax_conformance.scoreboard.summary import judged, summary
 
 
 def page(entries: Sequence[Entry]) -> str:
     """Return the scoreboard as Markdown."""
-    dates = sorted({entry.date for entry in entries if entry.date})
     lines = [
         "# Which Adamax is this, and does it matter?",
         "",
-        f"{len(entries)} implementations, each judged by its own dialect, on {', '.join(dates)}.",
-        "",
-        f"{escaped(judged_by())}.",
+        f"{escaped(summary(entries))}.",
         "",
         "Size of a hundred steps over that of the specification's, by the scale of the gradients:",
         "",
@@ -41,7 +38,7 @@ def _table(entries: Sequence[Entry]) -> Iterator[str]:
     yield _row("implementation", "version", "language", *(f"{scale:g}" for scale in SCALES))
     yield _row(*("---" for _ in range(3)), *("---:" for _ in SCALES))
     for entry in entries:
-        version = ", ".join(entry.packages) or "not judged"
+        version = ", ".join(entry.packages) or "-"
         costs = [ratio(cost) for cost in entry.costs] or [""] * len(SCALES)
         yield _row(*map(escaped, (entry.name, version, entry.language)), *costs)
 
@@ -51,16 +48,19 @@ def _axes(entries: Sequence[Entry]) -> Iterator[str]:
     yield _row("---", *("---" for _ in AXES))
     for entry in entries:
         found = {each.axis: each for each in entry.axes}
-        cells = (found.get(axis.name) for axis in AXES)
-        texts = ("" if c is None else f"**{c.found}**" if c.deviates else c.found for c in cells)
-        yield _row(escaped(entry.name), *texts)
+        yield _row(escaped(entry.name), *(_cell(found.get(axis.name)) for axis in AXES))
+
+
+def _cell(axis: OnAxis | None) -> str:
+    text = escaped(axis.found) if axis else ""
+    return f"**{text}**" if axis and axis.deviates else text
 
 
 def _about(entry: Entry) -> Iterator[str]:
     if entry.broken:
         yield f"Not judged: {escaped(entry.broken)}"
         return
-    yield f"{escaped(entry.outcome)}."
+    yield f"{escaped('; '.join(filter(None, (entry.outcome, judged(entry)))))}."
     yield ""
     for name, _conformant, sentence in entry.grades:
         yield f"- {name}: {escaped(sentence)}"

@@ -10,8 +10,8 @@ from adamax_conformance.scoreboard.entry import SCALES, Entry
 WIDTH, HEIGHT = 560, 240
 """Size of the area of the plot, in units of the drawing."""
 
-_GAP = 17
-"""Distance between two labels, so that they can be read."""
+_TICKS = 8
+"""Largest number of intervals between the ticks of the vertical axis."""
 
 
 class Line(NamedTuple):
@@ -21,15 +21,11 @@ class Line(NamedTuple):
         label: the dialect, and who computes it.
         points: its ends, as the value of ``points`` of an SVG polyline.
         marks: the same as pairs.
-        height: where it ends.
-        at: where its label stands.
     """
 
     label: str
     points: str
     marks: tuple[tuple[float, float], ...]
-    height: float
-    at: float
 
 
 class Plot(NamedTuple):
@@ -41,7 +37,7 @@ class Plot(NamedTuple):
 
 
 def drawn(entries: Sequence[Entry]) -> Plot:
-    """Return the plot of all dialects whose cost is known."""
+    """Return the plot of all dialects whose cost is known, in the order of where they end."""
     names: dict[tuple[float, ...], dict[str, None]] = {}
     rules: dict[tuple[float, ...], str] = {}
     for entry in entries:
@@ -51,24 +47,34 @@ def drawn(entries: Sequence[Entry]) -> Plot:
             eps = {"none": "no eps"}.get(entry.found(EPS.name), f"eps {entry.found(EPS.name)}")
             rules[entry.costs] = eps + (", no correction" if uncorrected else "")
     top = max([1.0, *(cost for costs in names for cost in costs)]) * 1.1
-    ordered = sorted(names, key=lambda costs: costs[-1], reverse=True)
     lines: list[Line] = []
-    for costs in ordered:
+    for costs in sorted(names, key=lambda costs: costs[-1], reverse=True):
         marks = tuple(
             (_across(scale), round(HEIGHT * (1 - cost / top), 1))
             for scale, cost in zip(SCALES, costs, strict=True)
         )
-        height = marks[-1][1]
-        at = max(height, lines[-1].at + _GAP) if lines else height
         points = " ".join(f"{x},{y}" for x, y in marks)
-        lines.append(Line(f"{rules[costs]}: {_few([*names[costs]])}", points, marks, height, at))
-    step = 0.25 if top < 2 else 0.5  # noqa: PLR2004 - about eight lines
-    ticks = [number * step for number in range(math.floor(top / step) + 1)]
+        lines.append(Line(f"{rules[costs]}: {_few([*names[costs]])}", points, marks))
     return Plot(
         lines,
         [(_across(scale), f"{scale:g}") for scale in SCALES],
-        [(round(HEIGHT * (1 - tick / top), 1), f"{tick:g}") for tick in ticks],
+        [(round(HEIGHT * (1 - tick / top), 1), f"{tick:g}") for tick in _ticks(top)],
     )
+
+
+def _ticks(top: float) -> list[float]:
+    """Return a few round numbers from zero to the top.
+
+    >>> _ticks(1.7)
+    [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
+    >>> len(_ticks(1e300))
+    6
+    """
+    power = 10 ** math.floor(math.log10(top / _TICKS))
+    step = next(
+        each for each in (power, 2.5 * power, 5 * power, 10 * power) if each * _TICKS >= top
+    )
+    return [number * step for number in range(math.floor(top / step) + 1)]
 
 
 def _across(scale: float) -> float:

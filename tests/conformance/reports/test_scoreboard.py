@@ -1,9 +1,7 @@
 """The scoreboard: what it says of each implementation, in every format, and in a browser."""
 
-import json
 import re
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +11,12 @@ from selenium.webdriver.common.by import By
 from adamax_conformance import Report, check
 from adamax_conformance.dialects import Dialect, cost
 from adamax_conformance.reports import json_ as reports_json
+from adamax_conformance.reports.environment import environment
 from adamax_conformance.reports.expectations import Expectation, Expectations
 from adamax_conformance.scoreboard import FORMATS
 from adamax_conformance.scoreboard.entry import SCALES, Entry
 from adamax_conformance.scoreboard.json_ import merged, read
-from adamax_conformance.scoreboard.plot import drawn
+from adamax_conformance.scoreboard.plot import HEIGHT, drawn
 from adamax_conformance.subjects.reference import backend as reference
 from page import CONTRAST, shown, texts
 
@@ -40,6 +39,7 @@ def reports() -> list[Report]:
             ),
             language="Python",
             packages={f"{name}-package": "1.2.3"},
+            partial=False,
         )
         for name, rule in RULES.items()
     ]
@@ -49,6 +49,7 @@ def reports() -> list[Report]:
         cases=["A-5/eps-inside-the-maximum[float32]"],
         known=True,
     )
+    deviating = replace(deviating, partial=False, found="")
     absent = Report("absent", (), (), broken="not installed: no <wheel> for this Python")
     return [*found, deviating, absent]
 
@@ -104,14 +105,9 @@ def test_reports_and_scoreboards_are_read_alike(
     with of_reports.open("w", encoding="utf-8") as stream:
         reports_json.write(reports, stream, verbose=False)
     of_scoreboard.write_text(FORMATS["json"](entries), encoding="utf-8")
-    assert read(of_reports) == read(of_scoreboard) == entries
-
-
-def test_another_file_is_refused(tmp_path: Path) -> None:
-    other = tmp_path / "other.json"
-    other.write_text(json.dumps({"version": 4}), encoding="utf-8")
-    with pytest.raises(reports_json.ReadError, match="is no report of version"):
-        read(other)
+    assert read(of_scoreboard) == entries
+    # A file of reports has one environment for all.
+    assert read(of_reports) == [replace(each, environment=environment()) for each in entries]
 
 
 def test_of_two_lines_with_one_name_the_last_counts(entries: list[Entry]) -> None:
@@ -123,6 +119,7 @@ def test_markdown_says_what_was_found(entries: list[Entry]) -> None:
     text = FORMATS["markdown"](entries)
     assert "| slow | slow-package 1.2.3 | Python | 0.7526 |" in text
     assert "| decay | **in the decay** | yes |" in text
+    assert "| absent | - |  |  |  |  |  |" in text
     assert "Not judged: not installed: no &lt;wheel&gt; for this Python" in text
     assert f'eps is &lt;outside&gt; (<a href="{URL}">link</a>): 1 case' in text
     assert "<outside>" not in re.sub(r"```text.*?```", "", text, flags=re.DOTALL)
@@ -136,8 +133,15 @@ def test_plot_has_a_line_for_each_dialect(entries: list[Entry]) -> None:
         "eps outside, no correction: slow",
         "eps outside: outside, known",
     ]
-    heights = [each.at for each in plot.lines]
-    assert all(round(below - above, 1) >= 17 for above, below in pairwise(heights))
+    ends = [each.marks[-1][1] for each in plot.lines]
+    assert ends == sorted(ends)
+
+
+@pytest.mark.parametrize("cost", [0.0, 1.6, 3.0, 100.0, 1e300])
+def test_plot_has_a_few_ticks(entries: list[Entry], cost: float) -> None:
+    ticks = drawn([replace(entries[0], costs=(cost,) * len(SCALES))]).up
+    assert 4 <= len(ticks) <= 9
+    assert all(0 <= height <= HEIGHT for height, _ in ticks)
 
 
 def names(driver: Any) -> list[str]:
@@ -183,3 +187,38 @@ def test_page_can_be_read(browser: Any, entries: list[Entry], *, dark: bool, wid
     assert ratio >= 4.5, what
     wide = [each.size["width"] for each in shown(driver, "#cases details")]
     assert max(wide) <= width
+
+
+BOXES = """
+const found = [...document.querySelectorAll(arguments[0])];
+const boxes = found.map((each) => each.getBoundingClientRect());
+return [Math.max(...boxes.map((box) => box.right)), Math.min(...boxes.map((box) => box.height))];
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_plot_and_correction_are_in_sight(browser: Any, entries: list[Entry], width: int) -> None:
+    driver = browser.open(FORMATS["html"](entries), width=width)
+    assert len(texts(driver, ".plot li")) == len(drawn(entries).lines)
+    right, height = driver.execute_script(BOXES, ".plot text, .plot li span")
+    assert right <= width
+    assert height >= 12
+    assert driver.execute_script(BOXES, ".plot circle, #cases thead th")[0] <= width
+    assert head(driver, "correction")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_long_names_and_many_costs_leave_room(
+    browser: Any, entries: list[Entry], width: int
+) -> None:
+    long = "x" * 3000
+    many = [
+        replace(entries[0], name=f"{number}{long}", costs=(1.0, 1.0, 1.0, 1 - number / 100))
+        for number in range(40)
+    ]
+    many[0] = replace(many[0], language=long, packages=(long,))
+    driver = browser.open(FORMATS["html"](many), width=width)
+    assert driver.execute_script(BOXES, "#cases th, #cases td, .plot li span")[0] <= width
+    assert max(each.size["height"] for each in shown(driver, "#cases tr")) < 200
+    assert len(driver.find_elements(By.CSS_SELECTOR, ".plot li")) == 40
+    assert driver.find_element(By.CLASS_NAME, "plot").size["height"] < 900
