@@ -36,10 +36,10 @@ help:  ## what there is
 light: .venv-light/installed $(TFJS)  ## install the subjects that .venv has not: those of Python in .venv-light
 
 $(TFJS): scoreboard/tfjs/package-lock.json
-	npm ci --prefix scoreboard/tfjs --silent --no-audit --no-fund
+	npm ci --prefix scoreboard/tfjs --loglevel=error --no-audit --no-fund
 
 scoreboard: .venv/installed  ## judge the implementations of others, in docs/scoreboard.html; TIER=full for all
-	$(BIN)/python scoreboard/judge.py $(TIER)
+	$(BIN)/python scoreboard/judge.py '$(TIER)'
 
 conformance: .venv/installed  ## judge the reference, the adapters, torch.optim and optax
 	$(BIN)/adamax-conformance check $(SUBJECTS)

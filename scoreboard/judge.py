@@ -1,23 +1,36 @@
 """Judge every implementation of a tier, each in its own environment, and write docs/scoreboard.*.
 
-`make scoreboard` runs this. The exit code is 1 if one behaves otherwise than its expected results
-say; what could not be installed is listed with the reason. Lines of docs/scoreboard.json that this
-run does not judge anew are kept, with their dates.
+`make scoreboard` runs this. Lines of docs/scoreboard.json that this run does not judge anew are
+kept, with their dates: also that of an implementation which cannot be installed now. One that was
+never judged is listed with the reason.
+
+Exit codes:
+
+- 0 each behaves as its expected results say
+- 1 one does not, or cannot be installed; standard error says which and why
+- 2 usage: an unknown tier, or docs/scoreboard.json cannot be read
+- 130 interrupted: nothing is written
 """
 
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from adamax_conformance.reports import json_
+from adamax_conformance.reports.json_ import ReadError
 from adamax_conformance.reports.report import Report
+from adamax_conformance.scoreboard import FORMATS
+from adamax_conformance.scoreboard.entry import Entry
+from adamax_conformance.scoreboard.json_ import merged, read
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "out" / "scoreboard"
@@ -83,73 +96,121 @@ TIERS: dict[str, list[Subject]] = {
 """The subjects of each tier; `full` means both."""
 
 
-class Judged(NamedTuple):
-    """A subject, the file of its report, and what the judge printed if it is not as expected."""
+_LESS_TELLING = (
+    *("WARNING", "make: ***", "npm warn"),
+    *(
+        f"npm {error} {what}"
+        for error in ("error", "ERR!")
+        for what in ("code", "syscall", "errno")
+    ),
+)
+"""How lines begin that do not say what failed, if others do."""
 
-    subject: Subject
-    file: Path
+Tier = StrEnum("Tier", [*TIERS])  # type: ignore[misc]  # the names are those of a mapping
+console = Console(stderr=True)
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+class Judged(NamedTuple):
+    """The line of a subject, and what the judge printed, or make, if it is not as expected."""
+
+    line: Entry
     wrong: str
 
 
-def main(tier: str) -> int:
+@app.command()
+def main(tier: Annotated[Tier, typer.Argument(metavar="TIER", help="full means all.")]) -> None:
+    """Judge the implementations of a tier, and write the pages."""
+    raise typer.Exit(run(TIERS["light"] + (TIERS["full"] if tier == "full" else [])))
+
+
+def run(subjects: Sequence[Subject]) -> int:
     """Judge, write the pages, and return the exit code."""
-    if tier not in TIERS:
-        raise SystemExit(f"TIER={tier} is no tier: choose from {', '.join(TIERS)}")
-    subjects = TIERS["light"] + (TIERS["full"] if tier == "full" else [])
+    try:
+        known = read(PAGE) if PAGE.exists() else []
+    except ReadError as error:
+        _print(str(error))
+        return 2
+    before = {line.name: line for line in known if line.date}
+    lines, judged = known, _all_judged(subjects)
+    for line, wrong in judged:
+        kept = None if line.date else before.get(line.name)
+        lines = [*lines, kept or line]
+        if wrong:
+            _print(f"{line.name}: {wrong}" + (f"; the line of {kept.date} is kept" if kept else ""))
+    _write(merged(lines))
+    return int(any(wrong for _, wrong in judged))
+
+
+def _all_judged(subjects: Sequence[Subject]) -> list[Judged]:
     OUT.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
     judged: list[Judged] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                TimeElapsedColumn())  # fmt: skip
-    with Progress(*columns, console=console) as bars, ThreadPoolExecutor(2) as pool:
+    pool = ThreadPoolExecutor(2)
+    with Progress(*columns, console=console) as bars:
         task = bars.add_task("installing", total=len(subjects))
-        for each in pool.map(_judged, _installed(subjects)):
-            judged.append(each)
-            bars.update(task, advance=1, description=f"judged {each.subject.name}")
-    for each in judged:
-        if each.wrong:
-            console.print(each.wrong, markup=False, highlight=False)
-    known = [str(PAGE)] if PAGE.exists() else []
-    files = [*known, *(str(each.file) for each in judged)]
-    pages = {form: _rendered(form, files) for form in ("json", "markdown", "html")}
-    for form, text in pages.items():
-        PAGE.with_suffix(".md" if form == "markdown" else f".{form}").write_text(text, "utf-8")
-    return int(any(each.wrong for each in judged))
+        try:
+            for each in pool.map(_judged, _installed(subjects)):
+                judged.append(each)
+                bars.update(task, advance=1, description=f"judged {each.line.name}")
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return judged
 
 
 def _installed(subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str]]:
     """Yield each subject with the reason why its environment cannot be made, or with nothing."""
     for made, group in groupby(subjects, key=lambda subject: subject.made):
         ran = _run("env", "--unset=MAKELEVEL", "make", made)  # a make of make's says "make[1]:"
-        lines = ran.stderr.strip().splitlines() or [""]
-        told = next((line for line in lines if line.startswith("ERROR")), lines[-1])
-        reason = f"not installed: {told}" if ran.returncode else ""
+        reason = f"not installed: {_failure(ran.stderr)}" if ran.returncode else ""
         yield from ((subject, reason) for subject in group)
+
+
+def _failure(stderr: str) -> str:
+    r"""Return the line of pip, npm or make that says what failed.
+
+    >>> _failure("npm error code E404\nnpm error 404 Not Found - GET https://example.org/tfjs")
+    'npm error 404 Not Found - GET https://example.org/tfjs'
+    """
+    lines = stderr.strip().splitlines() or [""]
+    telling = [line for line in lines if not line.startswith(_LESS_TELLING)]
+    errors = [line for line in telling if line.startswith(("ERROR", "npm error", "npm ERR!"))]
+    return next(iter(errors or telling or lines))
 
 
 def _judged(given: tuple[Subject, str]) -> Judged:
     subject, reason = given
+    if reason:
+        return Judged(Entry.of(Report(subject.name, (), (), broken=reason)), reason)
     name = "".join(char if char.isalnum() else "-" for char in subject.name)
     file = OUT / f"{name}.json"
     file.unlink(missing_ok=True)
-    wrong = ""
-    if not reason:
-        options = ("--dialect", "found", "--known", "--report", f"json={file}", *subject.more)
-        named = subject.program or subject.name
-        ran = _run(subject.python, "-m", "adamax_conformance", "check", named, *options)
-        wrong = ran.stdout + ran.stderr if ran.returncode else ""
-        reason = ran.stderr.strip().rpartition("\n")[2]
-    if not file.exists():
-        with file.open("w", encoding="utf-8") as stream:
-            json_.write([Report(subject.name, (), (), broken=reason)], stream, verbose=False)
-    return Judged(subject, file, wrong)
+    options = ("--dialect", "found", "--known", "--report", f"json={file}", *subject.more)
+    named = subject.program or subject.name
+    ran = _run(subject.python, "-m", "adamax_conformance", "check", named, *options)
+    wrong = ran.stdout + ran.stderr if ran.returncode else ""
+    if file.exists():
+        [line] = read(file)
+        # A program that fails before it has said its name has that of its command.
+        return Judged(replace(line, name=subject.name), wrong)
+    reason = ran.stderr.strip().rpartition("\n")[2]
+    today = datetime.now(UTC).date().isoformat()
+    return Judged(Entry.of(Report(subject.name, (), (), broken=reason, date=today)), wrong)
 
 
-def _rendered(form: str, files: Sequence[str]) -> str:
-    ran = _run(PYTHON, "-m", "adamax_conformance", "render", *files, "--format", form)
-    if ran.returncode:
-        raise SystemExit(ran.stderr)
-    return ran.stdout
+def _write(lines: Sequence[Entry]) -> None:
+    """Write all pages, or, if one cannot be made, none; each at once."""
+    texts = {form: write(lines) for form, write in FORMATS.items()}
+    for form, text in texts.items():
+        page = PAGE.with_suffix(".md" if form == "markdown" else f".{form}")
+        new = page.with_name(f"{page.name}.new")
+        new.write_text(text, encoding="utf-8")
+        new.replace(page)
+
+
+def _print(message: str) -> None:
+    console.print(message, markup=False, highlight=False, soft_wrap=True)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -157,4 +218,4 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    app()

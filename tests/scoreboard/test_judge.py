@@ -1,15 +1,29 @@
 """The run of a tier: what is red, what could not be installed, and what is kept."""
 
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import judge
 import pytest
 
+from adamax_conformance import Report
+from adamax_conformance.reports import json_
+from adamax_conformance.reports.environment import environment
+from adamax_conformance.scoreboard import FORMATS
+from adamax_conformance.scoreboard.entry import Entry
+
 pytestmark = pytest.mark.slow
 
-SHORT = ("--case", "A-5/decays[float32]")
+WHOLE = Report("mine", (), (), axes={"eps": "outside"}, date="2026-11-29")
+NOWHERE = "scoreboard/nowhere/installed"
 
 
 @pytest.fixture
@@ -19,58 +33,183 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "scoreboard.json"
 
 
-def run(monkeypatch: pytest.MonkeyPatch, *subjects: judge.Subject) -> int:
-    monkeypatch.setattr(judge, "TIERS", {"light": list(subjects), "full": []})
-    return judge.main("light")
-
-
 def lines(page: Path) -> dict[str, Any]:
     return {each["name"]: each for each in json.loads(page.read_text())["implementations"]}
 
 
-def expecting(folder: Path, case: str) -> judge.Subject:
-    """Return the reference, of which a case is expected to fail."""
-    text = f'[[expect]]\nid = "{case}"\nstatus = "fail"\nreason = "it was wrong once"\n'
-    (folder / "expected.toml").write_text(text, encoding="utf-8")
-    more = (*SHORT, "--expect", str(folder / "expected.toml"))
-    return judge.Subject("numpy", "Makefile", more=more)
+def judging(folder: Path, report: Report | None, *, code: int = 0, says: str = "") -> str:
+    """Return a program that stands for a Python whose judge writes this report and says this."""
+    file, program = folder / "its.json", folder / "python"
+    if report:
+        with file.open("w", encoding="utf-8") as stream:
+            json_.write([report], stream, verbose=False)
+    copy = f'case $each in json=*) cp {file} "${{each#json=}}";; esac' if report else "true"
+    told = f"echo {shlex.quote(says)} >&2"
+    program.write_text(f"#!/bin/sh\nfor each; do {copy}; done\n{told}\nexit {code}\n")
+    program.chmod(0o755)
+    return str(program)
 
 
-def test_each_page_is_written(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert run(monkeypatch, judge.Subject("numpy", "Makefile", more=SHORT)) == 0
-    assert lines(page)["numpy"]["outcome"] == "passes in part"
+def subject(name: str, python: str, made: str = "Makefile") -> judge.Subject:
+    return judge.Subject(name, made, python)
+
+
+def test_the_reference_is_judged_and_each_page_is_written(page: Path) -> None:
+    assert judge.run([subject("numpy", sys.executable)]) == 0
+    line = lines(page)["numpy"]
+    assert (line["outcome"], line["environment"]) == ("conformant", environment())
     assert "## numpy" in page.with_suffix(".md").read_text()
     assert page.with_suffix(".html").read_text().startswith("<!doctype html>")
+    assert not [*page.parent.glob("*.new")]
 
 
 def test_what_behaves_otherwise_is_red_and_says_how(
-    page: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    page: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    subject = expecting(page.parent, "A-5/decays")
-    assert run(monkeypatch, subject) == 1
-    printed = " ".join(capsys.readouterr().err.split())
-    assert "passed, but is known to deviate: it was wrong once" in printed
-    assert not lines(page)["numpy"]["deviations"][0]["known"]
+    python = judging(page.parent, WHOLE, code=1, says="A-5/decays passed, but is known to deviate")
+    assert judge.run([subject("mine", python)]) == 1
+    assert "mine: A-5/decays passed, but is known to deviate" in capsys.readouterr().err
+    assert lines(page)["mine"]["date"] == "2026-11-29"
 
 
-def test_what_was_not_installed_is_listed_with_the_reason(
+def test_what_was_not_installed_keeps_its_line_and_its_date(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judge.run([subject("mine", judging(page.parent, WHOLE))]) == 0
+    before = page.read_text()
+    assert judge.run([subject("mine", "", NOWHERE)]) == 1
+    assert page.read_text() == before
+    printed = capsys.readouterr().err
+    assert "mine: not installed: make: *** No rule to make target" in printed
+    assert "the line of 2026-11-29 is kept" in printed
+
+
+def test_what_was_never_judged_is_listed_with_the_reason(page: Path) -> None:
+    python = judging(page.parent, WHOLE)
+    assert judge.run([subject("tfjs", "", NOWHERE), subject("mine", python)]) == 1
+    assert lines(page)["tfjs"]["broken"].startswith("not installed: make: *** No rule")
+    assert (lines(page)["tfjs"]["date"], lines(page)["tfjs"]["environment"]) == ("", None)
+    assert not lines(page)["mine"]["broken"]
+
+
+def test_the_reason_names_the_program_that_is_missing(
     page: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nowhere = judge.Subject("tfjs", "scoreboard/nowhere/installed")
-    assert run(monkeypatch, nowhere, judge.Subject("numpy", "Makefile", more=SHORT)) == 0
-    assert lines(page)["tfjs"]["broken"].startswith("not installed: make: *** No rule")
-    assert not lines(page)["numpy"]["broken"]
+    (page.parent / "Makefile").write_text("it:\n\tno-such-installer it\n")
+    monkeypatch.setattr(judge, "ROOT", page.parent)
+    assert judge.run([subject("mine", "", "it")]) == 1
+    assert "no-such-installer" in lines(page)["mine"]["broken"]
 
 
-def test_what_is_not_judged_anew_is_kept(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(monkeypatch, judge.Subject("numpy", "Makefile", more=SHORT))
-    run(monkeypatch, judge.Subject("torch.optim", "Makefile", more=SHORT))
-    assert sorted(lines(page)) == ["numpy", "torch.optim"]
+@pytest.mark.parametrize(
+    ("stderr", "reason"),
+    [
+        ("make: npm: No such file or directory\nmake: *** [it] Error 127", "make: npm: No such"),
+        ("npm error code E4\nnpm error errno E4\nnpm error request\nmake: *** [it]", "npm error r"),
+        ("WARNING: Retrying\nERROR: No matching distribution\nmake: *** [it]", "ERROR: No"),
+        ("make: *** No rule to make target 'it'.  Stop.", "make: *** No rule"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_the_telling_line_is_the_reason(stderr: str, reason: str) -> None:
+    assert judge._failure(stderr).startswith(reason)
 
 
-def test_an_unknown_tier_is_refused() -> None:
-    with pytest.raises(SystemExit, match="choose from light, full"):
-        judge.main("heavy")
+def test_a_program_that_fails_before_it_says_its_name_has_its_line(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert judge.run([subject("mine", judging(page.parent, WHOLE))]) == 0
+    dead = replace(WHOLE, backend="cmd:./mine", axes={}, broken="ended before it said hello")
+    python = judging(page.parent, dead, code=3, says="ended before it said hello")
+    assert judge.run([subject("mine", python)]) == 1
+    assert [*lines(page)] == ["mine"]
+    assert lines(page)["mine"]["broken"] == "ended before it said hello"
+    assert "mine: ended before it said hello" in capsys.readouterr().err
+
+
+def test_a_judge_without_a_report_is_a_failure_of_today(page: Path) -> None:
+    assert judge.run([subject("mine", judging(page.parent, WHOLE))]) == 0
+    python = judging(page.parent, None, code=3, says="first\ncannot be imported")
+    assert judge.run([subject("mine", python)]) == 1
+    assert lines(page)["mine"]["broken"] == "cannot be imported"
+    assert lines(page)["mine"]["date"] > "2026"
+
+
+def test_what_is_not_judged_anew_is_kept(page: Path) -> None:
+    judge.run([subject("mine", judging(page.parent, WHOLE))])
+    judge.run([subject("other", judging(page.parent, replace(WHOLE, date="2026-12-01")))])
+    assert {name: each["date"] for name, each in lines(page).items()} == {
+        "mine": "2026-11-29",
+        "other": "2026-12-01",
+    }
+
+
+def test_a_scoreboard_that_cannot_be_read_stops_the_run_before_it_judges(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page.write_text('{"version": 1, "implementations": []}')
+    assert judge.run([subject("mine", "no such python")]) == 2
+    assert "is no scoreboard of version 2: its version is 1" in capsys.readouterr().err
+    assert json.loads(page.read_text())["version"] == 1
+
+
+def test_no_page_is_written_if_one_cannot_be_made(
+    page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(_: Any) -> str:
+        raise RuntimeError("no page")
+
+    monkeypatch.setattr(judge, "FORMATS", {**FORMATS, "html": fails})
+    with pytest.raises(RuntimeError, match="no page"):
+        judge._write([Entry.of(WHOLE)])
+    assert not [*page.parent.glob("scoreboard*")]
+
+
+@pytest.mark.parametrize("tier", [["heavy"], ["light full"], [""], [], ["light", "full"]])
+def test_another_tier_is_refused(tier: list[str]) -> None:
+    ran = subprocess.run(
+        [sys.executable, judge.__file__, *tier], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 2
+    assert "Traceback" not in ran.stderr
+    told = " ".join(ran.stderr.replace("\N{BOX DRAWINGS LIGHT VERTICAL}", "").split())
+    assert ("is not one of 'light', 'full'" in told) == (len(tier) == 1)
+
+
+def test_make_gives_the_tier_as_one_argument() -> None:
+    command = ["make", "--dry-run", "--always-make", "scoreboard", "TIER=light full"]
+    ran = subprocess.run(command, cwd=judge.ROOT, capture_output=True, text=True, check=True)
+    assert shlex.split(ran.stdout.splitlines()[-1])[-2:] == ["scoreboard/judge.py", "light full"]
+
+
+RUN = """
+import sys, judge
+from pathlib import Path
+folder = Path(sys.argv[1])
+judge.OUT, judge.PAGE = folder / "out", folder / "scoreboard.json"
+judge.TIERS = {"light": [judge.Subject("mine", "Makefile", sys.argv[2])] * 9, "full": []}
+sys.argv[1:] = ["light"]
+judge.app()
+"""
+
+
+def test_an_interruption_writes_nothing_and_shows_no_traceback(page: Path) -> None:
+    """The keys of a terminal interrupt the whole group of processes."""
+    python, began = page.parent / "python", page.parent / "began"
+    python.write_text(f"#!/bin/sh\ntouch {began}\nexec sleep 60\n")
+    python.chmod(0o755)
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(page.parent), str(python)],
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    while not began.exists():
+        time.sleep(0.05)
+    os.killpg(run.pid, signal.SIGINT)
+    _, printed = run.communicate(timeout=30)
+    assert run.returncode == 130, printed
+    assert "Traceback" not in printed
+    assert not page.exists()
 
 
 def test_there_are_many_implementations_and_each_once() -> None:
