@@ -7,6 +7,7 @@ SUBJECTS := numpy fused jax torch 'torch?fused=true' 'torch?fused=false' 'torch?
             torch.optim 'torch.optim?foreach=true' 'torch.optim?differentiable=true'
 
 TIER := light
+CHROMIUM ?= $(shell command -v chromium || command -v google-chrome || echo chromium)
 TFJS := scoreboard/tfjs/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
@@ -71,9 +72,13 @@ bench: .venv/installed  ## time steps against those of others, and checkpoints; 
 	$(BIN)/python benchmarks/cpu_step.py --json out/cpu_step.json --plot out/cpu_step.png
 	$(BIN)/python benchmarks/checkpoint.py
 
-docs: .venv/installed  ## redraw the plots of the README and of docs/checkpoint.md
+docs: .venv/installed docs/scoreboard.png  ## redraw the pictures of the README and of docs/checkpoint.md
 	$(BIN)/python examples/digits.py --plot docs/digits.png
 	$(BIN)/python examples/switch.py --plot docs/switch.png
+
+docs/scoreboard.png: docs/scoreboard.html
+	$(CHROMIUM) --headless --no-sandbox --hide-scrollbars --window-size=1280,1000 \
+	  --screenshot=$@ file://$(CURDIR)/$<
 
 clean:  ## forget .venv and caches
 	rm -rf .venv .venv-light dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -13,6 +13,7 @@ Exit codes:
 """
 
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -108,6 +109,8 @@ _LESS_TELLING = (
 
 Tier = StrEnum("Tier", [*TIERS])  # type: ignore[misc]  # the names are those of a mapping
 console = Console(stderr=True)
+_running: set[subprocess.Popen[str]] = set()
+_stopped = threading.Event()
 app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
 
 
@@ -154,6 +157,11 @@ def _all_judged(subjects: Sequence[Subject]) -> list[Judged]:
             for each in pool.map(_judged, _installed(subjects)):
                 judged.append(each)
                 bars.update(task, advance=1, description=f"judged {each.line.name}")
+        except KeyboardInterrupt:
+            _stopped.set()
+            for process in list(_running):
+                process.terminate()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
     return judged
@@ -214,7 +222,14 @@ def _print(message: str) -> None:
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own commands
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True) as process:  # noqa: S603 - our own commands
+        _running.add(process)
+        if _stopped.is_set():  # the interruption came before it was among those that run
+            process.terminate()
+        stdout, stderr = process.communicate()
+        _running.discard(process)
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """MXNet's `Adamax` as a program, since it needs an older NumPy than the judge.
 
-It speaks the protocol of docs/protocol.md and only translates:
-adamax-conformance check 'cmd:.venv-mxnet/bin/python scoreboard/mxnet_program.py'
+It speaks the protocol of docs/protocol.md and only translates; docs/reports.md has the command that
+judges it.
 """
 
 import json

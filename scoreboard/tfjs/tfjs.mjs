@@ -1,4 +1,4 @@
-// TensorFlow.js's Adamax, judged by: adamax-conformance check 'cmd:node scoreboard/tfjs/tfjs.mjs'
+// TensorFlow.js's Adamax as a program; docs/reports.md has the command that judges it.
 //
 // It speaks the protocol of docs/protocol.md. It only translates: it does not validate, count steps
 // or keep moments. What TensorFlow.js throws is the answer.

@@ -176,6 +176,25 @@ def test_another_tier_is_refused(tier: list[str]) -> None:
     assert ("is not one of 'light', 'full'" in told) == (len(tier) == 1)
 
 
+def test_the_commands_of_the_docs_are_those_of_the_run() -> None:
+    text = (judge.ROOT / "docs" / "reports.md").read_text().replace("\\\n", "")
+    told = [shlex.split(line) for line in text.splitlines() if line.startswith(".venv")]
+    subjects = [subject for tier in judge.TIERS.values() for subject in tier]
+    run = [
+        [each.python, "-m", "adamax_conformance", "check", each.program or each.name, *each.more]
+        for each in subjects
+    ]
+    assert len(told) == 3
+    assert all(command in run for command in told)
+
+
+def test_the_picture_is_drawn_from_the_page() -> None:
+    command = ["make", "--dry-run", "--always-make", "CHROMIUM=browser", "docs"]
+    ran = subprocess.run(command, cwd=judge.ROOT, capture_output=True, text=True, check=True)
+    assert "--screenshot=docs/scoreboard.png file://" in ran.stdout
+    assert "/docs/scoreboard.html" in ran.stdout
+
+
 def test_make_gives_the_tier_as_one_argument() -> None:
     command = ["make", "--dry-run", "--always-make", "scoreboard", "TIER=light full"]
     ran = subprocess.run(command, cwd=judge.ROOT, capture_output=True, text=True, check=True)
@@ -193,7 +212,8 @@ judge.app()
 """
 
 
-def test_an_interruption_writes_nothing_and_shows_no_traceback(page: Path) -> None:
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_an_interruption_writes_nothing_and_shows_no_traceback(page: Path, kill: Any) -> None:
     """The keys of a terminal interrupt the whole group of processes."""
     python, began = page.parent / "python", page.parent / "began"
     python.write_text(f"#!/bin/sh\ntouch {began}\nexec sleep 60\n")
@@ -205,8 +225,8 @@ def test_an_interruption_writes_nothing_and_shows_no_traceback(page: Path) -> No
     )  # fmt: skip
     while not began.exists():
         time.sleep(0.05)
-    os.killpg(run.pid, signal.SIGINT)
-    _, printed = run.communicate(timeout=30)
+    kill(run.pid, signal.SIGINT)
+    _, printed = run.communicate(timeout=50)
     assert run.returncode == 130, printed
     assert "Traceback" not in printed
     assert not page.exists()
