@@ -27,6 +27,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from adamax_conformance.cli import Exit
 from adamax_conformance.reports.json_ import ReadError
 from adamax_conformance.reports.report import Report
 from adamax_conformance.scoreboard import FORMATS
@@ -197,14 +198,15 @@ def _judged(given: tuple[Subject, str]) -> Judged:
     options = ("--dialect", "found", "--known", "--report", f"json={file}", *subject.more)
     named = subject.program or subject.name
     ran = _run(subject.python, "-m", "adamax_conformance", "check", named, *options)
-    wrong = ran.stdout + ran.stderr if ran.returncode else ""
+    wrong = (ran.stdout + ran.stderr).strip() if ran.returncode else ""
     if file.exists():
         [line] = read(file)
         # A program that fails before it has said its name has that of its command.
         return Judged(replace(line, name=subject.name), wrong)
     reason = ran.stderr.strip().rpartition("\n")[2]
-    today = datetime.now(UTC).date().isoformat()
-    return Judged(Entry.of(Report(subject.name, (), (), broken=reason, date=today)), wrong)
+    # A package that is not there after all is as one that cannot be installed: it was not judged.
+    date = "" if ran.returncode == Exit.USAGE else datetime.now(UTC).date().isoformat()
+    return Judged(Entry.of(Report(subject.name, (), (), broken=reason, date=date)), wrong)
 
 
 def _write(lines: Sequence[Entry]) -> None:

@@ -127,6 +127,14 @@ def test_a_program_that_fails_before_it_says_its_name_has_its_line(
     assert "mine: ended before it said hello" in capsys.readouterr().err
 
 
+def test_a_package_that_is_not_there_keeps_the_line(page: Path) -> None:
+    assert judge.run([subject("mine", judging(page.parent, WHOLE))]) == 0
+    before = page.read_text()
+    python = judging(page.parent, None, code=2, says="mine needs it, which is not installed")
+    assert judge.run([subject("mine", python)]) == 1
+    assert page.read_text() == before
+
+
 def test_a_judge_without_a_report_is_a_failure_of_today(page: Path) -> None:
     assert judge.run([subject("mine", judging(page.parent, WHOLE))]) == 0
     python = judging(page.parent, None, code=3, says="first\ncannot be imported")

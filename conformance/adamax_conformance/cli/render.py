@@ -28,13 +28,14 @@ def render(
 ) -> None:
     """Write one scoreboard from reports that were made in different environments.
 
-    The reports should come from `check --dialect found --known`, which finds the dialect on each
-    axis and the smallest case of each deviation. Of several lines with one name, the last counts.
+    The reports must come from `check --dialect found` of all cases, which finds the dialect on each
+    axis; `--known` adds the smallest case of each deviation. Of several lines with one name, the
+    last counts. Each line keeps its date and what judged it.
 
     Exit codes:
 
     - 0 written
-    - 2 usage: a file is missing, or is no report
+    - 2 usage: a file is missing, is no report, or is of a run that says less than a line needs
 
     Example: adamax-conformance render a.json b.json --format html
     """

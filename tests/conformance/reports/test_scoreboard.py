@@ -216,9 +216,11 @@ def test_long_names_and_many_costs_leave_room(
         replace(entries[0], name=f"{number}{long}", costs=(1.0, 1.0, 1.0, 1 - number / 100))
         for number in range(40)
     ]
-    many[0] = replace(many[0], language=long, packages=(long,))
+    axes = tuple(axis._replace(found=long) for axis in many[0].axes)
+    many[0] = replace(many[0], language=long, packages=(long,), axes=axes)
     driver = browser.open(FORMATS["html"](many), width=width)
     assert driver.execute_script(BOXES, "#cases th, #cases td, .plot li span")[0] <= width
+    assert driver.execute_script("return document.documentElement.scrollWidth") <= width
     assert max(each.size["height"] for each in shown(driver, "#cases tr")) < 200
     assert len(driver.find_elements(By.CSS_SELECTOR, ".plot li")) == 40
     assert driver.find_element(By.CLASS_NAME, "plot").size["height"] < 900
