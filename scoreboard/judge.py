@@ -210,7 +210,7 @@ def _judged(given: tuple[Subject, str]) -> Judged:
 
 
 def _write(lines: Sequence[Entry]) -> None:
-    """Write all pages, or, if one cannot be made, none; each at once."""
+    """Write all pages, or, if one cannot be made, none; each by a rename."""
     texts = {form: write(lines) for form, write in FORMATS.items()}
     for form, text in texts.items():
         page = PAGE.with_suffix(".md" if form == "markdown" else f".{form}")

@@ -68,9 +68,9 @@ def _ticks(top: float) -> list[float]:
     >>> _ticks(1.7)
     [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
     >>> len(_ticks(1e300))
-    6
+    5
     """
-    power = 10 ** math.floor(math.log10(top / _TICKS))
+    power = 10.0 ** math.floor(math.log10(top / _TICKS))
     step = next(
         each for each in (power, 2.5 * power, 5 * power, 10 * power) if each * _TICKS >= top
     )
