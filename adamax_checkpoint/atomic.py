@@ -29,9 +29,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     ...     [(path.name, path.read_bytes()) for path in Path(folder).iterdir()]
     [('new', b'content')]
     """
-    target = Path(path).resolve()
+    # Path.resolve raises another error for a loop of links.
+    target = Path(os.path.realpath(path))
     # The name of the target may be as long as a name can be.
-    partial = target.with_name(f".{target.name[:50]}.{secrets.token_hex(8)}.partial")
+    partial = target.parent / f".{target.name[:50]}.{secrets.token_hex(8)}.partial"
     try:
         mode = _mode(target)
         with partial.open("xb") as file:
@@ -69,11 +70,25 @@ def _mode(target: Path) -> int | None:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Flush a renaming to disk; Windows does so itself, and cannot open folders."""
-    if os.name == "nt":
+    """Flush a renaming to disk, unless the folder may not be read.
+
+    Windows flushes it itself, and cannot open folders.
+    """
+    if os.name == "nt" or not os.access(folder, os.R_OK):
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Raise unless the path can be read more than once and from any place, as no pipe can.
+
+    Raises:
+        OSError: it is a pipe, a socket or a device, or is not there.
+    """
+    found = Path(path).stat().st_mode
+    if not stat.S_ISREG(found) and not stat.S_ISDIR(found):
+        raise OSError(errno.EINVAL, f"{path} is not a regular file: copy it to one")

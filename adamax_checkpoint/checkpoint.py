@@ -74,14 +74,15 @@ class Checkpoint:
             2^63; ``exp_avg`` and ``exp_inf``, NumPy arrays of one shape, both real or both complex.
             The dtypes are float16, bfloat16 (of ml_dtypes), float32, float64, complex64 and
             complex128. No element of a norm is below zero.
-        groups: the hyperparameters; each parameter is in one group.
+        groups: the hyperparameters as Python numbers; each parameter is in one group.
         params: the parameters themselves by name, of the shapes and kinds of the moments; or None.
         dialect: ``canonical``, or ``eps=outside`` for the state of Keras and others.
-        verified: how a conversion was verified; empty if it was not.
+        verified: how a conversion was verified, one line; empty if it was not.
 
     Raises:
         CheckpointError: a name, shape, dtype or count is not valid, or a name is missing or left
             over; the message gives the value, what is right, and the remedy.
+        TypeError: `groups` has something else than `Group`.
 
     >>> w = np.ones(2)
     >>> state = State({"w": 3}, {"w": w}, {"w": w})
@@ -100,6 +101,10 @@ parameters; only in the groups: b; only in the state: w. Give both the same name
     verified: str = ""
 
     def __post_init__(self) -> None:
+        # As a file has them, so that what is loaded is equal.
+        object.__setattr__(self, "groups", tuple(map(_plain, self.groups)))
+        if not isinstance(self.verified, str) or not f"{self.verified}.".isprintable():
+            raise CheckpointError(f"verified = {self.verified!r} is not one line of text")
         if self.dialect not in DIALECTS:
             reason = REFUSED.get(self.dialect, "it is not known")
             raise CheckpointError(
@@ -144,6 +149,32 @@ parameters; only in the groups: b; only in the state: w. Give both the same name
         }
 
 
+def _plain(group: Any) -> Group:
+    """The group with names as a tuple and hyperparameters as Python numbers."""
+    require_group(group)
+    hp = group.hyperparameters.numbers()
+    lr, beta1, beta2, eps, decay = map(float, (hp.lr, *hp.betas, hp.eps, hp.weight_decay))
+    flags = (bool(hp.maximize), bool(hp.decoupled_weight_decay))
+    return Group(
+        tuple(group.names),
+        Hyperparameters(
+            lr, (beta1, beta2), eps, decay, maximize=flags[0], decoupled_weight_decay=flags[1]
+        ),
+    )
+
+
+def require_group(given: Any) -> None:
+    """Raise a TypeError unless this is a `Group` of names and hyperparameters."""
+    names: Any
+    hyperparameters: Any
+    names, hyperparameters = given if isinstance(given, Group) else ("", None)
+    if isinstance(names, str) or not isinstance(hyperparameters, Hyperparameters):
+        raise TypeError(
+            f"expected a Group of a tuple of names and Hyperparameters, not {given!r}: give a list "
+            "of Group, or, where all parameters have the same, Hyperparameters"
+        )
+
+
 def one_group(
     names: Iterable[str], hyperparameters: Hyperparameters | Group | Iterable[Group]
 ) -> tuple[Group, ...]:
@@ -158,11 +189,7 @@ def one_group(
     given: Any = [hyperparameters] if isinstance(hyperparameters, Group) else hyperparameters
     groups = tuple(given) if isinstance(given, Iterable) else (given,)
     for group in groups:
-        if not isinstance(group, Group):
-            raise TypeError(
-                f"hyperparameters has {type(group).__name__}: give Hyperparameters for all "
-                "parameters, or a list of Group"
-            )
+        require_group(group)
     return groups
 
 
@@ -229,6 +256,28 @@ def require_canonical(checkpoint: Checkpoint) -> None:
             f"{CANONICAL}: convert it with to_dialect(checkpoint, {CANONICAL!r}), or with "
             f"adamax-checkpoint convert --dialect {CANONICAL}"
         )
+
+
+def as_count(name: str, step: Any) -> int:
+    """A count of steps, in any form of a number, as a Python integer.
+
+    >>> as_count("w", np.float32(3))
+    3
+    >>> as_count("w", 2.7)
+    Traceback (most recent call last):
+    adamax_checkpoint.checkpoint.CheckpointError: w: step = 2.7 is not an integer: give the number \
+of steps taken
+    """
+    number = step.item() if hasattr(step, "item") and np.ndim(step) == 0 else step
+    try:
+        count = int(number)
+    except (TypeError, ValueError, OverflowError):
+        count = None
+    if count is None or count != number:
+        raise CheckpointError(
+            f"{name}: step = {number!r} is not an integer: give the number of steps taken"
+        )
+    return count
 
 
 def require_step(name: str, step: Any) -> None:

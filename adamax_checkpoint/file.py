@@ -18,7 +18,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from adamax_checkpoint.atomic import replacing
+from adamax_checkpoint.atomic import replacing, require_regular
 from adamax_checkpoint.checkpoint import (
     DTYPES,
     Array,
@@ -49,6 +49,8 @@ def save(path: str | os.PathLike[str], checkpoint: Checkpoint, *, tick: Tick | N
         tick: see `Tick`; for progress bars.
 
     Raises:
+        CheckpointError: the names are too long for a safetensors file, whose header has 100 MB at
+            most.
         OSError: the file cannot be written, such as on a full disk; nothing has changed.
         TypeError: `checkpoint` is no Checkpoint.
 
@@ -79,6 +81,7 @@ def load(path: str | os.PathLike[str], *, tick: Tick | None = None) -> Checkpoin
             corrupt; names the file and what is wrong.
         OSError: the file cannot be opened.
     """
+    require_regular(path)
     while True:
         # The library opens a path, and reports a missing file in words of its own.
         with Path(path).open("rb") as held:
@@ -146,7 +149,15 @@ def _header(checkpoint: Checkpoint, arrays: Mapping[str, Array], sums: Mapping[s
     content = {"__metadata__": {KEY: described(checkpoint, tensors)}, **header}
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
+    if len(text) > _MOST_HEADER:
+        raise CheckpointError(
+            f"the header of the file would have {len(text):,} bytes, and safetensors reads "
+            f"{_MOST_HEADER:,} at most: shorten the names, or save the parameters in several files"
+        )
     return struct.pack("<Q", len(text)) + text
+
+
+_MOST_HEADER = 100_000_000
 
 
 def _read(path: Path, tick: Tick) -> Checkpoint:
@@ -203,8 +214,9 @@ def _place(file: Any, key: str, saved: Mapping[str, Any]) -> _Place:
             "state of Adamax"
         )
     part = file.get_slice(key)
-    dtype = np.dtype(_NAMES.get(saved["dtype"], np.int64))
-    shape = tuple(saved["shape"])
+    dtype, shape = _NAMES.get(saved["dtype"]), tuple(saved["shape"])
+    if dtype is None or (dtype == np.int64) != (field == "step"):
+        raise CheckpointError(f"the dtype of {key} is {saved['dtype']!r}, which it cannot have")
     if (part.get_dtype(), part.get_shape()) != (_code(dtype), _stored_shape(shape, dtype)):
         raise CheckpointError(
             f"corrupt: {key} is {part.get_dtype()} of shape {part.get_shape()}, but the metadata "
@@ -241,7 +253,7 @@ def _read_tensor(path: Path, start: int, place: _Place, tick: Tick) -> tuple[Arr
     return array, crc
 
 
-_NAMES = {str(dtype): dtype for dtype in DTYPES}
+_NAMES = {str(dtype): dtype for dtype in (*DTYPES, np.dtype(np.int64))}
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -79,11 +79,8 @@ def _plain(groups: tuple[Group, ...]) -> list[dict[str, Any]]:
     return [{"names": group.names, **_as_numbers(group.hyperparameters)} for group in groups]
 
 
-def _as_numbers(hyperparameters: Hyperparameters) -> dict[str, Any]:
-    hp = hyperparameters.numbers()
-    floats = {name: float(getattr(hp, name)) for name in _FLOATS}
-    flags = {name: bool(getattr(hp, name)) for name in _FLAGS}
-    return {**floats, **flags, "betas": [float(beta) for beta in hp.betas]}
+def _as_numbers(hp: Hyperparameters) -> dict[str, Any]:
+    return {name: getattr(hp, name) for name in (*_FLOATS, *_FLAGS, "betas")}
 
 
 def parsed(metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -114,6 +111,8 @@ def parsed(metadata: Mapping[str, str] | None) -> dict[str, Any]:
         raise CheckpointError(f"corrupt: the checksum of the metadata is wrong. {REMEDY}")
     # Another program has written what follows, since the checksum is right.
     _require_kinds("the metadata", content, _ENTRIES)
+    for key, tensor in content["tensors"].items():
+        _require_kinds(key, tensor, _TENSOR)
     return content
 
 
@@ -152,6 +151,7 @@ _ENTRIES = {
     "groups": "a list",
     "tensors": "an object",
 }
+_TENSOR = {"dtype": "text", "shape": "a list", "crc32": "text"}
 _GROUP = {
     **dict.fromkeys(("names", "betas"), "a list"),
     **dict.fromkeys(_FLOATS, "a number"),
@@ -159,8 +159,13 @@ _GROUP = {
 }
 
 
-def _require_kinds(what: str, content: Mapping[Any, Any], kinds: Mapping[Any, str]) -> None:
-    """Raise a CheckpointError unless a JSON object has these entries, each of its kind."""
+def _require_kinds(what: str, content: Any, kinds: Mapping[Any, str]) -> None:
+    """Raise a CheckpointError unless this is a JSON object with these entries, each of its kind."""
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"the metadata are malformed: {what} is {content!r}; it must be an object. Save the "
+            "state with adamax_checkpoint"
+        )
     found = {name: _JSON.get(type(value), "an object") for name, value in content.items()}
     for name in {**kinds, **found}:
         if found.get(name) != kinds.get(name):

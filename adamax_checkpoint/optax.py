@@ -25,10 +25,6 @@ from adamax_jax import AdamaxState, from_optax_state, to_optax_state
 from adamax_jax.state import zero_state
 
 _ADAMAX = (AdamaxState, optax.ScaleByAdamState)
-_COUNTED = (
-    optax.ScaleByScheduleState,
-    optax.InjectStatefulHyperparamsState,
-)
 MOST_COUNT = 2**31 - 1
 """The most that the int32 counts of optax hold."""
 
@@ -81,7 +77,8 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
 
     Counts of updates (of `AdamaxState`, of schedules and injected hyperparameters) become the
     largest count of a parameter. What else transformations hold stays as in `fresh`. Make the
-    optimizer with the hyperparameters of the checkpoint, which its state does not hold.
+    optimizer with the hyperparameters of the checkpoint, which its state does not hold; where they
+    differ by group, with a mask or with optax.multi_transform.
 
     Args:
         checkpoint: of canonical state.
@@ -89,7 +86,8 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
 
     Raises:
         CheckpointError: names are missing or left over, a shape or a dtype differs, or a count is
-            too large for int32; or optax, which has one count, would need several.
+            too large for int32; or one Adamax of the optimizer would need several counts, betas or
+            eps.
         TypeError: the moments are complex, and the optimizer is optax's.
 
     >>> params = {"w": jnp.ones(2)}
@@ -103,6 +101,8 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
     wanted = {name: leaf for node in nodes for name, leaf in _named(node.mu).items()}
     require_same(wanted, checkpoint.names, "the optimizer", "the checkpoint")
     require_shapes(checkpoint, {name: leaf.shape for name, leaf in wanted.items()})
+    for node in nodes:
+        require_one_rule(checkpoint, names_of(node.mu))
     for name, leaf in wanted.items():
         dtype = checkpoint.state.exp_avg[name].dtype
         if dtype != leaf.dtype or checkpoint.state.exp_inf[name].dtype != leaf.dtype:
@@ -113,6 +113,18 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
     if (most := max(checkpoint.state.step.values(), default=0)) > MOST_COUNT:
         raise CheckpointError(f"a count of {most} steps is above 2**31 - 1, the most of int32")
     return _filled(fresh, checkpoint, jnp.array(most, jnp.int32))
+
+
+def require_one_rule(checkpoint: Checkpoint, names: Iterable[str]) -> None:
+    """Raise a CheckpointError if parameters of one Adamax of optax have other betas or eps."""
+    of = {name: group.hyperparameters for group in checkpoint.groups for name in group.names}
+    rules = {(of[name].betas, of[name].eps): name for name in names}
+    if len(rules) > 1:
+        listed = ", ".join(f"{name} {betas}, {eps}" for (betas, eps), name in rules.items())
+        raise CheckpointError(
+            f"parameters of one Adamax of optax have different betas and eps ({listed}): make the "
+            "optimizer with optax.multi_transform, a label for each"
+        )
 
 
 def names_of(tree: Any) -> tuple[str, ...]:
@@ -184,7 +196,12 @@ def _nodes(state: Any) -> list[Any]:
 
 
 def _is_node(node: Any) -> bool:
-    return isinstance(node, (*_ADAMAX, *_COUNTED))
+    return isinstance(node, (*_ADAMAX, optax.InjectStatefulHyperparamsState)) or _is_counter(node)
+
+
+def _is_counter(node: Any) -> bool:
+    """Whether a state is a count of updates alone, as that of a schedule."""
+    return getattr(node, "_fields", ()) == ("count",)
 
 
 def _leaves(tree: Any) -> Iterator[Any]:
@@ -219,8 +236,9 @@ def _filled(tree: Any, checkpoint: Checkpoint, most: jax.Array) -> Any:
             return _node(node, checkpoint, most)
         if isinstance(node, optax.InjectStatefulHyperparamsState):
             inner = _filled(node.inner_state, checkpoint, most)
-            return node._replace(count=most, inner_state=inner)
-        return node._replace(count=most) if isinstance(node, _COUNTED) else node
+            schedules = _filled(node.hyperparams_states, checkpoint, most)
+            return node._replace(count=most, inner_state=inner, hyperparams_states=schedules)
+        return node._replace(count=most) if _is_counter(node) else node
 
     return jax.tree.map(one, tree, is_leaf=_is_node)
 

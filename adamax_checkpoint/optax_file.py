@@ -20,11 +20,13 @@ from adamax_checkpoint.checkpoint import (
     Checkpoint,
     CheckpointError,
     Group,
+    as_count,
     require_canonical,
 )
 from adamax_checkpoint.metadata import KEY, groups_of, parsed, sealed, unsealed
-from adamax_checkpoint.optax import MOST_COUNT, from_optax
-from adamax_core import Hyperparameters
+from adamax_checkpoint.optax import MOST_COUNT, from_optax, require_one_rule
+from adamax_checkpoint.trees import unique
+from adamax_core import Hyperparameters, State
 
 OPTIMIZER, PARAMS = "optimizer", "params"
 """The keys of the dict that `write` saves, beside `metadata.KEY`."""
@@ -61,22 +63,21 @@ def read(
 def _checkpoint(
     content: Any, hyperparameters: Hyperparameters | Group | Iterable[Group] | None
 ) -> Checkpoint:
+    if isinstance(content, Mapping) and isinstance(seal := content.get(KEY), str):
+        return _unsealed(content, seal)
     nodes = list(_nodes(content))
     if len(nodes) != 1:
         raise CheckpointError(
             f"{len(nodes) or 'no'} states of optax.adamax, which have count, mu and nu: save one, "
             "as flax.serialization.to_bytes(state)"
         )
-    if KEY in content:
-        hyperparameters = groups_of(parsed({KEY: content[KEY]}))
     if hyperparameters is None:
         raise CheckpointError(
             "the state of optax has no hyperparameters: give those of the optimizer"
         )
     node = nodes[0]
-    counts = (
-        {int(node["count"])} if "steps" not in node else {*map(int, _flat(node["steps"]).values())}
-    )
+    given = _flat(node["steps"]).values() if "steps" in node else [node["count"]]
+    counts = {as_count("the state", count) for count in given}
     if len(counts) > 1:
         raise CheckpointError(
             "parameters have taken different numbers of steps, whose order is not in the file: "
@@ -86,8 +87,15 @@ def _checkpoint(
     with jax.enable_x64(True):
         state = optax.ScaleByAdamState(np.int32(counts.pop()), mu, nu)
         params = _nested(_flat(content[PARAMS])) if content.get(PARAMS) else None
-        found = from_optax(state, hyperparameters, params)
-    return unsealed(found, content[KEY]) if KEY in content else found
+        return from_optax(state, hyperparameters, params)
+
+
+def _unsealed(content: Mapping[str, Any], seal: str) -> Checkpoint:
+    """The checkpoint that `write` saved. Its values are not judged: betas may have changed."""
+    node, groups = content[OPTIMIZER]["0"], groups_of(parsed({KEY: seal}))
+    mu, nu, params = (_flat(tree) for tree in (node["mu"], node["nu"], content[PARAMS]))
+    counts = dict.fromkeys(mu, as_count("the state", node["count"]))
+    return unsealed(Checkpoint(State(counts, mu, nu), groups, params or None), seal)
 
 
 def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -96,11 +104,12 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     The file is replaced at once, see `adamax_checkpoint.atomic`.
 
     Raises:
-        CheckpointError: the state is not canonical, counts differ, a parameter is complex, or a
-            name is a part of another.
+        CheckpointError: the state is not canonical, counts, betas or eps differ, a parameter is
+            complex, or a name is a part of another.
         OSError: the file cannot be written; nothing has changed.
     """
     require_canonical(checkpoint)
+    require_one_rule(checkpoint, checkpoint.names)
     counts = {*checkpoint.state.step.values()} or {0}
     if len(counts) > 1:
         raise CheckpointError(
@@ -144,7 +153,7 @@ def _flat(tree: Any) -> dict[str, Any]:
     if not isinstance(tree, Mapping):
         return {"params": tree}
     flat: Any = traverse_util.flatten_dict(tree)  # type: ignore[no-untyped-call]  # not typed
-    return {".".join(path): array for path, array in flat.items()}
+    return dict(zip(unique(map(".".join, flat)), flat.values(), strict=True))
 
 
 def _nested(arrays: Mapping[str, Array]) -> dict[str, Any]:

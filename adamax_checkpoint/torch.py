@@ -18,10 +18,17 @@ from adamax_checkpoint.checkpoint import (
     Checkpoint,
     CheckpointError,
     Group,
+    as_count,
     require_canonical,
     require_same,
 )
-from adamax_checkpoint.torch_fit import held_dtypes, require_params, state_dtype_for
+from adamax_checkpoint.torch_fit import (
+    held_dtypes,
+    require_adamax,
+    require_float32_counts,
+    require_params,
+    state_dtype_for,
+)
 from adamax_checkpoint.trees import unique
 from adamax_core import Hyperparameters, State
 from adamax_torch.loading import checked
@@ -144,6 +151,7 @@ def to_state_dict(
     named = _named(groups, names)
     require_same(named.values(), checkpoint.names, "the optimizer", "the checkpoint")
     step, exp_avg, exp_inf = checkpoint.state
+    require_adamax(groups)
     held = held_dtypes(checkpoint, {name: _slot(like, key) for key, name in named.items()}, params)
     state = {
         key: {
@@ -265,10 +273,7 @@ def _step(name: str, count: int) -> Tensor:
 
 
 def _count(name: str, step: Any) -> int:
-    count = to_numpy(step).item() if isinstance(step, Tensor) else step
-    if count != int(count):
-        raise CheckpointError(f"{name}: step = {count} is not an integer: correct the count")
-    return int(count)
+    return as_count(name, to_numpy(step) if isinstance(step, Tensor) else step)
 
 
 def _hyperparameters(group: Mapping[str, Any]) -> Hyperparameters:
@@ -305,6 +310,8 @@ def _filled(
     chosen = {
         name: getattr(hp, name) for name in ("lr", "betas", "eps", "weight_decay", "maximize")
     }
+    if group.get("capturable") and not own:
+        require_float32_counts({name: checkpoint.state.step[name] for name in names})
     if own:
         chosen["decoupled_weight_decay"] = hp.decoupled_weight_decay
     if dtype := state_dtype_for(group, names, checkpoint, held):

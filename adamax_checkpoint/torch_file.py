@@ -22,12 +22,13 @@ OPTIMIZER, MODEL = "optimizer", "model"
 def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Checkpoint:
     """The checkpoint of a file that holds the state dict of an optimizer, or a dict with one.
 
-    A dict of tensors beside it, such as the model's, gives the parameters, if it has their names.
+    A dict beside it, such as the model's, gives the parameters, if it has tensors of their names.
     The checksums of a zip file are checked, and what `write` saved is compared with its own.
 
     Raises:
         CheckpointError: the file is corrupt, needs code to be unpickled, or has no state dict, or
-            more than one; or see `adamax_checkpoint.torch.from_state_dict`.
+            more than one, or more than one set of parameters; or see
+            `adamax_checkpoint.torch.from_state_dict`.
         OSError: the file cannot be opened.
     """
     _require_sums(path)
@@ -50,13 +51,17 @@ def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Ch
             "torch.save({'optimizer': optimizer.state_dict(), 'model': model.state_dict()}, path)"
         )
     (state_dict,) = optimizers.values()
-    tensors = [part for part in parts.values() if _is_tensors(part)]
     try:
         own = parameter_names(state_dict, names)
-        model = next((part for part in tensors if {*own} <= {*part}), None)
-        params = None if model is None else {name: model[name] for name in own}
+        models = {key: part for key, part in parts.items() if _has_tensors(part, own)}
+        if len(models) > 1:
+            raise CheckpointError(
+                f"{' and '.join(map(str, models))} have the parameters: save one of them"
+            )
+        params = next(({name: part[name] for name in own} for part in models.values()), None)
         found = from_state_dict(state_dict, names, params)
-        return unsealed(found, parts[KEY]) if KEY in parts else found
+        seal = parts.get(KEY)
+        return unsealed(found, seal) if isinstance(seal, str) else found
     except (AttributeError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
 
@@ -75,9 +80,14 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     start = 0
     for group in checkpoint.groups:
         end = start + len(group.names)
-        own = {"params": [*range(start, end)], "param_names": [*group.names], "state_dtype": None}
+        own = {"params": [*range(start, end)], "param_names": [*group.names]}
         flags = {"foreach": None, "fused": None, "differentiable": False, "capturable": False}
-        like["param_groups"].append({**own, **flags, "decoupled_weight_decay": False})
+        # Who loads the file may have parameters of another dtype.
+        dtypes = {str(checkpoint.state.exp_avg[name].real.dtype) for name in group.names}
+        state_dtype = dtypes.pop() if len(dtypes) == 1 and checkpoint.params is None else None
+        like["param_groups"].append(
+            {**own, **flags, **vars(group.hyperparameters), "state_dtype": state_dtype}
+        )
         start = end
     content: dict[str, Any] = {
         OPTIMIZER: to_state_dict(checkpoint, like),
@@ -85,11 +95,15 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
     }
     for group in content[OPTIMIZER]["param_groups"]:
         # Unpickling a dtype is allowed, but its name is what every version reads.
-        group["state_dtype"] = group["state_dtype"] and str(group["state_dtype"]).split(".")[1]
+        group["state_dtype"] = group["state_dtype"] and str(group["state_dtype"]).split(".")[-1]
     if checkpoint.params is not None:
         content[MODEL] = {name: to_torch(array) for name, array in checkpoint.params.items()}
     with replacing(path) as file:
-        torch.save(content, file)
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:
+            # PyTorch hides what has stopped it, such as a full disk or an interrupt.
+            raise error.__context__ or error from None
 
 
 def _require_sums(path: str | os.PathLike[str]) -> None:
@@ -113,9 +127,6 @@ def _is_optimizer(part: Any) -> bool:
     return isinstance(part, Mapping) and {"state", "param_groups"} <= part.keys()
 
 
-def _is_tensors(part: Any) -> bool:
-    return (
-        isinstance(part, Mapping)
-        and bool(part)
-        and all(isinstance(each, Tensor) for each in part.values())
-    )
+def _has_tensors(part: Any, names: Iterable[str]) -> bool:
+    tensors = [part.get(name) for name in names] if isinstance(part, Mapping) else []
+    return bool(tensors) and all(isinstance(tensor, Tensor) for tensor in tensors)

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from torch import Tensor
+from torch.nn.parameter import is_lazy
 
 from adamax_checkpoint.checkpoint import Checkpoint, CheckpointError, require_same
 from adamax_checkpoint.trees import require_shapes
+from adamax_torch.loading import whose_groups
 
 
 def require_params(names: Iterable[str], params: Mapping[str, Tensor]) -> None:
@@ -18,11 +21,29 @@ def require_params(names: Iterable[str], params: Mapping[str, Tensor]) -> None:
     """
     if not isinstance(params, Mapping) or not all(isinstance(p, Tensor) for p in params.values()):
         raise TypeError("params is not a dict of tensors: pass dict(model.named_parameters())")
+    if lazy := [name for name, param in params.items() if is_lazy(param)]:
+        raise CheckpointError(f"{', '.join(lazy)} has no shape yet: run the model once before")
     try:
         require_same(names, params, "the optimizer", "params")
     except CheckpointError as error:
         # A state_dict of the model has buffers too, and shared parameters twice.
         raise CheckpointError(f"{error}, as dict(model.named_parameters()) does") from None
+
+
+def require_adamax(groups: Iterable[Mapping[str, Any]]) -> None:
+    """Raise if groups of an optimizer have the options of another than Adamax."""
+    if whose := whose_groups(list(groups)):
+        raise CheckpointError(f"the optimizer that is to load the state is no Adamax{whose}")
+
+
+def require_float32_counts(steps: Mapping[str, int]) -> None:
+    """Raise if torch.optim.Adamax would round a count, which it keeps in float32 if capturable."""
+    for name, step in steps.items():
+        if int(np.float32(step)) != step:
+            raise CheckpointError(
+                f"{name}: step = {step} is no float32, in which torch.optim.Adamax counts if it is "
+                "capturable: load it into adamax_torch.Adamax"
+            )
 
 
 def held_dtypes(
@@ -33,20 +54,20 @@ def held_dtypes(
     """The real dtypes that the loading optimizer would give to moments, by its parameters.
 
     Raises:
-        CheckpointError: it is another optimizer's, or has other shapes.
+        CheckpointError: its parameters have other shapes, or are real where these are complex.
     """
-    for name, slot in slots.items():
-        if "exp_avg_sq" in slot:
-            raise CheckpointError(
-                f"{name}: the optimizer that is to load the state has exp_avg_sq, as Adam: make "
-                "an Adamax"
-            )
     if params is not None:
         require_params(slots, params)
     moments = {name: slot.get("exp_avg") for name, slot in slots.items()}
     tensors = {name: each for name, each in moments.items() if isinstance(each, Tensor)}
     tensors |= params or {}
     require_shapes(checkpoint, {name: tuple(each.shape) for name, each in tensors.items()})
+    for name, tensor in tensors.items():
+        if tensor.is_complex() != (checkpoint.state.exp_avg[name].dtype.kind == "c"):
+            raise CheckpointError(
+                f"{name}: the moments are {checkpoint.state.exp_avg[name].dtype}, and in the "
+                f"optimizer {tensor.dtype}: give the parameters of this training"
+            )
     saved = checkpoint.params or checkpoint.state.exp_avg
     own = {name: each.dtype for name, each in tensors.items()}
     reals = {name: dtype.to_real() if dtype.is_complex else dtype for name, dtype in own.items()}

@@ -11,6 +11,7 @@ from adamax_checkpoint.checkpoint import (
     Checkpoint,
     CheckpointError,
     Group,
+    as_count,
     one_group,
     require_checkpoint,
     require_same,
@@ -75,7 +76,7 @@ def from_state(
     }
     return Checkpoint(
         State(
-            {name: int(count) for name, count in flat["step"].items()},
+            {name: as_count(name, count) for name, count in flat["step"].items()},
             arrays["exp_avg"],
             arrays["exp_inf"],
         ),

@@ -47,6 +47,7 @@ class Verified:
         gradients: ``recorded``, or ``drawn from the seed N``.
         elements: the number of elements in the sample.
         used: the largest error over its bound, at most 1.
+        params: whether the parameters were compared and stepped too, or drawn.
     """
 
     sides: tuple[str, ...]
@@ -54,11 +55,13 @@ class Verified:
     gradients: str
     elements: int
     used: float
+    params: bool
 
     def __str__(self) -> str:
+        bits = "same bits" if self.params else "same bits of the state alone"
         sides = " and ".join(self.sides)
         return (
-            f"same bits; {sides} took {self.steps} steps with gradients {self.gradients}, "
+            f"{bits}; {sides} took {self.steps} steps with gradients {self.gradients}, "
             f"{self.elements} elements each; largest error {self.used:.2f} of its derived bound"
         )
 
@@ -86,7 +89,8 @@ def verify(
         seed: decides the gradients and the sample. Parameters are drawn too if they are not saved.
 
     Raises:
-        CheckpointError: a recorded gradient fits no parameter, or a side is not installed.
+        CheckpointError: a recorded gradient fits no parameter, there is no step to take, or a side
+            is not installed.
         NotVerifiedError: the states differ, or a step is outside of its bounds; says where.
 
     >>> from adamax_core import Hyperparameters, init
@@ -111,10 +115,12 @@ def verify(
         for grads in gradients:
             _require_gradients(checkpoint, grads)
         series = [_sampled(grads, chosen) for grads in gradients]
+    if not series:
+        raise CheckpointError("there is no step to take: give gradients, or steps of 1 or more")
     params = _params(checkpoint, chosen, rng)
     finding = Finding()
     for side, state in zip(sides, (checkpoint, other or checkpoint), strict=True):
-        for group in state.groups:
+        for group in (group for group in state.groups if group.names):
             finding += _judged(side, state, group, params, series, chosen)
     return Verified(
         tuple(sides),
@@ -122,6 +128,7 @@ def verify(
         f"drawn from the seed {seed}" if gradients is None else "recorded",
         sum(map(len, chosen.values())),
         finding.used,
+        checkpoint.params is not None,
     )
 
 
@@ -184,7 +191,8 @@ def _drawn(
     for name, norm in _sampled(checkpoint.state.exp_inf, chosen).items():
         parts = norm.view(norm.real.dtype)
         sizes = np.where(np.isfinite(parts) & (parts != 0), parts, 1).astype(np.float64)
-        grad = (2 * sizes * rng.uniform(-1, 1, sizes.shape)).astype(parts.dtype)
+        with np.errstate(over="ignore"):
+            grad = (2 * sizes * rng.uniform(-1, 1, sizes.shape)).astype(parts.dtype)
         drawn[name] = grad.view(norm.dtype)
     return drawn
 

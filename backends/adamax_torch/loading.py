@@ -26,7 +26,7 @@ def checked(state_dict: Any, param_groups: list[dict[str, Any]]) -> dict[str, An
             a hyperparameter outside its domain; names the parameter or the group.
     """
     saved = _require_form(state_dict)
-    whose = _whose(saved)
+    whose = whose_groups(saved)
     for index, param in _belongs(saved, param_groups).items():
         slot = state_dict["state"].get(index)
         # Reading optimizer.state[param] before the first step creates an empty slot.
@@ -122,7 +122,7 @@ FOREIGN = {
 """Options that Adamax does not have, and the optimizers that do."""
 
 
-def _whose(groups: list[Mapping[str, Any]]) -> str:
+def whose_groups(groups: list[Mapping[str, Any]]) -> str:
     """Guess the optimizer that saved these groups, as the end of a sentence; empty for Adamax."""
     options = {option for group in groups for option in group}
     for option, optimizer in FOREIGN.items():

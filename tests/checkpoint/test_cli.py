@@ -2,6 +2,7 @@
 
 import io
 import re
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -220,6 +221,28 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(saved
     message = run("convert", folder / "text", folder / "out", "--to", "torch", code=2)
     assert "neither a safetensors file, nor one of torch.save, nor one of Flax's" in message
     assert {path.name for path in folder.iterdir()} == {saved.name, "link", "text"}
+
+
+def test_a_full_disk_is_told_of_each_kind(saved: Path) -> None:
+    """PyTorch hides the error of the file behind one of its own."""
+    for kind in ("torch", "optax", "canonical"):
+        ran = subprocess.run(
+            [sys.executable, "-c", FULL, saved, saved.with_name("out"), kind],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 2, ran.stderr
+        assert "File too large), and nothing has changed" in " ".join(ran.stderr.split())
+        assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+
+
+FULL = """
+import resource, signal, sys
+from adamax_checkpoint.cli import app
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+path, out, kind = sys.argv[1:]
+app(["convert", path, out, "--to", kind, "--no-verify"])
+"""
 
 
 def test_states_that_differ_are_told_with_another_exit_code(saved: Path, tmp_path: Path) -> None:

@@ -1,12 +1,13 @@
 """State to and from Keras, whose eps is outside of the maximum."""
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adamax_checkpoint import CheckpointError
+from adamax_checkpoint import Checkpoint, CheckpointError, Group
 from adamax_checkpoint.dialects import to_dialect
 from adamax_checkpoint.keras import from_keras, to_keras
 from adamax_core import Hyperparameters
@@ -17,7 +18,7 @@ keras = pytest.importorskip("keras")
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def built(lr: float = 0.5) -> tuple[Any, list[str]]:
+def built(lr: Any = 0.5) -> tuple[Any, list[str]]:
     variables = [
         keras.Variable(np.ones(shape, np.float32), name=name)
         for name, shape in (("kernel", (3, 2)), ("bias", (2,)))
@@ -67,10 +68,62 @@ def test_what_keras_cannot_hold() -> None:
         to_keras(late, shapes)
 
 
+def test_what_one_optimizer_of_keras_cannot_hold() -> None:
+    shapes = {"kernel": ((3, 2), "float32"), "bias": ((2,), "float32")}
+
+    def outside(*hyperparameters: Hyperparameters, of: Any = shapes) -> Checkpoint:
+        groups = [Group((name,), hp) for name, hp in zip(of, hyperparameters * 2, strict=False)]
+        return replace(drawn(of, step=1), groups=tuple(groups), dialect="eps=outside")
+
+    for checkpoint, message in (
+        (outside(Hyperparameters(eps=1e-7), Hyperparameters(eps=1e-6)), "different hyperparamet"),
+        (outside(Hyperparameters(maximize=True)), "Keras only minimizes"),
+        (outside(Hyperparameters(weight_decay=0.1)), "with decoupled decay, and has no Hyper"),
+        (outside(Hyperparameters(1e39)), r"lr = 1e\+39 is above the most of float32"),
+        (outside(Hyperparameters(), of={"z": ((2,), "complex64")}), "no complex variables, as z"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            to_keras(checkpoint, checkpoint.names)
+
+
+def test_a_moment_that_keras_would_round_and_a_schedule() -> None:
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    optimizer, names = built(schedule)
+    store, config = stored(optimizer), optimizer.get_config()
+    with pytest.raises(CheckpointError, match=r"a schedule, .*: pass config \| \{'learning_rate"):
+        from_keras(store, config, names)
+    checkpoint = from_keras(store, config | {"learning_rate": 0.25}, names)
+    assert checkpoint.groups[0].hyperparameters.lr == 0.25
+    back = to_keras(checkpoint, names, store)
+    assert {k: v.tobytes() for k, v in back.items()} == {k: v.tobytes() for k, v in store.items()}
+    optimizer.load_own_variables(back)
+    half = {key: value.astype(np.float16) for key, value in store.items()}
+    with pytest.raises(CheckpointError, match="the variable 1 of the optimizer is float16"):
+        to_keras(checkpoint, names, half)
+
+
+def test_optimizers_with_the_variables_of_adamax() -> None:
+    optimizer, names = built()
+    store = stored(optimizer)
+    for other, message in (
+        (keras.optimizers.Lamb(), "by its name this looks like the optimizer lamb"),
+        (keras.optimizers.Adadelta(), "by its name this looks like the optimizer adadelta"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            from_keras(store, other.get_config(), names)
+    config = optimizer.get_config()
+    del config["beta_1"]
+    with pytest.raises(CheckpointError, match="the config has no beta_1, as that of Adamax"):
+        from_keras(store, config, names)
+    wrong = {f"x{key}": value for key, value in store.items()}
+    with pytest.raises(CheckpointError, match="6 variables for 2 names"):
+        from_keras(wrong, optimizer.get_config(), names)
+
+
 def test_the_state_of_adam_or_of_other_variables_is_refused() -> None:
     optimizer, names = built()
     with pytest.raises(CheckpointError, match="6 variables for 1 names"):
         from_keras(stored(optimizer), optimizer.get_config(), names[:1])
     adam = keras.optimizers.Adam().get_config()
-    with pytest.raises(CheckpointError, match="by its amsgrad this looks like Adam"):
+    with pytest.raises(CheckpointError, match="by its amsgrad this looks like the optimizer adam"):
         from_keras(stored(optimizer), adam, names)

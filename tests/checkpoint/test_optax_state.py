@@ -1,5 +1,7 @@
 """The state of optax: anywhere in a tree, with one count and without complex norms."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -112,3 +114,31 @@ def test_what_the_one_count_and_the_modulus_of_optax_cannot_hold() -> None:
     state = optax.adamax(0.1).init({"z": jnp.ones(2, jnp.complex64)})
     with pytest.raises(TypeError, match="norm is of the modulus"):
         from_optax(state, SLOW)
+
+
+def test_counts_of_injected_schedules() -> None:
+    """Else the schedule of a training of 50 steps would begin anew."""
+    optimizer = optax.MultiSteps(
+        optax.inject_hyperparams(optax.adamax)(learning_rate=lambda count: 1.0 / (1 + count)), 1
+    )
+    params = {"w": jnp.ones(3)}
+    fresh = optimizer.init(params)
+    state = to_optax(drawn({"w": ((3,), "float32")}, step=50), fresh)
+    _, state = optimizer.update(params, state, params)
+    assert float(state.inner_opt_state.hyperparams["learning_rate"]) == np.float32(1 / 51)
+
+
+def test_parameters_of_one_adamax_have_one_rule() -> None:
+    params = {"v": jnp.ones(3), "w": jnp.ones(3)}
+    shapes = dict.fromkeys(params, ((3,), "float32"))
+    groups = (Group(("v",), SLOW), Group(("w",), FAST))
+    checkpoint = replace(drawn(shapes, step=1), groups=groups)
+    for optimizer in (adamax_transform(0.1), optax.adamax(0.1)):
+        with pytest.raises(CheckpointError, match=r"different betas and eps .*multi_transform"):
+            to_optax(checkpoint, optimizer.init(params))
+    each = {"v": optax.adamax(0.1), "w": optax.adamax(0.2)}
+    labelled = optax.multi_transform(each, {"v": "v", "w": "w"})
+    assert_same(from_optax(to_optax(checkpoint, labelled.init(params)), groups), checkpoint)
+    # A mask of weight decay is no reason for two.
+    masked = (Group(("v",), SLOW), Group(("w",), replace(SLOW, weight_decay=0.0)))
+    to_optax(replace(checkpoint, groups=masked), adamax_transform(0.1).init(params))

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from safetensors.numpy import save_file
 
 from adamax_checkpoint import Checkpoint, CheckpointError, Group, load, save
+from adamax_checkpoint.kinds import kind_of
 from adamax_checkpoint.metadata import KEY, crc32
+from adamax_checkpoint.trees import from_state
 from adamax_core import Hyperparameters, State
 from checkpoints import assert_same, drawn
 
@@ -126,15 +129,20 @@ def test_metadata_that_is_deep(saved: Path) -> None:
         (lambda c: c["groups"][0].update(lr=True), "lr of a group is true or false; it must be a"),
         (lambda c: c["groups"][0].update(rho=1.0), "rho of a group is a number; it must be left"),
         (lambda c: c["groups"][0].update(betas=[0.9]), "1 of betas is missing; it must be a num"),
-        (lambda c: c["groups"].append(None), "the groups are not valid"),
+        (lambda c: c["groups"].append(None), "a group is None; it must be an object"),
+        (lambda c: c["tensors"].update({"w.step": 1}), "w.step is 1; it must be an object"),
+        (lambda c: c["tensors"]["w.step"].update(more=1), "more of w.step is a number; it must be"),
+        (lambda c: c["tensors"]["w.step"].update(dtype="float32"), "which it cannot have"),
+        (lambda c: c["tensors"]["w.param"].update(dtype="int64"), "which it cannot have"),
         (lambda c: c.update(version=True), "version True of the format"),
+        (lambda c: c.update(verified="yes\nverified: twice"), "is not one line of text"),
         (lambda c: c.update(verified=3), "verified of the metadata is a number; it must be text"),
         (lambda c: c.update(more=""), "more of the metadata is text; it must be left out"),
         (lambda c: c["groups"][0].update(names=["w", "w", "b"]), "w: in more than one group"),
         (lambda c: c["tensors"].pop("w.step"), r"missing or left over: \['w.step'\]"),
         (lambda c: c.pop("tensors"), "malformed"),
         (lambda c: c.update(tensors=[]), "tensors of the metadata is a list; it must be an object"),
-        (lambda c: c["tensors"]["w.step"].pop("shape"), "malformed"),
+        (lambda c: c["tensors"]["w.step"].pop("shape"), "shape of w.step is missing; it must be"),
     ],
 )
 def test_metadata_that_are_not_valid(
@@ -220,6 +228,39 @@ def test_a_name_may_be_as_long_as_the_folder_allows(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"cannot save .*x \(File name too long\), and nothing has"):
         save(tmp_path / ("x" * 256), ONE)
     assert [len(path.name) for path in tmp_path.iterdir()] == [255]
+
+
+@pytest.mark.parametrize("step", [2.7, np.array([1, 2]), np.inf, "three"], ids=repr)
+def test_a_count_that_is_no_integer(step: Any) -> None:
+    with pytest.raises(CheckpointError, match=r"w: step = .* is not an integer"):
+        from_state(State({"w": step}, {"w": np.ones(2)}, {"w": np.ones(2)}), Hyperparameters())
+
+
+def test_what_is_loaded_is_equal_to_what_was_made(tmp_path: Path) -> None:
+    """Names and betas as lists, and numbers of NumPy, are what a file gives back."""
+    hp = Hyperparameters(np.float32(0.25), [0.5, np.float64(0.75)], Fraction(1, 4))  # type: ignore[arg-type]  # a list
+    made = Checkpoint(ONE.state, [Group(["w", "b"], hp)])  # type: ignore[arg-type]  # lists
+    assert made.groups == (Group(("w", "b"), Hyperparameters(0.25, (0.5, 0.75), 0.25)),)
+    save(tmp_path / "state", made)
+    assert_same(load(tmp_path / "state"), made)
+
+
+def test_names_that_no_header_can_hold(tmp_path: Path) -> None:
+    shapes = {f"{index}{'x' * 999_999}": ((1,), "float32") for index in range(16)}
+    with pytest.raises(CheckpointError, match=r"the header of the file would have 1.*,.* bytes"):
+        save(tmp_path / "state", drawn(shapes))
+    assert not list(tmp_path.iterdir())
+
+
+def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for path in (tmp_path / "loop", Path("/")):
+        with pytest.raises(OSError, match=r"cannot save .* and nothing has changed"):
+            save(path, ONE)
+    os.mkfifo(tmp_path / "pipe")
+    for reader in (load, kind_of):
+        with pytest.raises(OSError, match="pipe is not a regular file: copy it to one"):
+            reader(tmp_path / "pipe")
 
 
 def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:

@@ -192,6 +192,34 @@ def test_a_count_that_no_float64_holds() -> None:
     assert to_state_dict(drawn(shapes, step=2**53), fresh)["state"][0]["step"] == 2**53
 
 
+def test_a_count_that_no_float32_holds_in_a_capturable_optimizer() -> None:
+    shapes = {"weight": ((1, 2), "float32"), "bias": ((1,), "float32")}
+    for cls, held in ((Adamax, True), (torch.optim.Adamax, False)):
+        fresh = cls(torch.nn.Linear(2, 1).named_parameters(), capturable=True)
+        like = fresh.state_dict()
+        assert to_state_dict(drawn(shapes, step=2**24), like)["state"][0]["step"] == 2**24
+        if held:
+            assert to_state_dict(drawn(shapes, step=2**24 + 1), like)["state"][0]["step"] > 2**24
+        else:
+            with pytest.raises(CheckpointError, match="step = 16777217 is no float32, in which"):
+                to_state_dict(drawn(shapes, step=2**24 + 1), like)
+
+
+@pytest.mark.parametrize(("moment", "param"), [("complex64", "float32"), ("float32", "complex64")])
+def test_complex_moments_of_real_parameters(moment: str, param: str) -> None:
+    params = {"w": torch.ones(3, dtype=getattr(torch, param))}
+    fresh = torch.optim.Adamax(params.items()).state_dict()
+    with pytest.raises(CheckpointError, match=f"w: the moments are {moment}, and in the optimizer"):
+        to_state_dict(drawn({"w": ((3,), moment)}), fresh, params=params)
+
+
+def test_a_parameter_without_a_shape() -> None:
+    model = torch.nn.LazyLinear(1)
+    state_dict = Adamax(torch.nn.Linear(2, 1).named_parameters()).state_dict()
+    with pytest.raises(CheckpointError, match="weight, bias has no shape yet: run the model once"):
+        from_state_dict(state_dict, params=dict(model.named_parameters()))
+
+
 def test_groups_that_do_not_fit() -> None:
     checkpoint = drawn({"weight": ((1, 2), "float32"), "bias": ((1,), "float32")})
     mixed = Checkpoint(checkpoint.state, (Group(("weight",), SLOW), Group(("bias",), FAST)))
@@ -222,7 +250,8 @@ def test_state_dicts_with_names_as_of_distributed_checkpoints() -> None:
     [
         (torch.optim.Adamax, 3, r"weight has shape \(1, 3\), in the checkpoint \(1, 2\)"),
         (Adamax, 3, r"weight has shape \(1, 3\), in the checkpoint \(1, 2\)"),
-        (torch.optim.Adam, 2, "weight: the optimizer that is to load the state has exp_avg_sq"),
+        (torch.optim.Adam, 2, "the optimizer that is to .* no Adamax: by its amsgrad this looks"),
+        (torch.optim.SGD, 2, "the optimizer that is to .* no Adamax: by its nesterov this looks"),
     ],
 )
 def test_an_optimizer_that_does_not_fit(optimizer: Any, size: int, message: str) -> None:

@@ -24,7 +24,8 @@ def test_a_state_of_each_dtype_is_verified(dtype: str, params: bool) -> None:
     found = verify(state, state, steps=2)
     assert (found.sides, found.steps, found.elements) == (("torch", "jax"), 2, 7)
     assert 0 < found.used <= 1
-    assert str(found).startswith("same bits; torch and jax took 2 steps with gradients drawn from")
+    bits = "same bits" if params else "same bits of the state alone"
+    assert str(found).startswith(f"{bits}; torch and jax took 2 steps with gradients drawn from")
 
 
 def test_groups_decoupled_decay_and_recorded_gradients_some_of_them_missing() -> None:
@@ -88,3 +89,10 @@ def test_what_else_differs_is_told() -> None:
 def test_a_large_state_is_sampled_and_each_parameter_is_in_the_sample() -> None:
     shapes = {f"layer.{n}": ((40, 50), "float32") for n in range(4)}
     assert verify(drawn(shapes), steps=1, sides=("numpy", "numpy")).elements == 4 * 1024
+
+
+def test_no_step_proves_nothing() -> None:
+    state = drawn({"w": ((2, 3), "float32")}, 0, HP)
+    for steps, gradients in ((0, None), (1, [])):
+        with pytest.raises(CheckpointError, match="there is no step to take: give gradients, or"):
+            verify(state, steps=steps, gradients=gradients)
