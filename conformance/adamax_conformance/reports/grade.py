@@ -61,8 +61,8 @@ class Grade:
 
     @property
     def conformant(self) -> bool:
-        """Does no case fail, is no dtype blocked, and was each required clause judged?"""
-        return not (self._failed or self._blocked or self._unjudged or self.missing)
+        """Was a case judged, does none fail, is no dtype blocked, and no required clause missing?"""
+        return self._ran and not (self._failed or self._blocked or self._unjudged or self.missing)
 
     def __bool__(self) -> bool:
         return self.conformant
@@ -70,6 +70,11 @@ class Grade:
     def __str__(self) -> str:
         """Return ``arithmetic: conformant in float32, float64``."""
         return f"{self.name}: {', '.join(self._parts())}"
+
+    @property
+    def _ran(self) -> bool:
+        """Did any case run?"""
+        return any(result.status not in NOT_RUN for result in self.results)
 
     @property
     def _blocked(self) -> list[str]:
@@ -96,6 +101,10 @@ class Grade:
         )
 
     def _parts(self) -> Iterator[str]:
+        offered = " and ".join(self._not_offered())
+        if not (self._ran or self._blocked):
+            yield f"not judged ({offered} not offered)" if offered else "not judged"
+            return
         failed = set(self.failed_clauses)
         described = {clause for clauses in _FAULTS for clause in clauses}
         described -= set() if self._loses_count else {_LONG_RUNS}
@@ -106,9 +115,8 @@ class Grade:
         for clauses, fault in _FAULTS.items():
             if mine := [clause for clause in clauses if clause in failed & described]:
                 yield f"{fault} ({spans(mine)})"
-        offered = list(self._not_offered())
         if offered:
-            yield f"{' and '.join(offered)} not offered"
+            yield f"{offered} not offered"
         yield from self._incomplete()
         if self.name != "arithmetic" and self.conformant and not offered:
             yield "conformant"

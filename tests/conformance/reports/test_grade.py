@@ -113,7 +113,7 @@ def test_kernel_without_validation_is_told_that_its_arithmetic_is_right() -> Non
     assert [str(grade) for grade in report.grades] == [
         "arithmetic: conformant in float32",
         "interface: does not refuse bad hyperparameters (H-1 to H-3)",
-        "state: loading and a state dtype not offered",
+        "state: not judged (loading and a state dtype not offered)",
     ]
     document = report.as_dict()
     assert document["grades"]["arithmetic"]["conformant"] is True
@@ -149,7 +149,13 @@ PASS, FAIL, ABSENT = Status.PASS, Status.FAIL, Status.UNSUPPORTED
          "conformant in float32, blocked in float16", False),
         ("interface", [("H-1", "float32", PASS)], ["H-1"], "conformant", True),
         ("state", [("S-7", "float32", ABSENT), ("S-8", "float32", ABSENT)], [],
-         "loading not offered", True),
+         "not judged (loading not offered)", False),
+        ("state", [("S-6", "float32", ABSENT), ("S-8", "float32", PASS)], [],
+         "a state dtype not offered", True),
+        ("interface", [("H-1", "float32", ABSENT)], ["H-1"], "not judged", False),
+        ("interface", [("H-1", "float32", Status.SKIPPED)], [], "not judged", False),
+        ("interface", [("H-1", "float32", Status.BLOCKED)], ["H-1"],
+         "blocked in float32, H-1 not judged", False),
         ("state", [("S-6", "float32", FAIL)], [],
          "does not keep the state in the dtype asked for (S-6)", False),
         ("state", [("S-7", "float32", FAIL), ("S-8", "float32", Status.ERROR)], [],
