@@ -7,12 +7,14 @@ import numpy as np
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import pairs
-from adamax_conformance.dialects.axes import Axis
-from adamax_conformance.dialects.diagnosis import OTHER, Found
+from adamax_conformance.dialects.axes import NAN, Axis
+from adamax_conformance.dialects.diagnosis import NOT_SEEN, OTHER, Found
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.dialects.fitting import Seen, allowed_by
 from adamax_conformance.judging.extent import extent
-from adamax_conformance.subject.watched import BackendError
+from adamax_conformance.subject.backend import LostError
+from adamax_conformance.subject.blame import first_line
+from adamax_conformance.subject.watched import BackendError, MalformedError
 
 
 def found(axis: Axis, name: str, note: str = "") -> Found:
@@ -40,7 +42,9 @@ def unseen(axis: Axis, name: str, why: str) -> Found:
 
 
 def raises(axis: Axis, error: BackendError) -> Found:
-    """Return the finding that the backend raises."""
+    """Return the finding that the backend raises, or that it gives no valid answer."""
+    if isinstance(error, MalformedError) or isinstance(error.cause, LostError):
+        return other(axis, f"no valid answer: {first_line(error.cause)}")
     if "raises" in axis.alternatives:
         return found(axis, "raises", str(error))
     phrase = f"{axis.name} raises {type(error.cause).__name__}"
@@ -117,11 +121,33 @@ def standing(seen: Seen) -> str:
     return f"{extent(still)} elements never move" if still.any() and not still.all() else ""
 
 
-def nan_policy(seen: Seen, params: Any, element: int, step: int) -> str:
-    """Return the effect of a NaN in an element of the gradient of a step, counted from zero."""
+def nan(seen: Seen, comes: Mapping[int, int]) -> Found:
+    """Return the finding on NaN gradients.
+
+    Args:
+        seen: a run of one parameter, ``w``.
+        comes: the step, counted from zero, in which the gradient of an element is NaN, by element;
+            the elements are the first.
+    """
+    params = np.array([each["w"].astype(float) for each in seen.params])
+    if not np.isfinite(params[:, len(comes) :]).all():
+        return other(NAN, "it spreads to other elements")
+    policies = {_nan_policy(seen, params[:, e], e, step) for e, step in comes.items()}
+    if len(policies) > 1:
+        return other(NAN, f"{' or '.join(sorted(policies))}, depending on the step")
+    policy = policies.pop()
+    if policy == NOT_SEEN:
+        return unseen(NAN, NOT_SEEN, "the parameter stays NaN; the norm is hidden")
+    return found(NAN, policy) if policy in NAN.alternatives else other(NAN, "the parameter goes on")
+
+
+def _nan_policy(seen: Seen, params: Any, element: int, step: int) -> str:
+    """Return the effect of a NaN in an element of the gradient of a step."""
     if not np.isnan(params[step + 1 :]).all():
         return "skipped" if params[step + 1] == params[step] else OTHER
     norms = [m["w"].exp_inf[element] for m in seen.moments[step + 1 :] if m is not None]
-    if not norms or np.isnan(norms).all():
+    if not norms:
+        return NOT_SEEN
+    if np.isnan(norms).all():
         return "sticks"
     return "washes out" if np.isnan(norms[0]) else "dropped"

@@ -14,7 +14,7 @@ from adamax_conformance.judging.judge import stepwise
 from adamax_conformance.judging.run import Run
 from adamax_conformance.spec.formats import format_of
 from adamax_conformance.subject.backend import Arrays, Moments
-from adamax_conformance.subject.watched import Watched
+from adamax_conformance.subject.watched import BackendError, Watched
 
 
 @dataclass(frozen=True)
@@ -111,6 +111,20 @@ def observe(backend: Watched, run: Run) -> Seen:
     """
     shown = list(stepwise(backend, run, run.start(backend)))
     return Seen(run, [each.params for each in shown], [each.moments for each in shown])
+
+
+def observe_params(backend: Watched, run: Run) -> Seen:
+    """Do the same; where the moments cannot be read, observe the parameters alone.
+
+    Raises:
+        BackendError: the backend raised in a step, or returned malformed parameters.
+    """
+    try:
+        return observe(backend, run)
+    except BackendError as error:
+        if error.operation != "moments":
+            raise
+        return observe(backend.blinded(), run)
 
 
 def count_of(scope: str, run: Run) -> Count:

@@ -45,7 +45,7 @@ from adamax_conformance.dialects.findings import (
     found,
     instead,
     is_one_factor,
-    nan_policy,
+    nan,
     other,
     raises,
     standing,
@@ -59,6 +59,7 @@ from adamax_conformance.dialects.fitting import (
     fits,
     moved_without_gradient,
     observe,
+    observe_params,
     shows,
 )
 from adamax_conformance.judging.run import Run
@@ -127,6 +128,8 @@ class Probe:
         sign = self._axis(SIGN, self._sign, "maximize")
         turned = sign.found == SIGN.specified
         missing, scope = self._missing_and_scope()
+        if scope.found == NOT_SEEN and "load" in self.backend.features:
+            scope = self._axis(SCOPE, self._loaded_scope)
         axes = (
             *rule,
             sign,
@@ -232,7 +235,7 @@ class Probe:
         return unlike(axis, seen, options)
 
     def _sign(self) -> Found:
-        seen = observe(self.backend, self._run(GRADS[:3], replace(self.hp, maximize=True)))
+        seen = observe_params(self.backend, self._run(GRADS[:3], replace(self.hp, maximize=True)))
         options = {name: replace(self.dialect, sign=name) for name in SIGN.alternatives}
         return self._choice(SIGN, seen, options)
 
@@ -246,7 +249,7 @@ class Probe:
         )
         kind = dtype_of(self.dtype)
         grads = [{"w": np.asarray(row, kind)} for row in GRADS[:4]]
-        seen = observe(self.backend, Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
+        seen = observe_params(self.backend, Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
         field = "decoupled" if axis is DECOUPLED else "decay"
         names = [name for name in axis.alternatives if turned or name != "coupled before the sign"]
         chosen = self._choice(
@@ -269,11 +272,11 @@ class Probe:
         params = {name: np.zeros(len(GRADS[0]), kind) for name in "abc"}
         run = Run(params, grads, self.hp, undecayed=groups)
         try:
-            seen = observe(self.backend, run)
+            seen = observe_params(self.backend, run)
         except (BackendError, NotOfferedError) as error:
-            loaded = self._axis(SCOPE, lambda: self._loaded_scope(kind), "load")
+            loaded = self._axis(SCOPE, self._loaded_scope, "load")
             if isinstance(error, BackendError):
-                return found(MISSING, "raises", str(error)), loaded
+                return raises(MISSING, error), loaded
             return unseen(MISSING, NOT_OFFERED, f"the backend does not take {error}"), loaded
         scopes = [name for name in SCOPE.alternatives if groups or name != "group"]
         fitting = [name for name in scopes if fits(self.dialect, seen, count_of(name, run))]
@@ -304,15 +307,16 @@ class Probe:
         counted = instead(seen, {"its own count": self.dialect})
         return found(MISSING, "untouched"), other(SCOPE, counted)
 
-    def _loaded_scope(self, kind: Any) -> Found:
+    def _loaded_scope(self) -> Found:
         """Find the step scope by loading two parameters with different counts."""
+        kind = dtype_of(self.dtype)
         row = np.asarray(GRADS[0], kind)
         zeros = np.zeros_like(row)
         counts = {"a": 4, "b": 0}
         saved = {name: Moments(count, zeros, zeros) for name, count in counts.items()}
         grads = {name: (row * self.scale).astype(kind) for name in counts}
         run = Run(dict.fromkeys(counts, zeros), [grads], self.hp, saved=saved)
-        seen = observe(self.backend, run)
+        seen = observe_params(self.backend, run)
         options: dict[str, Count] = {
             "parameter": lambda name, index: counts[name] + index,
             "global": lambda _name, index: max(counts.values()) + index,
@@ -322,14 +326,14 @@ class Probe:
         if len(fitting) > 1:
             fitting = [name for name in fitting if shows(seen, options[name])]
         if len(fitting) != 1:
-            return unseen(SCOPE, NOT_SEEN, "a missing gradient raises, and loading shows no count")
+            return unseen(SCOPE, NOT_SEEN, "neither a missing gradient nor loading shows the count")
         return found(SCOPE, fitting[0], "seen by loading different counts")
 
     def _complex(self) -> Found:
         taken = [name for name in COMPLEX_DTYPES[::-1] if name in self.backend.backend.dtypes]
         if not taken:
             return unseen(COMPLEX, NOT_OFFERED, "the backend does not take complex dtypes")
-        seen = observe(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
+        seen = observe_params(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
         options = {name: replace(self.dialect, complex=name) for name in COMPLEX.alternatives}
         return self._choice(COMPLEX, seen, options)
 
@@ -339,12 +343,4 @@ class Probe:
         comes = {0: 0, 1: 1}
         for element, step in comes.items():
             grads[step, element] = np.nan
-        seen = observe(self.backend, self._run(grads, self.hp))
-        params = np.array([each["w"].astype(float) for each in seen.params])
-        if not np.isfinite(params[:, len(comes) :]).all():
-            return other(NAN, "it spreads to other elements")
-        policies = {nan_policy(seen, params[:, e], e, step) for e, step in comes.items()}
-        if len(policies) > 1:
-            return other(NAN, f"{' or '.join(sorted(policies))}, depending on the step")
-        hidden = "in the parameter; the norm is hidden" if seen.moments[0] is None else ""
-        return found(NAN, policies.pop(), hidden)
+        return nan(observe_params(self.backend, self._run(grads, self.hp)), comes)

