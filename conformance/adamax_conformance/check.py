@@ -163,6 +163,7 @@ class Subject:
             profile=self._profile,
             language=getattr(self._backend.backend, "language", ""),
             packages=getattr(self._backend.backend, "packages", {}),
+            default_eps=getattr(self._backend.backend, "default_eps", None),
             date=datetime.now(UTC).date().isoformat(),
             unfound=self._diagnosed is not None and self._diagnosed.dialect is None,
             environment=environment(),

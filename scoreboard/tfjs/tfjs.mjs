@@ -17,6 +17,7 @@ const OFFER = {
   features: [],
   language: "JavaScript",
   packages: Object.fromEntries(packages.map((name) => [name, require(`${name}/package.json`).version])),
+  default_eps: tf.train.adamax(1).getConfig().epsilon,
 };
 
 const view = (hex) => {

@@ -54,7 +54,13 @@ def diagnose(
     steps: Annotated[int, typer.Option(min=1, max=10_000, help=f"Number of steps. {_COST}")] = 100,
     beta1: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[0],
     beta2: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.betas[1],
-    eps: Annotated[float, typer.Option(help=_COST)] = _DEFAULT.eps,
+    eps: Annotated[
+        float | None,
+        typer.Option(
+            help="Of the backend and of the specification; by default its own default, if it "
+            f"declares one, over the specification's {_DEFAULT.eps:g}. {_COST}"
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(
@@ -81,12 +87,13 @@ def diagnose(
 
     backend = found(name, timeout)
     try:
-        hp = Hyperparameters(betas=(beta1, beta2), eps=eps)
+        hp = Hyperparameters(betas=(beta1, beta2), eps=_DEFAULT.eps if eps is None else eps)
+        own = getattr(backend, "default_eps", None) if eps is None else eps
         with stdout_to_stderr():
             diagnosis = look(backend, dtype=dtype)
         costs: list[Cost] = []
         if scale is not None and diagnosis.dialect is not None:
-            costs = cost(diagnosis.dialect, scale, steps, hp)
+            costs = cost(diagnosis.dialect, scale, steps, hp, eps=own)
     except ValueError as error:
         raise stop(str(error), Exit.USAGE) from None
     if output is Form.JSON:
@@ -97,10 +104,10 @@ def diagnose(
     else:
         _show(diagnosis, Console())
         if scale is not None:
-            _show_costs(diagnosis, scale, hp, costs, Console())
+            _show_costs(diagnosis, scale, hp, own, costs, Console())
     if plot is not None:
         try:
-            _plot(diagnosis, steps, hp, plot)
+            _plot(diagnosis, steps, hp, own, plot)
         except (ValueError, OSError) as error:
             raise stop(f"cannot write the plot: {error}", Exit.USAGE) from None
         errors.print(f"plot written to {plot}", markup=False)
@@ -130,6 +137,7 @@ def _show_costs(
     diagnosis: "Diagnosis",
     scale: float,
     hp: Hyperparameters,
+    own: float | None,
     costs: Sequence["Cost"],
     console: Console,
 ) -> None:
@@ -145,7 +153,7 @@ def _show_costs(
     beta1, beta2 = hp.betas
     table = Table(
         title="Step size relative to the specification: normal gradients with standard deviation "
-        f"{scale:g}, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}"
+        f"{scale:g}, betas ({beta1:g}, {beta2:g}), {_eps(hp, own)}"
     )
     for heading in ("step", "this step", "minus 1", "all so far", "minus 1"):
         table.add_column(heading, justify="right")
@@ -155,7 +163,15 @@ def _show_costs(
     console.print(table)
 
 
-def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -> None:
+def _eps(hp: Hyperparameters, own: float | None) -> str:
+    """Return the eps of the backend in words, and that of the specification, if it is another."""
+    same = own is None or own == hp.eps
+    return f"eps {hp.eps:g}" if same else f"eps {own:g} over {hp.eps:g}"
+
+
+def _plot(
+    diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, own: float | None, path: Path
+) -> None:
     """Plot the path of a dialect relative to the specification, by the scale of the gradients.
 
     Raises:
@@ -172,17 +188,17 @@ def _plot(diagnosis: "Diagnosis", steps: int, hp: Hyperparameters, path: Path) -
     if diagnosis.dialect is None:
         raise ValueError(f"nothing to plot: {diagnosis}")
     canonical, dialects = Dialect(), [diagnosis.dialect]
-    if diagnosis.dialect == canonical:
+    if diagnosis.dialect == canonical and own in (None, hp.eps):
         dialects = [Dialect(*known) for known in KNOWN_AS if Dialect(*known) != canonical]
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     axes.axhline(1, color="black", linestyle="--", label="the specification")
     for dialect in dialects:
-        ratios = [float(cost(dialect, scale, steps, hp)[-1].path) for scale in _SCALES]
+        ratios = [float(cost(dialect, scale, steps, hp, eps=own)[-1].path) for scale in _SCALES]
         axes.plot(_SCALES, ratios, marker=".", label=_label(dialect))
     beta1, beta2 = hp.betas
     axes.set(
-        title=f"Distance after {steps} steps, betas ({beta1:g}, {beta2:g}), eps {hp.eps:g}",
+        title=f"Distance after {steps} steps, betas ({beta1:g}, {beta2:g}), {_eps(hp, own)}",
         xscale="log",
         yscale="log",
         xlabel="standard deviation of the gradients",

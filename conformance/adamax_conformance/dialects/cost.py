@@ -41,14 +41,17 @@ def cost(
     steps: int = 100,
     hyperparameters: Hyperparameters = DEFAULT,
     seed: int = 0,
+    eps: float | None = None,
 ) -> list[Cost]:
     """Return the costs after 1, 2, 5, 10, 20, 50, ... steps, and after the last.
 
     Gradients are real and normally distributed with standard deviation `scale`; parameters start at
-    zero.
+    zero. `eps` is that of the dialect; by default it is that of `hyperparameters`, as the
+    specification's is.
 
     Raises:
-        ValueError: `scale` is not positive and finite, or `steps` is not positive.
+        ValueError: `scale` is not positive and finite, `steps` is not positive, or `eps` is outside
+            its domain.
 
     >>> mlx = cost(Dialect("outside", "none"), scale=1.0, steps=1)
     >>> f"{mlx[0].here:.6f}"
@@ -56,6 +59,9 @@ def cost(
     >>> keras = cost(Dialect("outside"), scale=1.0, steps=2)
     >>> [float(f"{each.here - 1:.1e}") for each in keras]
     [0.0, -6.1e-12]
+    >>> keras = cost(Dialect("outside"), scale=1e-6, eps=1e-7)
+    >>> f"{keras[-1].path:.4f}"
+    '0.9398'
     """
     if not 0 < scale < float("inf"):
         raise ValueError(f"scale = {scale} is outside its domain 0 < scale < inf")
@@ -65,8 +71,9 @@ def cost(
     with localcontext(prec=DIGITS):
         grads = [_decimals(rng.normal(size=ELEMENTS) * scale) for _ in range(steps)]
         hp = with_numbers(hyperparameters, Decimal)
+        own = hp if eps is None else replace(hp, eps=Decimal(eps))
         real = replace(dialect, complex=COMPLEX.specified)
-        theirs, ours = _paths(real, grads, hp), _paths(Dialect(), grads, hp)
+        theirs, ours = _paths(real, grads, own), _paths(Dialect(), grads, hp)
         return [
             Cost(
                 step,

@@ -141,6 +141,11 @@ class ProgramBackend:
         """The versions of packages that the program names."""
         return self._offered().packages
 
+    @property
+    def default_eps(self) -> float | None:
+        """The eps where its user names none; None if the program does not say."""
+        return self._offered().default_eps
+
     def init(self, params: Arrays, hp: Hyperparameters, **options: Any) -> Position:
         """Send a run without steps; the program checks `hp` and returns the state."""
         undecayed = options.get("undecayed", ())

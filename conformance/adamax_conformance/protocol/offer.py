@@ -17,6 +17,7 @@ class Offer(NamedTuple):
     hyperparameter_dtype: str = "float64"
     language: str = ""
     packages: Mapping[str, str] = MappingProxyType({})
+    default_eps: float | None = None
 
     @classmethod
     def of(cls, answer: Mapping[str, Any]) -> "Offer":

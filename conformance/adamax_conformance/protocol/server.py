@@ -87,7 +87,7 @@ def _hello(backend: Backend, message: Document) -> Document:
         declared["limits"] = sorted(limits.names)
     if not limits.exact:
         declared["hyperparameter_dtype"] = limits.hyperparameter_dtype
-    for about in ("language", "packages"):
+    for about in ("language", "packages", "default_eps"):
         if said := getattr(backend, about, None):
             declared[about] = said
     return {

@@ -61,7 +61,7 @@ class Grade:
 
     @property
     def conformant(self) -> bool:
-        """Was a case judged, does none fail, is no dtype blocked, and no required clause missing?"""
+        """Did a case run, does none fail, is no dtype blocked, and no required clause missing?"""
         return self._ran and not (self._failed or self._blocked or self._unjudged or self.missing)
 
     def __bool__(self) -> bool:

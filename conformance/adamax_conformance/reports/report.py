@@ -104,6 +104,7 @@ class Report:
         axes: what was found on each axis of the dialect; empty if it was not diagnosed.
         language: the language that its rule is written in; empty if it does not say.
         packages: versions of the packages whose step it takes, by name.
+        default_eps: its eps where its user names none; None if it does not say, or has no eps.
         date: the day on which it was judged, as 2026-11-29; empty if it is not known.
         unfound: True if it was to be judged by the dialect that it computes, and none was found.
         environment: what judged, as `reports.environment.environment` has it; empty if not known.
@@ -128,6 +129,7 @@ class Report:
     axes: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    default_eps: float | None = None
     date: str = ""
     unfound: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -301,6 +303,7 @@ class Report:
             "deviating": list(self.deviating),
             "language": self.language,
             "packages": dict(self.packages),
+            "default_eps": self.default_eps,
             "date": self.date,
             "profile": self.profile,
             "outcome": self.outcome,
@@ -340,5 +343,6 @@ class Report:
             unfound=document.get("unfound", False),
             started=document.get("started", cls.started),
             options=tuple(document.get("options", ())),
+            default_eps=document.get("default_eps"),
             deviating=tuple(document["deviating"]),
         )

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from adamax_conformance.cases.case import DEFAULT
 from adamax_conformance.dialects.axes import AXES, CORRECTION, EPS, START
 from adamax_conformance.dialects.cost import cost
 from adamax_conformance.dialects.diagnosis import NOT_OFFERED, NOT_SEEN
@@ -19,6 +20,11 @@ SCALES = (1.0, 1e-3, 1e-6, 1e-8)
 """Standard deviations of the gradients for which the cost is given."""
 
 _KEYS = tuple(f"{scale:g}" for scale in SCALES)
+
+CONFIRMING = ("A-3", "A-4", "A-5", "A-6", "A-7", "S-1", "N-1", "N-7")
+"""The clauses on which the size of a step depends: at any hyperparameters, for small gradients."""
+
+_CAST_DOUBT = (Status.FAIL, Status.REFUSED, Status.ERROR, Status.UNJUDGED)
 
 _ELSEWHERE = ("clause", "known", "diagnosis")
 """Facts of a result that the page shows elsewhere."""
@@ -76,7 +82,9 @@ class Entry:
         grades: the grades of its report.
         deviations: what deviates, with the smallest case of each.
         costs: size of its steps over that of the specification's, at each of `SCALES`; empty if
-            its rule is not known.
+            its rule is not known, or if the cases do not confirm it.
+        default_eps: its eps where its user names none, which its costs are of; None if it does not
+            say, or has no eps: its costs are then of the specification's.
     """
 
     name: str
@@ -90,6 +98,7 @@ class Entry:
     grades: tuple[Graded, ...]
     deviations: tuple[Deviation, ...]
     costs: tuple[float, ...]
+    default_eps: float | None = None
 
     @classmethod
     def of(cls, report: Report) -> "Entry":
@@ -106,8 +115,27 @@ class Entry:
             grades=tuple(_grades(report)),
             deviations=tuple(_deviations(report)),
             costs=_costs(report),
+            default_eps=report.default_eps,
         )
         return cls.read(line.as_dict())
+
+    @property
+    def shown_costs(self) -> tuple[str, ...]:
+        """The costs in words."""
+        unknown = "" if self.broken else "not known"
+        return tuple(map(ratio, self.costs)) or (unknown,) * len(SCALES)
+
+    @property
+    def shown_eps(self) -> str:
+        """The eps of the costs in words; empty if it was not judged."""
+        if self.broken:
+            return ""
+        return "none" if self.default_eps is None else f"{self.default_eps:g}"
+
+    @property
+    def unusual_eps(self) -> str:
+        """Its default eps; empty if it is that of the specification, or not known."""
+        return "" if self.default_eps in (None, DEFAULT.eps) else self.shown_eps
 
     def found(self, axis: str) -> str:
         """Return what was found on this axis; empty if it was not diagnosed."""
@@ -192,13 +220,33 @@ def _deviations(report: Report) -> Iterator[Deviation]:
 def _costs(report: Report) -> tuple[float, ...]:
     axes = (EPS, CORRECTION, START)
     known = all(report.axes.get(axis.name) in axis.alternatives for axis in axes)
-    return _costs_of(Dialect.found(report.axes)) if known else ()
+    if not (known and _confirmed(report)):
+        return ()
+    return _costs_of(Dialect.found(report.axes), report.default_eps)
+
+
+def _confirmed(report: Report) -> bool:
+    """Do the cases say that the dialect that was found is computed everywhere?
+
+    A diagnosis sees the hyperparameters and gradients of its own run alone.
+    """
+    results = [each for each in report.results if each.clause in CONFIRMING]
+    passed = {each.clause for each in results if each.status is Status.PASS}
+    doubtful = any(each.status in _CAST_DOUBT for each in results)
+    return not (report.found or doubtful) and {"A-5", "A-6", "A-7"} <= passed
 
 
 @lru_cache
-def _costs_of(dialect: Dialect) -> tuple[float, ...]:
+def _costs_of(dialect: Dialect, eps: float | None) -> tuple[float, ...]:
     """Return the size of a hundred steps over that of the specification's, for each scale."""
-    return tuple(float(cost(dialect, scale)[-1].path) for scale in SCALES)
+    return tuple(float(cost(dialect, scale, eps=eps)[-1].path) for scale in SCALES)
+
+
+EPS_OF_COSTS = (
+    "each with its own default eps, the specification with that of "
+    f"{DEFAULT.eps:g}; where it has none, both with that"
+)
+"""What the costs are of."""
 
 
 def ratio(value: float) -> str:

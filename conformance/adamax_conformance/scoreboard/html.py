@@ -9,7 +9,7 @@ from urllib.parse import quote
 from adamax_conformance.dialects.axes import CORRECTION, EPS
 from adamax_conformance.reports.html import filled, resource
 from adamax_conformance.scoreboard import plot
-from adamax_conformance.scoreboard.entry import SCALES, Entry, ratio
+from adamax_conformance.scoreboard.entry import EPS_OF_COSTS, SCALES, Entry
 from adamax_conformance.scoreboard.summary import judged, summary
 
 UNKNOWN = "not judged"
@@ -27,6 +27,7 @@ def page(entries: Sequence[Entry]) -> str:
         rows=list(map(_row, entries)),
         statuses=Counter(each.found(EPS.name) or UNKNOWN for each in entries),
         scales=[f"{scale:g}" for scale in SCALES],
+        eps_of_costs=EPS_OF_COSTS,
         plot=plot.drawn(entries),
         summary=summary(entries),
     )
@@ -34,9 +35,10 @@ def page(entries: Sequence[Entry]) -> str:
 
 
 def _row(entry: Entry) -> Mapping[str, Any]:
+    eps = f"default eps {entry.shown_eps}" if entry.default_eps else ""
     return {
         "entry": entry,
-        "about": [each for each in (*entry.packages, entry.language, judged(entry)) if each],
+        "about": list(filter(None, (*entry.packages, entry.language, eps, judged(entry)))),
         "key": quote(entry.name, safe=""),
         "eps": entry.found(EPS.name) or UNKNOWN,
         "correction": entry.found(CORRECTION.name),
@@ -48,6 +50,4 @@ def _row(entry: Entry) -> Mapping[str, Any]:
 
 def _costs(entry: Entry) -> Iterator[tuple[float, str]]:
     """Yield for each scale what to sort by, and what to show."""
-    for index in range(len(SCALES)):
-        cost = entry.costs[index] if entry.costs else None
-        yield (-1.0, "") if cost is None else (cost, ratio(cost))
+    yield from zip(entry.costs or (-1.0,) * len(SCALES), entry.shown_costs, strict=True)

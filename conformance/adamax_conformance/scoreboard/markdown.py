@@ -6,7 +6,7 @@ from html import escape
 from adamax_conformance.dialects.axes import AXES
 from adamax_conformance.reports.failure import written
 from adamax_conformance.reports.markdown import escaped, fenced
-from adamax_conformance.scoreboard.entry import SCALES, Deviation, Entry, OnAxis, ratio
+from adamax_conformance.scoreboard.entry import EPS_OF_COSTS, SCALES, Deviation, Entry, OnAxis
 from adamax_conformance.scoreboard.summary import judged, summary
 
 
@@ -17,7 +17,8 @@ def page(entries: Sequence[Entry]) -> str:
         "",
         f"{escaped(summary(entries))}.",
         "",
-        "Size of a hundred steps over that of the specification's, by the scale of the gradients:",
+        "Size of a hundred steps over that of the specification's, by the scale of the gradients,",
+        f"{EPS_OF_COSTS}:",
         "",
         *_table(entries),
         "",
@@ -35,12 +36,14 @@ def _row(*cells: str) -> str:
 
 
 def _table(entries: Sequence[Entry]) -> Iterator[str]:
-    yield _row("implementation", "version", "language", *(f"{scale:g}" for scale in SCALES))
-    yield _row(*("---" for _ in range(3)), *("---:" for _ in SCALES))
+    yield _row(
+        "implementation", "version", "language", "default eps", *(f"{scale:g}" for scale in SCALES)
+    )
+    yield _row(*("---" for _ in range(3)), *("---:" for _ in ("eps", *SCALES)))
     for entry in entries:
         version = ", ".join(entry.packages) or "-"
-        costs = [ratio(cost) for cost in entry.costs] or [""] * len(SCALES)
-        yield _row(*map(escaped, (entry.name, version, entry.language)), *costs)
+        about = map(escaped, (entry.name, version, entry.language))
+        yield _row(*about, entry.shown_eps, *entry.shown_costs)
 
 
 def _axes(entries: Sequence[Entry]) -> Iterator[str]:

@@ -44,7 +44,8 @@ def drawn(entries: Sequence[Entry]) -> Plot:
         if entry.costs:
             names.setdefault(entry.costs, {})[entry.name.partition("?")[0]] = None
             uncorrected = entry.found(CORRECTION.name) == "none"
-            eps = {"none": "no eps"}.get(entry.found(EPS.name), f"eps {entry.found(EPS.name)}")
+            given = f"eps {entry.unusual_eps}".strip()
+            eps = {"none": "no eps"}.get(entry.found(EPS.name), f"{given} {entry.found(EPS.name)}")
             rules[entry.costs] = eps + (", no correction" if uncorrected else "")
     top = max([1.0, *(cost for costs in names for cost in costs)]) * 1.1
     lines: list[Line] = []

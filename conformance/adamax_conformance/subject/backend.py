@@ -121,7 +121,8 @@ class Backend(Protocol):
     ``trajectory(run)``: parameters and moments before the first step and after each. One that
     cannot do all that the specification asks for also has the attributes ``limits``, names of
     `LIMITS`, or ``hyperparameter_dtype``, one of `HYPERPARAMETER_DTYPES`. For reports, one may have
-    ``language``, that its rule is written in, and ``packages``, versions by name.
+    ``language``, that its rule is written in, ``packages``, versions by name, and ``default_eps``,
+    the eps where its user names none.
 
     Attributes:
         name: its name in reports.
@@ -215,6 +216,7 @@ class FunctionalBackend:
     hyperparameter_dtype: str = field(kw_only=True, default="float64")
     language: str = field(kw_only=True, default="")
     packages: Mapping[str, str] = field(kw_only=True, default_factory=dict)
+    default_eps: float | None = field(kw_only=True, default=None)
     deviations: Mapping[str, str] = field(kw_only=True, default_factory=dict)
     load: Callable[..., Any] = field(kw_only=True, default=_ABSENT["load"])
     vjp: Callable[..., Any] = field(kw_only=True, default=_ABSENT["vjp"])

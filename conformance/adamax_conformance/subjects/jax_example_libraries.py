@@ -15,6 +15,7 @@ from jax.example_libraries.optimizers import JoinPoint, OptimizerState
 
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.jax import precision
 from adamax_conformance.subjects.glue.saved import name_of_norm, one_count
 from adamax_conformance.subjects.glue.versions import versions
@@ -149,5 +150,6 @@ def backend() -> FunctionalBackend:
         limits=["no_missing_gradients"],
         language="Python",
         packages=versions("jax"),
+        default_eps=default_eps(optimizers.adamax),
         deviations=_DEVIATIONS,
     )

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.saved import name_of_norm, one_count
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
@@ -209,5 +210,6 @@ def _backend(
         dtypes=["float16", "bfloat16", "float32", "float64"],
         language="Python",
         packages=versions("keras", framework),
+        default_eps=default_eps(keras.optimizers.Adamax),
         deviations={**_DEVIATIONS, **more},
     )

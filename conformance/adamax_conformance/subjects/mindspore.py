@@ -15,6 +15,7 @@ from mindspore import Parameter, Tensor, ops
 from mindspore.experimental import optim
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.other_dtypes import OTHER_DTYPES
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
@@ -183,6 +184,7 @@ def optimizer() -> FunctionalBackend:
         dtypes=["float16", "float32"],
         limits=["no_missing_gradients", "positive_eps"],
         language="Python",
+        default_eps=default_eps(optim.Adamax),
         packages=versions("mindspore"),
         deviations=_OPTIMIZER_DEVIATIONS,
     )

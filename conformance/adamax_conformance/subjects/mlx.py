@@ -9,6 +9,7 @@ import numpy as np
 from mlx.optimizers import Adamax
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.saved import name_of_norm, one_count
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
@@ -125,5 +126,6 @@ def backend() -> FunctionalBackend:
         dtypes=["float16", "bfloat16", "float32", "float64"],
         language="Python",
         packages=versions("mlx"),
+        default_eps=default_eps(Adamax),
         deviations=_DEVIATIONS,
     )

@@ -9,6 +9,7 @@ import npdl
 import numpy as np
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
 
@@ -86,5 +87,6 @@ def backend() -> FunctionalBackend:
         limits=["no_missing_gradients"],
         language="Python",
         packages=versions("npdl"),
+        default_eps=default_eps(npdl.optimizers.Adamax),
         deviations=_DEVIATIONS,
     )

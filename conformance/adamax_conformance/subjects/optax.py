@@ -11,6 +11,7 @@ import numpy as np
 import optax
 
 from adamax_conformance.subject.backend import Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.optax import OptaxBackend
 from adamax_conformance.subjects.glue.saved import name_of_norm, one_count
 from adamax_conformance.subjects.glue.versions import versions
@@ -124,6 +125,7 @@ def backend(*, jit: bool = True) -> OptaxBackend:
         ],
         language="Python",
         packages=versions("optax", "jax"),
+        default_eps=default_eps(optax.adamax),
         deviations=_DEVIATIONS,
         jit=jit,
     )

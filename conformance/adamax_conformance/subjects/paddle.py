@@ -11,6 +11,7 @@ import numpy as np
 import paddle
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
 
@@ -113,5 +114,6 @@ def backend() -> FunctionalBackend:
         dtypes=["float32", "float64"],
         language="C++",
         packages=versions("paddlepaddle"),
+        default_eps=default_eps(paddle.optimizer.Adamax),
         deviations=_DEVIATIONS,
     )

@@ -65,5 +65,6 @@ def backend() -> FunctionalBackend:
         limits=["no_missing_gradients", "fitting_gradients"],
         language="C++",
         packages=versions("pyensmallen"),
+        default_eps=pyensmallen.AdaMax().epsilon,
         deviations=_DEVIATIONS,
     )

@@ -10,6 +10,7 @@ import pymc
 import pytensor
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
 
@@ -71,5 +72,6 @@ def backend() -> FunctionalBackend:
         limits=["no_missing_gradients", "fixed_hyperparameters"],
         language="Python",
         packages=versions("pymc", "pytensor"),
+        default_eps=default_eps(pymc.adamax),
         deviations=_DEVIATIONS,
     )

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from adamax_conformance.spec.formats import DTYPES
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.other_dtypes import OTHER_DTYPES
 from adamax_conformance.subjects.glue.saved import one_count
 from adamax_conformance.subjects.glue.torch import (
@@ -171,5 +172,6 @@ def backend(*, foreach: bool | None = None) -> FunctionalBackend:
         dtypes=DTYPES,
         language="Python",
         packages=versions("pytorch_optimizer", "torch"),
+        default_eps=default_eps(AdaMax),
         deviations=_DEVIATIONS,
     )

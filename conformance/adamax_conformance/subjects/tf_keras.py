@@ -14,6 +14,7 @@ os.environ["TF_USE_LEGACY_KERAS"] = "1"
 import tf_keras
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.other_dtypes import OTHER_DTYPES
 from adamax_conformance.subjects.glue.versions import versions
 from adamax_core import Hyperparameters
@@ -154,5 +155,6 @@ def backend(*, legacy: bool = False) -> FunctionalBackend:
         hyperparameter_dtype="float32" if legacy else "float64",
         language="Python",
         packages=versions("tf-keras", "tensorflow-cpu"),
+        default_eps=default_eps(make),
         deviations=_LEGACY_DEVIATIONS if legacy else _DEVIATIONS,
     )

@@ -2,6 +2,7 @@
 
 from torch.optim import Adamax
 
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.torch import TorchBackend, chosen
 from adamax_conformance.subjects.glue.versions import versions
 
@@ -56,6 +57,7 @@ def backend(
         offers=["maximize", "weight_decay", "undecayed", "load", "sparse"],
         language="Python",
         packages=versions("torch"),
+        default_eps=default_eps(Adamax),
         deviations=_DEVIATIONS
         | ({} if foreach else _LOOP_DEVIATIONS)
         | (_DIFFERENTIABLE_DEVIATIONS if differentiable else {}),

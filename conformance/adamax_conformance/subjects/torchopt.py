@@ -14,6 +14,7 @@ import torchopt
 from torch import Tensor
 
 from adamax_conformance.subject.backend import Arrays, FunctionalBackend, Moments, Steps
+from adamax_conformance.subjects.glue.defaults import default_eps
 from adamax_conformance.subjects.glue.saved import name_of_norm, one_count
 from adamax_conformance.subjects.glue.torch import as_gradient, to_numpy, to_torch
 from adamax_conformance.subjects.glue.versions import versions
@@ -190,5 +191,6 @@ def backend() -> FunctionalBackend:
         dtypes=["float16", "bfloat16", "float32", "float64"],
         language="Python",
         packages=versions("torchopt", "torch"),
+        default_eps=default_eps(torchopt.adamax),
         deviations=_DEVIATIONS,
     )

@@ -15,6 +15,8 @@ from dataclasses import replace
 from adamax_conformance.dialects import Dialect
 from adamax_conformance.subjects.reference import backend
 mlx = backend(rule=Dialect("outside", "none"), name="mlx")
+keras = replace(backend(rule=Dialect("outside"), name="keras"), default_eps=1e-7)
+torchopt = replace(backend(), name="torchopt", default_eps=1e-6)
 idle = replace(backend(), name="idle", step=lambda p, g, s, hp: (dict(p), s))
 def no_step(*_args): raise RuntimeError("no device")
 broken = replace(backend(), name="broken", step=no_step)
@@ -35,6 +37,10 @@ def glue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["numpy", "--scale", "1e-6"], 0, "its steps are those of the specification"),
         (["py:diagnose_glue:mlx"], 1, "eps outside the maximum, no bias correction (as MLX)"),
         (["py:diagnose_glue:mlx", "--scale", "1", "--steps", "1"], 1, "0.1"),
+        (["py:diagnose_glue:keras", "--scale", "1e-6"], 1, "eps 1e-07 over 1e-08"),
+        (["py:diagnose_glue:keras", "--scale", "1e-6"], 1, "0.93977 "),
+        (["py:diagnose_glue:keras", "--scale", "1e-6", "--eps", "1e-8"], 1, "0.99993 "),
+        (["py:diagnose_glue:torchopt", "--scale", "1e-6"], 0, "0.643441 "),
         (["py:diagnose_glue:idle", "--scale", "1"], 1, "its rule is unknown"),
         (["py:diagnose_glue:idle", "--plot", "x.png"], 2, "nothing to plot: idle: not Adamax"),
         (["py:diagnose_glue:broken"], 3, "step raised RuntimeError: no device"),
@@ -64,7 +70,7 @@ def test_command_in_json() -> None:
 
 
 @pytest.mark.usefixtures("glue")
-@pytest.mark.parametrize("name", ["numpy", "py:diagnose_glue:mlx"])
+@pytest.mark.parametrize("name", ["numpy", "py:diagnose_glue:mlx", "py:diagnose_glue:torchopt"])
 def test_command_plots(tmp_path: Path, name: str) -> None:
     path = tmp_path / "cost.svg"
     RUNNER.invoke(app, ["diagnose", name, "--steps", "3", "--plot", str(path)])

@@ -1,13 +1,16 @@
 """The cost of a dialect, compared with closed forms."""
 
+import re
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from adamax_conformance.dialects import Dialect
 from adamax_conformance.dialects.cost import ELEMENTS, cost
+from adamax_conformance.scoreboard.entry import ratio
 from adamax_core import Hyperparameters
 
 LAST = Fraction(1, 10**40)
@@ -54,6 +57,30 @@ def test_eps_in_the_decay_piles_up() -> None:
 def test_what_is_done_with_complex_numbers_costs_nothing() -> None:
     """The gradients are real."""
     assert all(each.here == each.path == 1 for each in cost(Dialect(complex="modulus"), 1.0, 5))
+
+
+def test_an_eps_of_its_own_is_that_of_the_dialect_alone() -> None:
+    """For gradients far below both, the norms are the two eps."""
+    last = cost(Dialect(), 1e-30, steps=10, eps=1e-6)[-1]
+    off = 4 * 10 * Fraction(1e-30) / Fraction(1e-8)
+    assert abs(Fraction(last.path) - Fraction(1e-8) / Fraction(1e-6)) < off
+
+
+ROW = re.compile(
+    r"^\| ([a-z ]+?)(?: (1e-\d))?, (\w+) (?:\| .*[A-Z].* )?\|(( [^|]+ \|){6})$", re.MULTILINE
+)
+
+
+def test_the_page_gives_the_costs() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "dialects.md").read_text()
+    rows = ROW.findall(page.partition("## What it costs")[2])
+    assert len(rows) == 6
+    for rule, eps, correction, cells, _ in rows:
+        costs = (
+            cost(Dialect(rule, correction), scale, eps=float(eps) if eps else None)[-1].path
+            for scale in (1e-12, 1e-10, 1e-8, 1e-6, 1e-4, 1.0)
+        )
+        assert cells.strip(" |").split(" | ") == [ratio(float(each)) for each in costs]
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,7 @@ def without_a_norm(read: Callable[..., Any]) -> FunctionalBackend:
         missing = {k for k in params if k not in grads}
         stepped, after = BASE.step(params, grads, state, hp)
         moved = {k: (params[k] - state.exp_avg[k]).astype(params[k].dtype) for k in missing}
-        return stepped | moved, (after, missing)
+        return {**stepped, **moved}, (after, missing)
 
     def moments(held: Any) -> Any:
         state, missing = held

@@ -180,16 +180,18 @@ def test_hello_declares_limits_and_runs_beyond_them_are_answered() -> None:
 
 def test_hello_of_a_backend_without_limits_is_as_before() -> None:
     [hello] = answers(HELLO)
-    assert not {"limits", "hyperparameter_dtype", "language", "packages"} & set(hello)
+    about = {"language", "packages", "default_eps"}
+    assert not ({"limits", "hyperparameter_dtype"} | about) & set(hello)
 
 
 def test_hello_says_what_the_backend_is_made_of() -> None:
     packages = {"left-pad": "1.3.0"}
-    [hello] = answers(HELLO, backend=replace(reference(), language="Ada", packages=packages))
+    told = replace(reference(), language="Ada", packages=packages, default_eps=1e-7)
+    [hello] = answers(HELLO, backend=told)
     require("protocol", hello, "offer")
-    assert (hello["language"], hello["packages"]) == ("Ada", packages)
+    assert (hello["language"], hello["packages"], hello["default_eps"]) == ("Ada", packages, 1e-7)
     offer = Offer.of(hello)
-    assert (offer.language, offer.packages) == ("Ada", packages)
+    assert (offer.language, offer.packages, offer.default_eps) == ("Ada", packages, 1e-7)
 
 
 def test_schema_knows_every_limit() -> None:

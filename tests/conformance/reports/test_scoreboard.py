@@ -5,16 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from selenium.webdriver.common.by import By
 
-from adamax_conformance import Report, check
-from adamax_conformance.dialects import Dialect, cost
+from adamax_conformance import Report, check, diagnose
+from adamax_conformance.dialects import AXES, Dialect, cost
+from adamax_conformance.dialects.probe import PROBE
 from adamax_conformance.reports import json_ as reports_json
 from adamax_conformance.reports.environment import environment
 from adamax_conformance.reports.expectations import Expectation, Expectations
 from adamax_conformance.scoreboard import FORMATS
-from adamax_conformance.scoreboard.entry import SCALES, Entry
+from adamax_conformance.scoreboard.entry import CONFIRMING, SCALES, Entry
 from adamax_conformance.scoreboard.json_ import merged, read
 from adamax_conformance.scoreboard.plot import HEIGHT, drawn
 from adamax_conformance.subjects.reference import backend as reference
@@ -26,6 +28,7 @@ RULES = {
     "decay": Dialect("in the decay"),
     "slow": Dialect("outside", "none"),
 }
+EPS = {"right": 1e-8, "decay": 1e-7}
 URL = "https://example.org/late"
 
 
@@ -35,7 +38,10 @@ def reports() -> list[Report]:
     found = [
         replace(
             check(
-                reference(rule, name), clauses=["A-5", "H-2"], dtypes=["float32"], dialect="found"
+                replace(reference(rule, name), default_eps=EPS.get(name)),
+                clauses=[*CONFIRMING, "H-2"],
+                dtypes=["float32"],
+                dialect="found",
             ),
             language="Python",
             packages={f"{name}-package": "1.2.3"},
@@ -65,10 +71,46 @@ def line(entries: list[Entry], name: str) -> Entry:
 
 def test_costs_are_those_of_the_dialect(entries: list[Entry]) -> None:
     for name, rule in RULES.items():
-        paths = [float(cost(rule, scale)[-1].path) for scale in SCALES]
+        paths = [float(cost(rule, scale, eps=EPS.get(name))[-1].path) for scale in SCALES]
         assert list(line(entries, name).costs) == paths
     assert line(entries, "right").costs == (1.0,) * len(SCALES)
     assert line(entries, "absent").costs == ()
+
+
+def only_as_probed(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+    return reference(Dialect() if hp.lr == PROBE.lr else Dialect("outside")).step(
+        params, grads, state, hp
+    )
+
+
+def small_eps_dropped(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+    rule = Dialect() if hp.eps > 1e-6 else Dialect("none")
+    return reference(rule).step(params, grads, state, hp)
+
+
+def squares(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+    small = {name: np.where(grad * grad == 0, 0 * grad, grad) for name, grad in grads.items()}
+    return reference(Dialect()).step(params, small, state, hp)
+
+
+@pytest.mark.parametrize("step", [only_as_probed, small_eps_dropped, squares])
+def test_costs_that_the_cases_do_not_confirm_are_not_known(step: Any) -> None:
+    report = check(
+        replace(reference(Dialect(), "mine"), step=step),
+        clauses=CONFIRMING, dtypes=["float32"], dialect="found", investigate=False,
+    )  # fmt: skip
+    assert diagnose(replace(reference(Dialect()), step=step)).canonical
+    entry = Entry.of(replace(report, axes={axis.name: axis.specified for axis in AXES}))
+    assert entry.costs == ()
+    text = FORMATS["markdown"]([entry])
+    assert "| mine | not judged |  | none | not known | not known | not known | not known |" in text
+
+
+def test_costs_of_cases_that_did_not_run_are_not_known(reports: list[Report]) -> None:
+    report = next(each for each in reports if each.backend == "right")
+    for clause in ("A-5", "A-6", "A-7"):
+        results = tuple(each for each in report.results if each.clause != clause)
+        assert Entry.of(replace(report, results=results)).costs == ()
 
 
 def test_axes_that_deviate_are_marked(entries: list[Entry]) -> None:
@@ -117,7 +159,7 @@ def test_of_two_lines_with_one_name_the_last_counts(entries: list[Entry]) -> Non
 
 def test_markdown_says_what_was_found(entries: list[Entry]) -> None:
     text = FORMATS["markdown"](entries)
-    assert "| slow | slow-package 1.2.3 | Python | 0.7526 |" in text
+    assert "| slow | slow-package 1.2.3 | Python | none | 0.7526 |" in text
     assert "| decay | **in the decay** | yes |" in text
     assert "| absent | - |  |  |  |  |  |" in text
     assert "Not judged: not installed: no &lt;wheel&gt; for this Python" in text
@@ -128,10 +170,10 @@ def test_markdown_says_what_was_found(entries: list[Entry]) -> None:
 def test_plot_has_a_line_for_each_dialect(entries: list[Entry]) -> None:
     plot = drawn(entries)
     assert sorted(each.label for each in plot.lines) == [
-        "eps in the decay: decay",
+        "eps 1e-07 in the decay: decay",
         "eps inside: right",
         "eps outside, no correction: slow",
-        "eps outside: outside, known",
+        "eps outside: outside",
     ]
     ends = [each.marks[-1][1] for each in plot.lines]
     assert ends == sorted(ends)
@@ -156,7 +198,7 @@ def test_page_sorts_and_filters(browser: Any, entries: list[Entry]) -> None:
     driver = browser.open(FORMATS["html"](entries))
     assert names(driver) == [entry.name for entry in entries]
     head(driver, "1e-08").click()
-    assert names(driver) == ["absent", "decay", "slow", "outside", "known", "right"]
+    assert names(driver) == ["known", "absent", "decay", "slow", "outside", "right"]
     head(driver, "name").click()
     assert names(driver) == sorted(entry.name for entry in entries)
     driver.find_element(By.CSS_SELECTOR, "[value=outside]").click()

@@ -244,6 +244,23 @@ def test_dialect_of_those_elsewhere(name: str) -> None:
     assert found == ELSEWHERE[name][1]
 
 
+DEFAULT_EPS = {
+    "keras:jax": 1e-7, "keras:torch": 1e-7, "keras:tensorflow": 1e-7, "tf_keras:backend": 1e-7,
+    "tf_keras:backend?legacy=true": 1e-7, "tfjs": 1e-7, "torchopt:backend": 1e-6,
+    "tf_raw_ops:backend": None, "mindspore:operation": None, "mxnet": None,
+}  # fmt: skip
+"""The eps where its user names none, of those that differ from the specification."""
+
+
+@pytest.mark.parametrize(
+    "name", [*HERE, *(pytest.param(each, marks=pytest.mark.slow) for each in ELSEWHERE)]
+)
+def test_the_default_eps_is_declared(name: str) -> None:
+    if name in ELSEWHERE:
+        require(name)
+    assert subject(name).default_eps == DEFAULT_EPS.get(name, 1e-8)
+
+
 def test_a_wrong_rule_is_seen() -> None:
     with pytest.raises(AssertionError):
         judged("torch_optim:backend", outside)

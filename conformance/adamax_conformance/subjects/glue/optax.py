@@ -51,6 +51,7 @@ class OptaxBackend:
         deviations: known deviations, with reasons.
         language: the language that its rule is written in, for reports.
         packages: versions of the packages whose step it takes, by name, for reports.
+        default_eps: the eps where its user names none, for reports.
         x64: True if JAX computes in 64 bits; if None, it does for 64-bit parameters only.
         jit: True to compile each step.
 
@@ -85,6 +86,7 @@ class OptaxBackend:
     deviations: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    default_eps: float | None = None
     x64: bool | None = None
     jit: bool = True
 

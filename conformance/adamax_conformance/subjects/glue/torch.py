@@ -78,6 +78,7 @@ class TorchBackend:
         deviations: known deviations, with reasons.
         language: the language that its rule is written in, for reports.
         packages: versions of the packages whose step it takes, by name, for reports.
+        default_eps: the eps where its user names none, for reports.
         variant: further arguments of the constructor, such as ``foreach=True``.
 
     >>> from adamax_conformance import check
@@ -93,6 +94,7 @@ class TorchBackend:
     deviations: Mapping[str, str] = field(default_factory=dict)
     language: str = ""
     packages: Mapping[str, str] = field(default_factory=dict)
+    default_eps: float | None = None
     variant: Mapping[str, Any] = field(default_factory=dict)
 
     @property
