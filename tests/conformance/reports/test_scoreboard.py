@@ -103,7 +103,7 @@ def test_costs_that_the_cases_do_not_confirm_are_not_known(step: Any) -> None:
     entry = Entry.of(replace(report, axes={axis.name: axis.specified for axis in AXES}))
     assert entry.costs == ()
     text = FORMATS["markdown"]([entry])
-    assert "| mine | not judged |  | none | not known | not known | not known | not known |" in text
+    assert "| mine | - |  | none | not known | not known | not known | not known |" in text
 
 
 def test_costs_of_cases_that_did_not_run_are_not_known(reports: list[Report]) -> None:

@@ -172,7 +172,7 @@ def test_no_text_of_a_line_is_markup(tmp_path: Path) -> None:
         assert "<script" not in outside
         assert "\n# Heading" not in markdown
         rows = [row.replace(r"\|", "") for row in markdown.splitlines() if row.startswith("|")]
-        assert {row.count("|") for row in rows} == {8, 12}
+        assert {row.count("|") for row in rows} == {9, 12}
         assert "<script>alert" not in rendered(path, "html")
 
 
