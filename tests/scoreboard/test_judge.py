@@ -206,7 +206,9 @@ def test_the_picture_is_drawn_from_the_page() -> None:
 def test_make_gives_the_tier_as_one_argument() -> None:
     command = ["make", "--dry-run", "--always-make", "scoreboard", "TIER=light full"]
     ran = subprocess.run(command, cwd=judge.ROOT, capture_output=True, text=True, check=True)
-    assert shlex.split(ran.stdout.splitlines()[-1])[-2:] == ["scoreboard/judge.py", "light full"]
+    # Below another make, it tells its folder too.
+    (line,) = (line for line in ran.stdout.splitlines() if "judge.py" in line)
+    assert shlex.split(line)[-2:] == ["scoreboard/judge.py", "light full"]
 
 
 RUN = """
