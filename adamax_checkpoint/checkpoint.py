@@ -154,13 +154,15 @@ def _plain(group: Any) -> Group:
     require_group(group)
     hp = group.hyperparameters.numbers()
     lr, beta1, beta2, eps, decay = map(float, (hp.lr, *hp.betas, hp.eps, hp.weight_decay))
-    flags = (bool(hp.maximize), bool(hp.decoupled_weight_decay))
-    return Group(
-        tuple(group.names),
-        Hyperparameters(
-            lr, (beta1, beta2), eps, decay, maximize=flags[0], decoupled_weight_decay=flags[1]
-        ),
+    plain = Hyperparameters(
+        lr,
+        (beta1, beta2),
+        eps,
+        decay,
+        maximize=bool(hp.maximize),
+        decoupled_weight_decay=bool(hp.decoupled_weight_decay),
     )
+    return Group(tuple(group.names), plain)
 
 
 def require_group(given: Any) -> None:

@@ -53,18 +53,7 @@ def from_keras(
     ({'dense/kernel': 5}, 'eps=outside')
     """
     found = unique(names)
-    # Lamb has the variables and the options of Adamax.
-    name = config.get("name", "adamax")
-    if "amsgrad" in config or not str(name).startswith("adamax"):
-        raise CheckpointError(
-            f"by its {'amsgrad' if 'amsgrad' in config else 'name'} this looks like the optimizer "
-            f"{name}: save the state of Adamax; if it is one, put 'adamax' in place of its name"
-        )
-    if missing := [name for name in _HYPERPARAMETERS if name not in config]:
-        raise CheckpointError(
-            f"the config has no {', '.join(missing)}, as that of Adamax: pass "
-            "optimizer.get_config()"
-        )
+    _require_adamax(config)
     scalars = len(store) - 2 * len(found)
     if scalars not in (1, 2) or {*store} != {*map(str, range(len(store)))}:
         raise CheckpointError(
@@ -98,6 +87,21 @@ def from_keras(
         params,
         EPS_OUTSIDE,
     )
+
+
+def _require_adamax(config: Mapping[str, Any]) -> None:
+    # Lamb has the variables and the options of Adamax.
+    name = config.get("name", "adamax")
+    if "amsgrad" in config or not str(name).startswith("adamax"):
+        raise CheckpointError(
+            f"by its {'amsgrad' if 'amsgrad' in config else 'name'} this looks like the optimizer "
+            f"{name}: save the state of Adamax; if it is one, put 'adamax' in place of its name"
+        )
+    if missing := [option for option in _HYPERPARAMETERS if option not in config]:
+        raise CheckpointError(
+            f"the config has no {', '.join(missing)}, as that of Adamax: pass "
+            "optimizer.get_config()"
+        )
 
 
 def to_keras(

@@ -175,13 +175,13 @@ def _require_kinds(what: str, content: Any, kinds: Mapping[Any, str]) -> None:
             )
 
 
-def crc32(data: Any, before: int = 0) -> str:
+def crc32(data: Any) -> str:
     """The CRC-32 of a buffer as eight hexadecimal digits.
 
     >>> crc32(b"123456789")
     'cbf43926'
     """
-    return f"{zlib.crc32(data, before):08x}"
+    return f"{zlib.crc32(data):08x}"
 
 
 def _text(content: Any) -> str:

@@ -213,7 +213,8 @@ def test_a_state_that_does_not_fit(change: dict[str, Any], message: str) -> None
 
 def test_nan_of_either_sign_and_zero_are_norms() -> None:
     norm = np.array([np.nan, -np.nan, -0.0, np.inf])
-    Checkpoint(State({"w": 1}, {"w": norm}, {"w": norm}), (Group(("w",), Hyperparameters()),))
+    state = State({"w": 1}, {"w": norm}, {"w": norm})
+    assert Checkpoint(state, (Group(("w",), Hyperparameters()),)).state is state
 
 
 def test_a_file_that_is_replaced_keeps_its_mode(saved: Path) -> None:
