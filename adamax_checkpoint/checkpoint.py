@@ -328,7 +328,9 @@ has not: were exp_avg and exp_inf exchanged?
     for part in (norm.real, norm.imag) if norm.dtype.kind == "c" else (norm,):
         # Comparing float16 or bfloat16 is slow, so look first for a sign, as that of an integer.
         signs = part.view(f"i{part.itemsize}") < 0
-        if signs.any() and (part < 0).any():
+        with np.errstate(invalid="ignore"):  # bfloat16 warns of each NaN
+            negative = signs.any() and (part < 0).any()
+        if negative:
             raise CheckpointError(
                 f"{name}: exp_inf has elements below zero, which a norm has not: were exp_avg and "
                 "exp_inf exchanged?"

@@ -66,6 +66,7 @@ class Verified:
         )
 
 
+@np.errstate(all="ignore")  # NaN and overflow are numbers to judge
 def verify(
     checkpoint: Checkpoint,
     other: Checkpoint | None = None,
@@ -191,8 +192,7 @@ def _drawn(
     for name, norm in _sampled(checkpoint.state.exp_inf, chosen).items():
         parts = norm.view(norm.real.dtype)
         sizes = np.where(np.isfinite(parts) & (parts != 0), parts, 1).astype(np.float64)
-        with np.errstate(over="ignore"):
-            grad = (2 * sizes * rng.uniform(-1, 1, sizes.shape)).astype(parts.dtype)
+        grad = (2 * sizes * rng.uniform(-1, 1, sizes.shape)).astype(parts.dtype)
         drawn[name] = grad.view(norm.dtype)
     return drawn
 

@@ -1,17 +1,19 @@
 """A state that was moved right is verified, and one that was not is told where it differs."""
 
+import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from adamax_checkpoint import Checkpoint, CheckpointError, Group
+from adamax_checkpoint import Checkpoint, CheckpointError, Group, load, save
 from adamax_checkpoint.checkpoint import DTYPES
 from adamax_checkpoint.dialects import to_dialect
 from adamax_checkpoint.verify import verify
-from adamax_core import Hyperparameters
-from checkpoints import drawn
+from adamax_core import Hyperparameters, State
+from checkpoints import assert_same, drawn, every_nan
 
 HP = Hyperparameters(0.1, (0.8, 0.9), 1e-6, 0.25)
 SHAPES = {"w": ((2, 3), "float32"), "b": ((), "float32")}
@@ -26,6 +28,24 @@ def test_a_state_of_each_dtype_is_verified(dtype: str, params: bool) -> None:
     assert 0 < found.used <= 1
     bits = "same bits" if params else "same bits of the state alone"
     assert str(found).startswith(f"{bits}; torch and jax took 2 steps with gradients drawn from")
+
+
+REAL = [dtype for dtype in DTYPES if dtype.kind != "c"]
+
+
+@pytest.mark.parametrize("params", REAL, ids=str)
+@pytest.mark.parametrize("dtype", REAL, ids=str)
+def test_nan_of_each_kind_is_saved_converted_and_verified_without_a_warning(
+    dtype: np.dtype[Any], params: np.dtype[Any], tmp_path: Path
+) -> None:
+    moments = {"w": every_nan(dtype)}
+    state = State({"w": 1}, moments, moments)
+    checkpoint = Checkpoint(state, (Group(("w",), HP),), {"w": every_nan(params)})
+    save(tmp_path / "state", checkpoint)
+    assert_same(load(tmp_path / "state"), checkpoint)
+    norm = to_dialect(checkpoint, "eps=outside").state.exp_inf["w"]
+    assert all(map(math.isnan, norm))
+    assert verify(checkpoint, sides=("numpy", "numpy")).elements == 4
 
 
 def test_groups_decoupled_decay_and_recorded_gradients_some_of_them_missing() -> None:

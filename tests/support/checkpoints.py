@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from adamax_checkpoint import Checkpoint, Group
@@ -39,6 +40,15 @@ def drawn(
         (Group(tuple(shapes), hyperparameters or Hyperparameters()),),
         {name: array(name, -1, 1) for name in shapes} if params else None,
     )
+
+
+def every_nan(dtype: np.dtype[Any]) -> Any:
+    """Return NaN of both signs, quiet and signaling, as an array of a real dtype."""
+    quiet = np.array([np.nan, -np.nan], dtype)
+    bits = quiet.view(f"u{dtype.itemsize}")
+    digits = ml_dtypes.finfo(dtype).nmant  # type: ignore[no-untyped-call]  # not typed
+    signaling = bits - (1 << digits - 1) + 1
+    return np.concatenate([bits, signaling.astype(bits.dtype)]).view(dtype)
 
 
 def assert_same(one: Checkpoint, other: Checkpoint) -> None:
