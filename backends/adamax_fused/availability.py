@@ -34,7 +34,7 @@ def missing(dtypes: tuple[str, str, str, str]) -> str | None:
         dtypes: of parameter, gradient, first moment and infinity norm, each in `DTYPES`.
     """
     if not has_numba():
-        return "Numba is not installed: pip install 'adamax-spec[fused]'"
+        return "Numba is not installed; from a checkout: pip install -c constraints.txt '.[fused]'"
     with _COMPILING:
         try:
             from adamax_fused.rows import prepare  # noqa: PLC0415 - imports Numba, which takes time

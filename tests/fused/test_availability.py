@@ -84,7 +84,8 @@ assert step_({"none": params}, {"none": None}, init({"none": params}), HP).step 
 def test_without_numba_the_error_says_what_to_install() -> None:
     printed = run("sys.modules['numba'] = None" + REFUSED)
     assert printed == (
-        "step_ needs the kernel, but Numba is not installed: pip install 'adamax-spec[fused]'; "
+        "step_ needs the kernel, but Numba is not installed; from a checkout: "
+        "pip install -c constraints.txt '.[fused]'; "
         "adamax_core.step does not need it\n"
     )
 

@@ -303,8 +303,8 @@ for fused in (None, False, True):
     *stepped, error = done.stdout.splitlines()
     assert stepped == ["[0.5, 0.5]", "[0.5, 0.5]"]
     assert error == (
-        "group 0, parameter 0: fused=True, but Numba is not installed: "
-        "pip install 'adamax-spec[fused]'"
+        "group 0, parameter 0: fused=True, but Numba is not installed; "
+        "from a checkout: pip install -c constraints.txt '.[fused]'"
     )
 
 
