@@ -80,5 +80,5 @@ docs/scoreboard.png: docs/scoreboard.html
 	$(CHROMIUM) --headless --no-sandbox --hide-scrollbars --window-size=1280,1000 \
 	  --screenshot=$@ file://$(CURDIR)/$<
 
-clean:  ## forget .venv and caches
-	rm -rf .venv .venv-light dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+clean:  ## forget the environments and caches
+	rm -rf .venv .venv-* dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
