@@ -1,13 +1,11 @@
 """Compare a backend with a vector: the loop of GUIDE.md, for backends of the judge."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from adamax_conformance.judging.judge import Shown, follow
-from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subject.watched import BackendError, MalformedError, Watched
 from adamax_conformance.vectors.expected import Expected
 from adamax_conformance.vectors.vector import Vector
@@ -37,15 +35,8 @@ def outside(backend: Watched, vector: Vector) -> str:
 
 
 def _outside(backend: Watched, vector: Vector) -> str:
-    run = vector.trial.run
-    if run.saved is not None:
-        # A backend may write to loaded arrays, and other backends use the vector too.
-        saved = {
-            name: Moments(slot.step, slot.exp_avg.copy(), slot.exp_inf.copy())
-            for name, slot in run.saved.items()
-        }
-        run = replace(run, saved=saved)
-    shown = follow(backend, run)
+    # A backend may write to loaded arrays, and other backends use the vector too.
+    shown = follow(backend, vector.trial.run.kept())
     before = next(shown)
     for number, after in enumerate(shown, 1):
         expected = vector.steps[number - 1] if vector.steps else {}
