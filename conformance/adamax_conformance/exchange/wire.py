@@ -5,12 +5,15 @@ depends on a parser of decimals. A bfloat16 is the upper half of a float32. Arra
 complex number is its real part, then its imaginary part. The schema is ``schemas/run.schema.json``.
 """
 
+import math
 import reprlib
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
+from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.judging.run import EVERYTHING, Run, Trial
 from adamax_conformance.spec.formats import DTYPES, dtype_of, format_of
 from adamax_conformance.subject.backend import Moments, unvalidated
@@ -232,3 +235,26 @@ def decode_trial(document: Any) -> Trial:
     if type(accurate) is not bool:
         raise WireError(f"accurate_correction is {accurate!r}, must be true or false")
     return Trial(decode_run(run), tuple(judged), accurate)
+
+
+def encode_ratio(ratio: float) -> float | None:
+    """Encode the ratio of an error to its bound; infinity becomes null, since JSON has none."""
+    return ratio if math.isfinite(ratio) else None
+
+
+def decode_ratio(ratio: float | None) -> float:
+    """Decode the ratio of an error to its bound."""
+    return math.inf if ratio is None else ratio
+
+
+def encode_divergence(found: Divergence | None) -> Document | None:
+    """Encode the first wrong value of a run, if there is one."""
+    return None if found is None else asdict(found) | {"distance": encode_ratio(found.distance)}
+
+
+def decode_divergence(document: Document | None) -> Divergence | None:
+    """Decode the first wrong value of a run; its schema has been checked."""
+    if document is None:
+        return None
+    index, distance = tuple(document["index"]), decode_ratio(document["distance"])
+    return Divergence(**{**document, "index": index, "distance": distance})

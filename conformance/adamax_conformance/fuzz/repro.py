@@ -8,7 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,12 @@ import numpy as np
 
 from adamax_conformance.bounds.oracle import pairs
 from adamax_conformance.exchange.schemas import require
-from adamax_conformance.exchange.wire import decode_trial, encode_trial
+from adamax_conformance.exchange.wire import (
+    decode_divergence,
+    decode_trial,
+    encode_divergence,
+    encode_trial,
+)
 from adamax_conformance.judging.finding import Divergence, Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
@@ -113,19 +118,14 @@ def save(repro: Repro, path: Path) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    found: dict[str, Any] = {"message": repro.failure.message, "divergence": None}
-    if repro.failure.divergence is not None:
-        divergence = asdict(repro.failure.divergence)
-        # JSON has no infinity.
-        distance = divergence["distance"]
-        found["divergence"] = divergence | {
-            "distance": distance if math.isfinite(distance) else None
-        }
     document = {
         "version": VERSION,
         "backend": repro.backend,
         "trial": encode_trial(repro.trial),
-        "found": found,
+        "found": {
+            "message": repro.failure.message,
+            "divergence": encode_divergence(repro.failure.divergence),
+        },
         "command": repro.command,
         "versions": dict(repro.versions),
     }
@@ -146,20 +146,10 @@ def load(path: Path) -> Repro:
     except ValueError as error:
         raise ReproError(f"{path}: {error}") from error
     found = document["found"]
-    divergence = found["divergence"]
-    if divergence is not None:
-        distance = divergence["distance"]
-        divergence = Divergence(
-            **divergence
-            | {
-                "index": tuple(divergence["index"]),
-                "distance": math.inf if distance is None else distance,
-            }
-        )
     return Repro(
         document["backend"],
         trial,
-        Failure(found["message"], divergence),
+        Failure(found["message"], decode_divergence(found["divergence"])),
         document["command"],
         document["versions"],
     )

@@ -1,12 +1,18 @@
 """The result of one case in one dtype."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
-from adamax_conformance.exchange.wire import decode_trial, encode_trial
+from adamax_conformance.exchange.wire import (
+    decode_divergence,
+    decode_ratio,
+    decode_trial,
+    encode_divergence,
+    encode_ratio,
+    encode_trial,
+)
 from adamax_conformance.judging.finding import Divergence
 from adamax_conformance.judging.run import Trial
 from adamax_conformance.reports.expectations import Expectation
@@ -93,12 +99,12 @@ class Result:
             "status": self.status,
             "message": self.message,
             "elements": self.elements,
-            "bound_used": _finite(self.bound_used),
-            "trace": [_finite(used) for used in self.trace],
+            "bound_used": encode_ratio(self.bound_used),
+            "trace": [encode_ratio(used) for used in self.trace],
             "expected": self.expected and asdict(self.expected),
-            "divergence": _encoded(self.divergence),
+            "divergence": encode_divergence(self.divergence),
             "minimal": self.minimal and encode_trial(self.minimal),
-            "shown": _encoded(self.shown),
+            "shown": encode_divergence(self.shown),
             "limit": self.limit,
         }
 
@@ -113,30 +119,11 @@ class Result:
         return cls(
             **{key: document[key] for key in ("case", "clause", "dtype", "message", "elements")},
             status=Status(document["status"]),
-            bound_used=_infinite(document["bound_used"]),
-            trace=tuple(map(_infinite, document["trace"])),
+            bound_used=decode_ratio(document["bound_used"]),
+            trace=tuple(map(decode_ratio, document["trace"])),
             expected=expected and Expectation(**expected),
-            divergence=_decoded(document["divergence"]),
+            divergence=decode_divergence(document["divergence"]),
             minimal=minimal and decode_trial(minimal),
-            shown=_decoded(document.get("shown")),
+            shown=decode_divergence(document.get("shown")),
             limit=document["limit"],
         )
-
-
-def _encoded(found: Divergence | None) -> Mapping[str, Any] | None:
-    return None if found is None else asdict(found) | {"distance": _finite(found.distance)}
-
-
-def _decoded(document: Mapping[str, Any] | None) -> Divergence | None:
-    if document is None:
-        return None
-    index, distance = tuple(document["index"]), _infinite(document["distance"])
-    return Divergence(**{**document, "index": index, "distance": distance})
-
-
-def _infinite(number: float | None) -> float:
-    return math.inf if number is None else number
-
-
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
