@@ -80,27 +80,6 @@ def _number(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else float(value)
 
 
-def require_all(lr: Any, betas: Any, eps: Any, weight_decay: Any) -> None:
-    """Raise unless every hyperparameter is inside its domain (see `require`).
-
-    Raises:
-        ValueError: a value is outside its domain, an array has dimensions, or `betas` is not a
-            pair.
-        TypeError: a value is not a number.
-
-    >>> require_all(lr=2e-3, betas=(0.9, 0.999), eps=0.0, weight_decay=float("nan"))
-    Traceback (most recent call last):
-    ValueError: weight_decay = nan is outside its domain 0 <= weight_decay < inf
-    """
-    require("lr", lr)
-    require("eps", eps)
-    if not isinstance(betas, (tuple, list)) or len(betas) != 2:  # noqa: PLR2004 - a pair has two
-        raise ValueError(f"betas = {betas!r} is not a pair (beta1, beta2)")
-    for name, beta in zip(("beta1", "beta2"), betas, strict=True):
-        require(name, beta, below=1)
-    require("weight_decay", weight_decay)
-
-
 @dataclass(frozen=True)
 class Hyperparameters:
     """The hyperparameters of one step, validated.
@@ -119,8 +98,8 @@ class Hyperparameters:
     ``vmap``, or on a device other than the CPU) passes unchecked.
 
     Raises:
-        ValueError: a value outside its domain, NaN and infinity included; or an array that has
-            dimensions.
+        ValueError: a value outside its domain, NaN and infinity included; an array that has
+            dimensions; or `betas` that are not a pair.
         TypeError: a value that is not a number.
 
     >>> Hyperparameters().betas
@@ -143,7 +122,14 @@ class Hyperparameters:
 
     def validate(self) -> None:
         """Raise unless every value is inside its domain, as the constructor does."""
-        require_all(self.lr, self.betas, self.eps, self.weight_decay)
+        require("lr", self.lr)
+        require("eps", self.eps)
+        pair = isinstance(self.betas, (tuple, list)) and len(self.betas) == 2  # noqa: PLR2004 - a pair has two
+        if not pair:
+            raise ValueError(f"betas = {self.betas!r} is not a pair (beta1, beta2)")
+        for name, beta in zip(("beta1", "beta2"), self.betas, strict=True):
+            require(name, beta, below=1)
+        require("weight_decay", self.weight_decay)
 
     def numbers(self) -> "Hyperparameters":
         """The same hyperparameters with zero-dimensional arrays converted to Python numbers.
