@@ -1,10 +1,10 @@
 """H-1 to H-6: which hyperparameters are refused, which are not, and that they may change."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,22 +20,44 @@ from adamax_conformance.subject.watched import BackendError, MalformedError, Wat
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-BAD_NUMBERS = {
+
+
+class Bad(NamedTuple):
+    """A value outside its domain.
+
+    Attributes:
+        field: the field of `Hyperparameters` that has it.
+        given: what this field is given.
+        name: the hyperparameter that an error must name.
+        value: the value that it must show.
+    """
+
+    field: str
+    given: Any
+    name: str
+    value: float
+
+
+_NUMBERS = {
     "negative": -0.5,
     "just-negative": -(2.0**-7),
     "barely-negative": -(2.0**-126),  # the nearest to zero that no format flushes
     "infinite": np.inf,
     "nan": np.nan,
 }
-BAD_BETAS = BAD_NUMBERS | {"one": 1.0, "above-one": 1.5}
-BAD_LATER = {
-    "H-1": ("lr", -0.5),
-    "H-2": ("eps", -0.5),
-    "H-3": ("betas", (0.75, 1.0)),
-    "H-4": ("weight_decay", -0.5),
+BAD = {
+    "H-1": {kind: Bad("lr", value, "lr", value) for kind, value in _NUMBERS.items()},
+    "H-2": {kind: Bad("eps", value, "eps", value) for kind, value in _NUMBERS.items()},
+    "H-3": {
+        f"{name}-{kind}": Bad("betas", betas, name, value)
+        for kind, value in {**_NUMBERS, "one": 1.0, "above-one": 1.5}.items()
+        for name, betas in (("beta1", (value, 0.875)), ("beta2", (0.75, value)))
+    },
+    "H-4": {
+        kind: Bad("weight_decay", value, "weight_decay", value) for kind, value in _NUMBERS.items()
+    },
 }
-"""The value of each clause that a schedule sets in the middle of a published vector."""
-
+"""The bad values of each clause, by the name of their case."""
 
 _NUMBER = re.compile(
     r"(?<![\w.])[-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|inf(?:inity)?|nan)\b", re.IGNORECASE
@@ -57,9 +79,9 @@ def _shows(message: str, value: float) -> bool:
     return False
 
 
-def _refuses(attempt: Callable[[], Any], name: str, value: float) -> Finding:
+def _refuses(attempt: Callable[[], Any], bad: Bad) -> Finding:
     """Check that `attempt` raises a ValueError that shows the value."""
-    what = f"{name} = {value}"
+    what = f"{bad.name} = {bad.value}"
     try:
         attempt()
     except MalformedError as error:
@@ -69,7 +91,7 @@ def _refuses(attempt: Callable[[], Any], name: str, value: float) -> Finding:
             raise
         if not isinstance(error.cause, ValueError):
             raise Violation(f"{what}: {error}, must be a ValueError") from error
-        if not _shows(str(error.cause), value):
+        if not _shows(str(error.cause), bad.value):
             raise Violation(f"{what}: {error}, which does not show the value") from error
         return Finding(1)
     raise Violation(f"{what} was accepted")
@@ -84,64 +106,44 @@ def _register(
     CASES.case(case_id, dtypes=["float32"], features=features, any_dtype=True)(body)
 
 
-def _add(clause: str, kind: str, field: str, given: Any, name: str, value: float) -> None:
+def _add(case_id: str, bad: Bad) -> None:
     def body(backend: Watched, data: Data) -> Finding:
         params = {"w": data.array([1.0, 0.5])}
-        bad = unvalidated(PLAIN, **{field: given})
+        hp = unvalidated(PLAIN, **{bad.field: bad.given})
 
         def attempt() -> None:
-            backend.step(params, copies(params), backend.init(params, bad), bad)
+            backend.step(params, copies(params), backend.init(params, hp), hp)
 
-        return _refuses(attempt, name, value)
+        return _refuses(attempt, bad)
 
-    note = f"{name} = {value} is outside the domain; a step with it ascends, stalls or gives NaN."
-    _register(f"{clause}/{kind}", field, note, body)
+    what = f"{bad.name} = {bad.value}"
+    note = f"{what} is outside the domain; a step with it ascends, stalls or gives NaN."
+    _register(case_id, bad.field, note, body)
 
 
-def _add_later(clause: str, field: str) -> None:
+def _add_later(case_id: str, field: str, values: Iterable[Bad]) -> None:
     def body(backend: Watched, data: Data) -> Finding:
-        return sum((_refuses_later(backend, data, *each) for each in _bad_values(field)), Finding())
+        return sum((_refuses_later(backend, data, bad) for bad in values), Finding())
 
     note = f"A schedule that goes wrong in the middle of a run: each bad {field} in a second step."
-    _register(f"{clause}/between-steps", field, note, body)
+    _register(case_id, field, note, body)
 
 
-def _bad_values(field: str) -> Iterator[tuple[str, Any, str, float]]:
-    """Yield each bad value: the field, what it is given, and the name and the value to show."""
-    if field == "betas":
-        for value in BAD_BETAS.values():
-            yield field, (value, 0.875), "beta1", value
-            yield field, (0.75, value), "beta2", value
-    else:
-        for value in BAD_NUMBERS.values():
-            yield field, value, field, value
-
-
-def _refuses_later(
-    backend: Watched, data: Data, field: str, given: Any, name: str, value: float
-) -> Finding:
+def _refuses_later(backend: Watched, data: Data, bad: Bad) -> Finding:
     run = data.run(PLAIN, steps=2)
     params, state = backend.step(run.params, run.grads[0], run.start(backend), PLAIN)
     before = backend.moments(params, state)
-    bad = unvalidated(PLAIN, **{field: given})
-    found = _refuses(lambda: backend.step(params, run.grads[1], state, bad), name, value)
-    require_kept(before, backend.moments(params, state), f"when {name} = {value} was refused")
+    hp = unvalidated(PLAIN, **{bad.field: bad.given})
+    found = _refuses(lambda: backend.step(params, run.grads[1], state, hp), bad)
+    what = f"when {bad.name} = {bad.value} was refused"
+    require_kept(before, backend.moments(params, state), what)
     return found
 
 
-for _kind, _value in BAD_NUMBERS.items():
-    _add("H-1", _kind, "lr", _value, "lr", _value)
-_add_later("H-1", "lr")
-for _kind, _value in BAD_NUMBERS.items():
-    _add("H-2", _kind, "eps", _value, "eps", _value)
-_add_later("H-2", "eps")
-for _kind, _value in BAD_BETAS.items():
-    _add("H-3", f"beta1-{_kind}", "betas", (_value, 0.875), "beta1", _value)
-    _add("H-3", f"beta2-{_kind}", "betas", (0.75, _value), "beta2", _value)
-_add_later("H-3", "betas")
-for _kind, _value in BAD_NUMBERS.items():
-    _add("H-4", _kind, "weight_decay", _value, "weight_decay", _value)
-_add_later("H-4", "weight_decay")
+for _clause, _values in BAD.items():
+    for _kind, _bad in _values.items():
+        _add(f"{_clause}/{_kind}", _bad)
+    _add_later(f"{_clause}/between-steps", _bad.field, _values.values())
 
 
 @CASES.run("H-5/lr-zero")

@@ -13,7 +13,7 @@ import numpy as np
 
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.case import EXTREME, LATEST, PLAIN, Case, Cases, Data
-from adamax_conformance.cases.hyperparameters import BAD_BETAS, BAD_LATER, BAD_NUMBERS
+from adamax_conformance.cases.hyperparameters import BAD, Bad
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.spec.formats import WITH_COMPLEX
 from adamax_conformance.subject.backend import Moments, unvalidated
@@ -124,12 +124,12 @@ def _(data: Data) -> Run:
     return Run(params, [data.grads(params) for _ in range(2)], PLAIN)
 
 
-def _bad(field: str, value: Any, *before: Hyperparameters) -> Callable[[Data], Run]:
+def _bad(bad: Bad, *before: Hyperparameters) -> Callable[[Data], Run]:
     """Return a function for a run whose last step alone has a hyperparameter out of its domain."""
 
     def make(data: Data) -> Run:
         params = {"w": data.array([1.0, 0.5])}
-        hp = [*before, unvalidated(PLAIN, **{field: value})]
+        hp = [*before, unvalidated(PLAIN, **{bad.field: bad.given})]
         return Run(params, [params] * len(hp), hp)
 
     return make
@@ -145,13 +145,19 @@ def _misfit(make: Callable[[Data], Any]) -> Callable[[Data], Run]:
     return run
 
 
+_LATER = {"H-1": "negative", "H-2": "negative", "H-3": "beta2-one", "H-4": "negative"}
+"""The kind of bad value of each clause that a schedule sets in the middle of a run."""
+
 _REFUSED: dict[str, Callable[[Data], Run]] = {
-    **{f"H-1/{name}": _bad("lr", value) for name, value in BAD_NUMBERS.items()},
-    **{f"H-2/{name}": _bad("eps", value) for name, value in BAD_NUMBERS.items()},
-    **{f"H-3/beta1-{k}": _bad("betas", (value, 0.875)) for k, value in BAD_BETAS.items()},
-    **{f"H-3/beta2-{k}": _bad("betas", (0.75, value)) for k, value in BAD_BETAS.items()},
-    **{f"H-4/{name}": _bad("weight_decay", value) for name, value in BAD_NUMBERS.items()},
-    **{f"{clause}/between-steps": _bad(*bad, PLAIN) for clause, bad in BAD_LATER.items()},
+    **{
+        f"{clause}/{kind}": _bad(bad)
+        for clause, values in BAD.items()
+        # The order of the file: beta2 comes after all of beta1.
+        for kind, bad in sorted(values.items(), key=lambda each: each[1].name)
+    },
+    **{
+        f"{clause}/between-steps": _bad(BAD[clause][kind], PLAIN) for clause, kind in _LATER.items()
+    },
     "S-10/shape": _misfit(lambda data: data.normal((3,))),
     "S-10/one-for-many": _misfit(lambda data: data.normal((1,))),
     "S-10/scalar": _misfit(lambda data: data.normal(())),
