@@ -4,7 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 
-from adamax_conformance.cases.case import DEFAULT, EXTREME, LATEST, PLAIN, Cases, Data, late
+from adamax_conformance.cases.case import (
+    BOUNDARIES,
+    DEFAULT,
+    EXTREME,
+    LATEST,
+    PLAIN,
+    Cases,
+    Data,
+    judge_each,
+    judge_late,
+    late,
+)
 from adamax_conformance.judging.finding import Finding
 from adamax_conformance.judging.judge import follow, judge, stepwise
 from adamax_conformance.judging.run import Run, Trial
@@ -14,11 +25,6 @@ from adamax_conformance.subject.watched import Watched
 from adamax_core import Hyperparameters
 
 CASES = Cases()
-
-BOUNDARIES = (
-    98, 126, 198, 254, 398, 998, 3998, 4094, 9_998, 32_766, 65_502, 65_534, 99_998, 999_998
-)  # fmt: skip
-"""Counts just before which something else may begin: the two steps after each pass it."""
 
 
 @CASES.run("A-1/maximize", features=["maximize"], judged=["exp_avg"])
@@ -118,8 +124,7 @@ def _(data: Data) -> Run:
 @CASES.case("A-5/late", features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """An eps as large as the gradients does not end in a long run."""
-    trials = (Trial(late(data, step, EXTREME), ["exp_inf"]) for step in BOUNDARIES)
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_late(backend, data, EXTREME, ["exp_inf"])
 
 
 @CASES.run("A-6/corrects-the-first-moment", judged=["param"])
@@ -151,14 +156,13 @@ def _(data: Data) -> Run:
 def _(backend: Watched, data: Data) -> Finding:
     """Deep in a long run: a table that ends, or a correction that is given up too early."""
     trials = (Trial(late(data, step), ["step", "param"]) for step in (15, *BOUNDARIES[:7]))
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_each(backend, trials)
 
 
 @CASES.case("A-6/latest", features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """At powers of two and of ten, with a beta1 whose correction lasts."""
-    trials = (Trial(late(data, step, LATEST), ["step", "param"]) for step in BOUNDARIES)
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_late(backend, data, LATEST, ["step", "param"])
 
 
 @CASES.case("A-6/later", features=["load"])
@@ -283,17 +287,13 @@ def _(data: Data) -> Run:
 def _late_decay(backend: Watched, data: Data, *, decoupled: bool) -> Finding:
     """Judge two steps with decay at each boundary."""
     hp = replace(PLAIN, weight_decay=0.5, decoupled_weight_decay=decoupled)
-    params = {"w": data.array([8.0, -4.0, 2.0])}
-    trials = (Trial(late(data, step, hp, params=params)) for step in BOUNDARIES)
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_late(backend, data, hp, params={"w": data.array([8.0, -4.0, 2.0])})
 
 
 @CASES.case("A-1/late", features=["maximize", "load"])
 def _(backend: Watched, data: Data) -> Finding:
     """The sign does not change in a long run."""
-    hp = replace(PLAIN, maximize=True)
-    trials = (Trial(late(data, step, hp), ["exp_avg"]) for step in BOUNDARIES)
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_late(backend, data, replace(PLAIN, maximize=True), ["exp_avg"])
 
 
 @CASES.case("A-2/late", features=["weight_decay", "load"])

@@ -111,6 +111,28 @@ def late(data: Data, step: int, hp: Hyperparameters = LATE, **more: Any) -> Run:
     return replace(run, saved={"w": saved}, **more)
 
 
+BOUNDARIES = (
+    98, 126, 198, 254, 398, 998, 3998, 4094, 9_998, 32_766, 65_502, 65_534, 99_998, 999_998
+)  # fmt: skip
+"""Counts just before which something else may begin: the two steps after each pass it."""
+
+
+def judge_each(backend: Watched, trials: Iterable[Trial]) -> Finding:
+    """Judge each trial; return the sum of what is found."""
+    return sum((judge(backend, trial) for trial in trials), Finding())
+
+
+def judge_late(
+    backend: Watched,
+    data: Data,
+    hp: Hyperparameters,
+    judged: Collection[str] = EVERYTHING,
+    **more: Any,
+) -> Finding:
+    """Judge the two steps of `late` after each of the boundaries."""
+    return judge_each(backend, (Trial(late(data, step, hp, **more), judged) for step in BOUNDARIES))
+
+
 def compare(what: str, got: Any, expected: Carried) -> Finding:
     """Compare each number with its interval, for a case that computes the right result itself.
 

@@ -2,11 +2,9 @@
 
 import numpy as np
 
-from adamax_conformance.cases.arithmetic import BOUNDARIES
-from adamax_conformance.cases.case import LATEST, PLAIN, Cases, Data, late
+from adamax_conformance.cases.case import LATEST, PLAIN, Cases, Data, judge_late
 from adamax_conformance.judging.finding import Finding, Violation
-from adamax_conformance.judging.judge import judge
-from adamax_conformance.judging.run import Run, Trial
+from adamax_conformance.judging.run import Run
 from adamax_conformance.subject.backend import LostError, Moments
 from adamax_conformance.subject.memory import copies
 from adamax_conformance.subject.watched import BackendError, Watched
@@ -36,8 +34,7 @@ def _(data: Data) -> Run:
 @CASES.case("S-7/boundaries", features=["load"])
 def _(backend: Watched, data: Data) -> Finding:
     """At powers of two and of ten no line begins anew, and no count ends."""
-    trials = (Trial(late(data, step, LATEST)) for step in BOUNDARIES)
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_late(backend, data, LATEST)
 
 
 @CASES.case("S-7/never-wraps", features=["load"])

@@ -9,7 +9,7 @@ from gmpy2 import mpq
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import accurately_corrected, with_numbers
-from adamax_conformance.cases.case import DEFAULT, PLAIN, Cases, Data, compare, late
+from adamax_conformance.cases.case import DEFAULT, PLAIN, Cases, Data, compare, judge_each, late
 from adamax_conformance.judging.finding import Finding, Violation
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
@@ -102,7 +102,7 @@ def _(backend: Watched, data: Data) -> Finding:
     """In every step and not only the first: some give the accurate formula up after a few."""
     judged = ["step", "param"]
     trials = (Trial(late(data, step), judged, accurate_correction=True) for step in (15, 350))
-    return sum((judge(backend, trial) for trial in trials), Finding())
+    return judge_each(backend, trials)
 
 
 def _constant(c: Any) -> Callable[[Any, int], Any]:
