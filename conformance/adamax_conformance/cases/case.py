@@ -224,9 +224,18 @@ class Cases:
         def register(
             body: Callable[[Watched, Data], Finding],
         ) -> Callable[[Watched, Data], Finding]:
-            case = Case(case_id, _note(body), dtypes, frozenset(features), body)
-            two = beside or {}
-            self.all.append(replace(case, beside=two, any_dtype=any_dtype, reals=reals))
+            self.all.append(
+                Case(
+                    case_id,
+                    _note(body),
+                    dtypes,
+                    frozenset(features),
+                    body,
+                    beside=beside or {},
+                    any_dtype=any_dtype,
+                    reals=reals,
+                )
+            )
             return body
 
         return register
@@ -254,10 +263,19 @@ class Cases:
             def body(backend: Watched, data: Data) -> Finding:
                 return judge(backend, trial(data), also=also)
 
-            needs = frozenset(features)
-            note, two = _note(make), beside or {}
-            case = Case(case_id, note, dtypes, needs, body, trial, two, digits=digits)
-            self.all.append(replace(case, reals=reals))
+            self.all.append(
+                Case(
+                    case_id,
+                    _note(make),
+                    dtypes,
+                    frozenset(features),
+                    body,
+                    trial,
+                    beside=beside or {},
+                    digits=digits,
+                    reals=reals,
+                )
+            )
             return make
 
         return register
