@@ -16,7 +16,7 @@ import numpy as np
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import Allowed
 from adamax_conformance.bounds.special import Special
-from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.finding import Finding, Violation, element, in_bounds
 from adamax_conformance.judging.judge import Also, judge
 from adamax_conformance.judging.run import EVERYTHING, Run, Trial
 from adamax_conformance.spec.formats import DTYPES, FLOATS, dtype_of, format_of
@@ -146,12 +146,9 @@ def compare(what: str, got: Any, expected: Carried) -> Finding:
     index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
     worst = float(excess[index])
     if worst > 1:
-        off = (
-            f"off by {worst:.3g} times the bound" if np.isfinite(worst) else "not a rounding error"
-        )
         raise Violation(
-            f"{what}{list(index) or ''}: got {float(got[index])!r}, allowed "
-            f"{bound.interval(index)}, exactly {bound.exactly(index)}; {off}"
+            f"{element(what, index)}: got {float(got[index])!r}, allowed {bound.interval(index)}, "
+            f"exactly {bound.exactly(index)}; {in_bounds(worst, 'off by ')}"
         )
     return Finding(got.size, worst)
 

@@ -12,6 +12,7 @@ from adamax_conformance.bounds.oracle import admitted, pairs, with_numbers
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.case import Case, Data
 from adamax_conformance.check import Subject
+from adamax_conformance.judging.finding import element
 from adamax_conformance.judging.run import initial
 from adamax_conformance.reports.result import Status
 from adamax_conformance.spec.clauses import CLAUSES, Clause
@@ -113,8 +114,7 @@ def example(case: Case, dtype: str) -> Example | None:
         index = tuple(map(int, usable[0]))
         param, grad_, exp_avg, exp_inf = (each[index] for each in at)
         moments = Moments(before[name].step, exp_avg, exp_inf)
-        position = f"[{', '.join(map(str, index))}]" if index else ""
-        return Example(f"{name}{position}", lines(param, grad_, moments, run.at(0)))
+        return Example(element(name, index), lines(param, grad_, moments, run.at(0)))
     return None
 
 

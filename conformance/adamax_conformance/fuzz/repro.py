@@ -23,7 +23,7 @@ from adamax_conformance.exchange.wire import (
     encode_divergence,
     encode_trial,
 )
-from adamax_conformance.judging.finding import Divergence, Violation
+from adamax_conformance.judging.finding import Divergence, Violation, in_bounds
 from adamax_conformance.judging.judge import judge
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.registry import FRAMEWORKS
@@ -167,8 +167,7 @@ def explained(trial: Trial, failure: Failure) -> Iterator[str]:
         yield f"  allowed   {printable(found.allowed)}"
         if found.exact:
             yield f"  exactly   {found.exact}"
-        off = f"{found.distance:.3g} times the bound"
-        yield f"  distance  {off if math.isfinite(found.distance) else 'not a rounding error'}"
+        yield f"  distance  {in_bounds(found.distance)}"
     run = trial.run
     yield "params"
     yield from _arrays(run.params)

@@ -1,5 +1,6 @@
 """The outcome of looking at a backend: a `Finding` if all is right, else a `Violation`."""
 
+import math
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -59,21 +60,43 @@ class Divergence:
     changed: bool = False
 
     @property
+    def element(self) -> str:
+        """``w[1, 3]``."""
+        return element(self.parameter, self.index)
+
+    @property
     def where(self) -> str:
         """``step 2, w[1, 3], exp_inf``."""
-        at = f"[{', '.join(map(str, self.index))}]" if self.index else ""
-        return f"step {self.step}, {self.parameter}{at}, {self.quantity}"
+        return f"step {self.step}, {self.element}, {self.quantity}"
 
     def __str__(self) -> str:
         exact = f", exactly {self.exact}" if self.exact else ""
-        off = (
-            f"off by {self.distance:.3g} times the bound"
-            if self.distance != float("inf")
-            else "not a rounding error"
-        )
+        off = in_bounds(self.distance, "off by ")
         wrong = f"; wrong in {self.extent}" if self.extent else ""
         wrong += ", as before the step" if self.left_out else ""
         return f"{self.where}: got {self.got}, allowed {self.allowed}{exact}; {off}{wrong}"
+
+
+def element(name: str, index: tuple[int, ...]) -> str:
+    """Name an element of an array.
+
+    >>> element("w", (1, 3)), element("scalar", ())
+    ('w[1, 3]', 'scalar')
+    """
+    return f"{name}[{', '.join(map(str, index))}]" if index else name
+
+
+def in_bounds(distance: float, lead: str = "") -> str:
+    """Say how far a value is off: infinity means that no bound of rounding errors applies.
+
+    >>> in_bounds(2.5, "off by "), in_bounds(math.inf, "off by ")
+    ('off by 2.5 times the bound', 'not a rounding error')
+    """
+    return (
+        f"{lead}{distance:.3g} times the bound"
+        if math.isfinite(distance)
+        else "not a rounding error"
+    )
 
 
 class NotJudged(Exception):  # noqa: N818 - not an error

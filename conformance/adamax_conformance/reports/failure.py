@@ -15,7 +15,7 @@ import numpy as np
 
 from adamax_conformance.cases import CASES
 from adamax_conformance.cases.case import Case
-from adamax_conformance.judging.finding import Divergence
+from adamax_conformance.judging.finding import Divergence, in_bounds
 from adamax_conformance.judging.run import Trial
 from adamax_conformance.reports.result import BAD, Result
 from adamax_conformance.spec.alteration import CANONICAL_NAME
@@ -151,9 +151,8 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
     if note := note_of(result.case):
         yield "why", (printable(note),)
     if found := result.divergence:
-        at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
         yield "step", (str(found.step),)
-        yield "element", (printable(found.parameter) + at,)
+        yield "element", (printable(found.element),)
         yield "quantity", (found.quantity,)
         if found.extent:
             kept = ", as before the step" if found.left_out else ""
@@ -176,9 +175,8 @@ def _facts(report: Judgement, result: Result) -> Iterator[tuple[str, tuple[str, 
 
 def distance(divergence: Divergence) -> str:
     """Return the distance in words."""
-    if np.isinf(divergence.distance):
-        return "infinite: not a rounding error"
-    return f"{divergence.distance:.3g} times the bound"
+    text = in_bounds(divergence.distance)
+    return f"infinite: {text}" if np.isinf(divergence.distance) else text
 
 
 def _example(trial: Trial) -> Iterator[str]:
@@ -207,10 +205,9 @@ def _example(trial: Trial) -> Iterator[str]:
 def _seen(found: Divergence | None) -> Iterator[str]:
     """Yield the first wrong value of a run, and the expected one."""
     if found:
-        at = f"[{', '.join(map(str, found.index))}]" if found.index else ""
         allowed = printable(" ".join(found.allowed.split()))
         yield (
-            f"step {found.step}: {found.quantity} of {printable(found.parameter)}{at}: got "
+            f"step {found.step}: {found.quantity} of {printable(found.element)}: got "
             f"{printable(' '.join(found.got.split()))}, expected {found.exact or allowed}"
         )
 
