@@ -1,6 +1,6 @@
 """Investigate the failures of a report: name the fault, and shrink the runs that show it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import adamax_conformance_supervisor as supervisor
 from adamax_conformance.dialects.diagnose import diagnose
 from adamax_conformance.dialects.diagnosis import OTHER, Diagnosis
 from adamax_conformance.dialects.dialect import FIELDS, Dialect
-from adamax_conformance.investigation.likeness import like, like_two, right_under
+from adamax_conformance.investigation.likeness import matching, matching_pair, right_under
 from adamax_conformance.judging.run import Trial
 from adamax_conformance.judging.shrink import Effort, first_wrong, smallest
 from adamax_conformance.reports.grade import spans
@@ -77,19 +77,20 @@ def investigated(
         return _explained(report, backend, wrong, seen, seen.dialect, seen.dialect.phrase)
     if _names_all(seen):
         return report
+    from adamax_conformance.variants import WRONG  # noqa: PLC0415 - makes every variant
+
     first = report.suspect if report.suspect in wrong else next(iter(wrong))
     case = next(iter(wrong[first]))
     supervisor.note(f"{case} of {printable(report.backend)}, compared with wrong variants")
     # A fault seldom depends on the dtype, and runs in one dtype take a quarter of the time.
     dtype = case.partition("[")[2]
     trials = [trial for each, trial in wrong[first].items() if each.endswith(dtype)]
-    variant = _like(backend, [smaller[case], *trials])
-    if variant:
+    if variant := matching(backend, [smaller[case], *trials], WRONG):
         return _likened(report, backend, wrong, seen, (variant,))
     # Two faults: one shows in the first clause, and both in those that follow.
     cases = [other for other, _ in searched if other.endswith(dtype)]
     runs = [smaller[case], *(smaller[other] for other in cases)]
-    return _likened(report, backend, wrong, seen, _like_two(backend, runs))
+    return _likened(report, backend, wrong, seen, matching_pair(backend, runs, WRONG) or ())
 
 
 def _diagnosed(report: Report, dialect: Dialect, seen: Diagnosis, *, wrong: bool) -> Report:
@@ -115,18 +116,6 @@ def _known(report: Report) -> dict[str, tuple[str, Trial]]:
 def _names_all(seen: Diagnosis) -> bool:
     """Has each deviation a name?"""
     return bool(seen.deviating) and all(axis.found != OTHER for axis in seen.deviating)
-
-
-def _like(backend: Watched, trials: Sequence[Trial]) -> "Wrong | None":
-    from adamax_conformance.variants import WRONG  # noqa: PLC0415 - makes every variant
-
-    return like(backend, trials, WRONG)
-
-
-def _like_two(backend: Watched, trials: Sequence[Trial]) -> "tuple[Wrong, ...]":
-    from adamax_conformance.variants import WRONG  # noqa: PLC0415 - makes every variant
-
-    return like_two(backend, trials, WRONG) or ()
 
 
 def _likened(

@@ -1,4 +1,4 @@
-"""Find the wrong variant that a failing backend computes like.
+"""Find the wrong variant whose results a failing backend reproduces.
 
 A variant with an alteration of the rule fits a run if the judge accepts the run by the altered
 rule, with bounds that follow from it. Any other variant takes each step from the state that the
@@ -7,7 +7,7 @@ the variant where it is wrong. Elements that are skipped or kept fit in this way
 backend rounds.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ from adamax_conformance.dialects.probe import GRADS, PARAMS, PROBE, WEIGHT_DECAY
 from adamax_conformance.judging.finding import Violation
 from adamax_conformance.judging.judge import Shown, follow, judge
 from adamax_conformance.judging.run import EVERYTHING, Run, Trial
-from adamax_conformance.spec.alteration import UNALTERED, Alteration, Both
+from adamax_conformance.spec.alteration import Alteration, Both
 from adamax_conformance.subject.backend import Moments
 from adamax_conformance.subject.limits import NotOfferedError
 from adamax_conformance.subject.memory import copies
@@ -33,7 +33,9 @@ STEPS = 800
 """Largest number of steps to compare in one search. It bounds the time, and can be repeated."""
 
 
-def like(backend: Watched, trials: Sequence[Trial], variants: Iterable["Wrong"]) -> "Wrong | None":
+def matching(
+    backend: Watched, trials: Sequence[Trial], variants: Iterable["Wrong"]
+) -> "Wrong | None":
     """Return the only variant that fits all of the trials, and a run in which the lines differ.
 
     None if there is none, if several fit, or if the search ends before all are compared. Runs that
@@ -63,7 +65,7 @@ def like(backend: Watched, trials: Sequence[Trial], variants: Iterable["Wrong"])
     return fitting[0] if len(fitting) == 1 else None
 
 
-def like_two(
+def matching_pair(
     backend: Watched, trials: Sequence[Trial], variants: Iterable["Wrong"]
 ) -> tuple["Wrong", "Wrong"] | None:
     """Return the only two variants whose altered rules together fit all of the trials.
@@ -78,16 +80,20 @@ def like_two(
     """
     if any(trial.accurate_correction for trial in trials):
         return None
-    altering = [variant for variant in variants if variant.alteration is not None]
-    first = [v for v in altering if _right_in_part(backend, trials[0], v.alteration or UNALTERED)]
+    altering = [(each, each.alteration) for each in variants if each.alteration is not None]
+    first = [
+        (variant, alteration)
+        for variant, alteration in altering
+        if _wrong_after(backend, trials[0], alteration, trials[0].judged) is None
+    ]
     tried: set[frozenset[str]] = set()
     found, left = [], STEPS
-    for one, other in product(first, altering):
+    for (one, alteration), (other, another) in product(first, altering):
         ids = frozenset((one.id, other.id))
-        if ids in tried or len(ids) == 1 or one.alteration is None or other.alteration is None:
+        if ids in tried or len(ids) == 1:
             continue
         tried.add(ids)
-        both = Both(one.alteration, other.alteration)
+        both = Both(alteration, another)
         for trial in (*trials, _telling(trials[0].run)):
             if left <= 0:
                 return None
@@ -98,16 +104,6 @@ def like_two(
         else:
             found.append((one, other))
     return found[0] if len(found) == 1 else None
-
-
-def _right_in_part(backend: Watched, trial: Trial, alteration: Alteration) -> bool:
-    """Is the backend right in what this run judges by the altered rule?"""
-    try:
-        with np.errstate(all="ignore"):
-            judge(backend.altered(alteration), trial)
-    except (Violation, BackendError, NotOfferedError):
-        return False
-    return True
 
 
 def right_under(backend: Watched, trial: Trial, alteration: Alteration) -> bool:
@@ -146,12 +142,16 @@ def _fits(
         return False, 1
 
 
-def _wrong_after(backend: Watched, trial: Trial, alteration: Alteration) -> int | None:
+def _wrong_after(
+    backend: Watched,
+    trial: Trial,
+    alteration: Alteration,
+    judged: Collection[str] = EVERYTHING,
+) -> int | None:
     """Return the number of steps until the backend is wrong by the altered rule; None if never."""
-    everything = replace(trial, judged=EVERYTHING)
     try:
         with np.errstate(all="ignore"):
-            judge(backend.altered(alteration), everything)
+            judge(backend.altered(alteration), replace(trial, judged=judged))
     except Violation as violation:
         return max(1, len(violation.trace))
     except (BackendError, NotOfferedError):

@@ -13,7 +13,7 @@ from adamax_conformance.cases import CASES
 from adamax_conformance.cases.case import Data
 from adamax_conformance.dialects import Dialect
 from adamax_conformance.investigation import investigate, likeness
-from adamax_conformance.investigation.likeness import like, right_under
+from adamax_conformance.investigation.likeness import matching, right_under
 from adamax_conformance.judging.judge import follow
 from adamax_conformance.reports import FORMATS, write
 from adamax_conformance.reports.failure import describe
@@ -150,9 +150,9 @@ def test_variants_that_cannot_be_told_apart_are_not_named() -> None:
     trial = check(variant.backend, cases=["A-6/defaults[float32]"]).results[0].minimal
     assert trial is not None
     watched = Watched(variant.backend)
-    assert like(watched, [trial], [variant]) is variant
-    assert like(watched, [trial], [variant, variant]) is None
-    assert like(watched, [trial], []) is None
+    assert matching(watched, [trial], [variant]) is variant
+    assert matching(watched, [trial], [variant, variant]) is None
+    assert matching(watched, [trial], []) is None
 
 
 def test_the_last_places_of_the_correction_are_not_compared() -> None:
@@ -161,8 +161,8 @@ def test_the_last_places_of_the_correction_are_not_compared() -> None:
     assert trial is not None
     assert trial.accurate_correction
     watched = Watched(variant.backend)
-    assert like(watched, [trial], [variant]) is None
-    assert like(watched, [replace(trial, accurate_correction=False)], [variant]) is variant
+    assert matching(watched, [trial], [variant]) is None
+    assert matching(watched, [replace(trial, accurate_correction=False)], [variant]) is variant
 
 
 def test_the_search_ends(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_nothing_is_compared_where_nothing_is_to_be_named(
     def compared(*_arguments: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr(investigate, "like", compared)
+    monkeypatch.setattr(investigate, "matching", compared)
     check(made, clauses=CLAUSES, dtypes=["float32"], **options)
 
 
