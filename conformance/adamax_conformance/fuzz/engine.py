@@ -72,11 +72,13 @@ class _FoundError(Exception):
 class _Series:
     """Counts of the examples in one dtype, and the first failure."""
 
-    def __init__(
-        self, backend: Watched, dtype: str, *, shown: bool, advance: Callable[[int], None]
-    ) -> None:
+    def __init__(self, backend: Watched, dtype: str, advance: Callable[[int], None]) -> None:
         self.backend = backend
         self.dtype = dtype
+        shown = _shows_state(backend, dtype)
+        # A process gets its arrays as text.
+        largest = LARGEST if shown and not backend.takes_runs else LONG if shown else LARGEST_HIDDEN
+        self.offers = Offers(dtype, backend.features, largest, backend.limits.names)
         # The last places of the correction (N-3) are invisible in half precision or with a hidden
         # state, and a backend that is known to lack them would fail nothing else.
         known = any(clause.startswith("N-3") for clause in backend.deviations)
@@ -110,6 +112,15 @@ class _Series:
             self.examples += 1
             self.elements += elements
             self.advance(elements)
+
+    def shrink(self) -> None:
+        """Make the run that fails smaller."""
+        if self.failure is None or self.trial is None:
+            return
+        smaller = smallest(self.backend, self.trial)
+        # If the failure does not repeat, report it as it was first seen.
+        if again := failure_of(self.backend, smaller):
+            self.failure, self.trial = again, smaller
 
     def _look(self, example: Run | Session) -> int | None:
         """Return the number of elements that took a step; record a failure and return None."""
@@ -177,41 +188,23 @@ def fuzz(
             f"dtype {unknown[0]!r}: {subject.name} takes {', '.join(subject.dtypes) or 'none'}"
         )
     for dtype in chosen:
-        found = _fuzzed(subject, dtype, examples, elements, seed, stateful, advance)
-        yield found
-        if found.failure is not None:
+        begin, number = time.monotonic(), 0
+        series = _Series(Watched(subject), dtype, advance)
+        strategy = sessions(series.offers) if stateful else runs(series.offers)
+        while series.failure is None and (series.examples < examples or series.elements < elements):
+            _draw(strategy, series.judge, min(_SERIES, max(examples, 1)), [seed, number, dtype])
+            number += 1
+        series.shrink()
+        yield Fuzzed(
+            dtype,
+            series.examples,
+            series.elements,
+            time.monotonic() - begin,
+            series.failure,
+            series.trial,
+        )
+        if series.failure is not None:
             return
-
-
-def _fuzzed(
-    subject: Backend,
-    dtype: str,
-    examples: int,
-    elements: int,
-    seed: int,
-    stateful: bool,
-    advance: Callable[[int], None],
-) -> Fuzzed:
-    begin = time.monotonic()
-    backend = Watched(subject)
-    shown = _shows_state(backend, dtype)
-    series = _Series(backend, dtype, shown=shown, advance=advance)
-    # A process gets its arrays as text.
-    largest = LARGEST if shown and not backend.takes_runs else LONG if shown else LARGEST_HIDDEN
-    offers = Offers(dtype, backend.features, largest, backend.limits.names)
-    strategy = sessions(offers) if stateful else runs(offers)
-    number = 0
-    while series.failure is None and (series.examples < examples or series.elements < elements):
-        _draw(strategy, series.judge, min(_SERIES, max(examples, 1)), [seed, number, dtype])
-        number += 1
-    failure, trial = series.failure, series.trial
-    if failure is not None and trial is not None:
-        smaller = smallest(backend, trial)
-        # If the failure does not repeat, report it as it was first seen.
-        again = failure_of(backend, smaller)
-        failure, trial = (again, smaller) if again else (failure, trial)
-    seconds = time.monotonic() - begin
-    return Fuzzed(dtype, series.examples, series.elements, seconds, failure, trial)
 
 
 def _shows_state(backend: Watched, dtype: str) -> bool:
