@@ -217,7 +217,7 @@ def _(backend: Watched, data: Data) -> Finding:
 @CASES.case("S-5/float32-gradients", dtypes=HALF)
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients accumulated in float32 for half precision parameters promote nothing."""
-    return _with_gradients(backend, data, np.dtype(np.float32))
+    return _promotes_nothing(backend, with_gradients(data, np.float32))
 
 
 @CASES.run("S-5/not-rounded-first", dtypes=HALF)
@@ -233,18 +233,22 @@ def _(data: Data) -> Run:
 @CASES.case("S-5/float16-gradients", dtypes=["float32", "float64"], reals=True)
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients of a model that runs in half precision, for the float32 copy of its weights."""
-    return _with_gradients(backend, data, np.dtype(np.float16))
+    return _promotes_nothing(backend, with_gradients(data, np.float16))
 
 
 @CASES.case("S-5/float64-gradients", dtypes=[*HALF, "float32"], reals=True)
 def _(backend: Watched, data: Data) -> Finding:
     """Gradients from NumPy, which makes float64 of everything; these fit the narrower format."""
-    return _with_gradients(backend, data, np.dtype(np.float64))
+    return _promotes_nothing(backend, with_gradients(data, np.float64))
 
 
-def _with_gradients(backend: Watched, data: Data, dtype: Any) -> Finding:
+def with_gradients(data: Data, dtype: Any) -> Run:
+    """Return a run of two steps whose gradients have a dtype of their own."""
     run = data.run(PLAIN, steps=2)
-    run = replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
+    return replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
+
+
+def _promotes_nothing(backend: Watched, run: Run) -> Finding:
     return _same_dtypes(backend, run) + judge(backend, Trial(run))
 
 

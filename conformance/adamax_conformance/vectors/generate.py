@@ -19,14 +19,11 @@ from adamax_conformance.vectors.sources import RETIRED, Source, sources
 from adamax_conformance.vectors.vector import Vector, load
 
 
-def _nothing() -> None: ...
-
-
 def generated(
     definitions: Iterable[Source] | None = None,
     *,
     variants: Sequence[Wrong] = WRONG,
-    advance: Callable[[], None] = _nothing,
+    advance: Callable[[], None] = lambda: None,
 ) -> list[Vector]:
     """Compute every vector from its definition.
 
@@ -48,7 +45,7 @@ def _computed(source: Source) -> Vector:
 def with_kills(
     vectors: Iterable[Vector],
     variants: Sequence[Wrong] = WRONG,
-    advance: Callable[[], None] = _nothing,
+    advance: Callable[[], None] = lambda: None,
 ) -> list[Vector]:
     """Return the vectors with the ids of the variants that leave their intervals."""
     vectors = list(vectors)

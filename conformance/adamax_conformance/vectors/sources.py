@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from adamax_conformance.cases import CASES
-from adamax_conformance.cases.case import EXTREME, LATEST, PLAIN, Case, Cases, Data
+from adamax_conformance.cases.case import EXTREME, LATEST, PLAIN, Cases, Data
 from adamax_conformance.cases.hyperparameters import BAD, Bad
+from adamax_conformance.cases.state import with_gradients
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.spec.formats import WITH_COMPLEX
 from adamax_conformance.subject.backend import Moments, unvalidated
@@ -95,18 +96,13 @@ def _(data: Data) -> Run:
 @MORE.run("S-5/float32-gradients", dtypes=["float16", "bfloat16"])
 def _(data: Data) -> Run:
     """Gradients that were accumulated in float32 for half precision parameters."""
-    return _with_gradients(data, np.float32)
+    return with_gradients(data, np.float32)
 
 
 @MORE.run("S-5/float16-gradients", dtypes=["float32"])
 def _(data: Data) -> Run:
     """Gradients of a model that runs in half precision, for the float32 copy of its weights."""
-    return _with_gradients(data, np.float16)
-
-
-def _with_gradients(data: Data, dtype: Any) -> Run:
-    run = data.run(PLAIN, steps=2)
-    return replace(run, grads=[{k: g.astype(dtype) for k, g in each.items()} for each in run.grads])
+    return with_gradients(data, np.float16)
 
 
 @MORE.run("S-9/tail", judged=["param"])
@@ -176,8 +172,12 @@ _OWN_NOTES = {
 def sources() -> Iterator[Source]:
     """Yield the definition of every vector."""
     for case in (*CASES, *MORE.all):
-        if case.trial is not None and case.id not in LEFT_OUT:
-            yield from _of(case)
+        if case.trial is None or case.id in LEFT_OUT:
+            continue
+        flags = tuple(sorted(case.features))
+        for dtype in case.dtypes:
+            trial = case.trial(_data(dtype, case.id))
+            yield Source(f"{case.id}[{dtype}]", case.note, dtype, flags, trial)
     cases = {case.id: case for case in CASES}
     for name, make in _REFUSED.items():
         known = cases.get(name)
@@ -190,14 +190,6 @@ def sources() -> Iterator[Source]:
             trial=Trial(make(_data(dtype, name)), judged=()),
             refused=True,
         )
-
-
-def _of(case: Case) -> Iterator[Source]:
-    for dtype in case.dtypes:
-        if case.trial is not None:
-            trial = case.trial(_data(dtype, case.id))
-            flags = tuple(sorted(case.features))
-            yield Source(f"{case.id}[{dtype}]", case.note, dtype, flags, trial)
 
 
 def _data(dtype: str, name: str) -> Data:
