@@ -44,6 +44,8 @@ REFUSED = {
 MOST_STEPS = 2**63
 """Counts are saved as int64."""
 
+_MOST_INT32 = 2**31 - 1
+
 
 class CheckpointError(ValueError):
     """A checkpoint is not valid; the message gives the value, what is right, and the remedy."""
@@ -276,23 +278,31 @@ of steps taken
     except (TypeError, ValueError, OverflowError):
         count = None
     if count is None or count != number:
-        raise CheckpointError(
-            f"{name}: step = {number!r} is not an integer: give the number of steps taken"
-        )
+        raise _not_an_integer(name, number)
     return count
+
+
+def require_int32_count(count: int) -> None:
+    """Raise unless int32 holds this count of steps: those of optax and Keras are of that dtype."""
+    if count > _MOST_INT32:
+        raise CheckpointError(f"a count of {count} steps is above 2**31 - 1, the most of int32")
 
 
 def require_step(name: str, step: Any) -> None:
     """Raise unless a count of steps is an integer that int64 can hold."""
     if not isinstance(step, int | np.integer) or isinstance(step, bool):
-        raise CheckpointError(
-            f"{name}: step = {step!r} is not an integer: give the number of steps taken"
-        )
+        raise _not_an_integer(name, step)
     if not 0 <= step < MOST_STEPS:
         raise CheckpointError(
             f"{name}: step = {step} is outside its domain 0 <= step < 2**63: give the number of "
             "steps taken"
         )
+
+
+def _not_an_integer(name: str, step: Any) -> CheckpointError:
+    return CheckpointError(
+        f"{name}: step = {step!r} is not an integer: give the number of steps taken"
+    )
 
 
 def require_alike(name: str, arrays: Mapping[str, Array]) -> None:

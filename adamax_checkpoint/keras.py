@@ -18,12 +18,12 @@ from adamax_checkpoint.checkpoint import (
     Group,
     as_count,
     require_checkpoint,
+    require_int32_count,
     require_same,
 )
 from adamax_checkpoint.trees import unique
 from adamax_core import Hyperparameters, State
 
-_MOST = 2**31 - 1
 _HYPERPARAMETERS = ("beta_1", "beta_2", "epsilon", "weight_decay")
 
 
@@ -149,8 +149,8 @@ def to_keras(
         raise CheckpointError(f"Keras only minimizes, with decoupled decay, and has no {hp}")
     if lost := [name for name in found if exp_avg[name].dtype.kind == "c"]:
         raise CheckpointError(f"Keras has no complex variables, as {', '.join(lost)}")
-    if (most := max(step.values(), default=0)) > _MOST:
-        raise CheckpointError(f"a count of {most} steps is above 2**31 - 1, the most of int32")
+    most = max(step.values(), default=0)
+    require_int32_count(most)
     with np.errstate(over="ignore"):
         lr = np.array(hp.lr, np.float32)
     if not np.isfinite(lr):

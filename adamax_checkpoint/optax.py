@@ -17,6 +17,7 @@ from adamax_checkpoint.checkpoint import (
     Group,
     one_group,
     require_canonical,
+    require_int32_count,
     require_same,
 )
 from adamax_checkpoint.trees import require_shapes, unique
@@ -25,8 +26,6 @@ from adamax_jax import AdamaxState, from_optax_state, to_optax_state
 from adamax_jax.state import zero_state
 
 _ADAMAX = (AdamaxState, optax.ScaleByAdamState)
-MOST_COUNT = 2**31 - 1
-"""The most that the int32 counts of optax hold."""
 
 
 def from_optax(
@@ -110,8 +109,8 @@ def to_optax(checkpoint: Checkpoint, fresh: Any) -> Any:
                 f"{name}: the moments are {dtype}, in the optimizer {leaf.dtype}: make it with "
                 "adamax_transform(state_dtype=...), or for 64 bits under jax.enable_x64()"
             )
-    if (most := max(checkpoint.state.step.values(), default=0)) > MOST_COUNT:
-        raise CheckpointError(f"a count of {most} steps is above 2**31 - 1, the most of int32")
+    most = max(checkpoint.state.step.values(), default=0)
+    require_int32_count(most)
     return _filled(fresh, checkpoint, jnp.array(most, jnp.int32))
 
 

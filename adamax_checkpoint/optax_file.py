@@ -22,9 +22,10 @@ from adamax_checkpoint.checkpoint import (
     Group,
     as_count,
     require_canonical,
+    require_int32_count,
 )
 from adamax_checkpoint.metadata import KEY, groups_of, parsed, sealed, unsealed
-from adamax_checkpoint.optax import MOST_COUNT, from_optax, require_one_rule
+from adamax_checkpoint.optax import from_optax, require_one_rule
 from adamax_checkpoint.trees import unique
 from adamax_core import Hyperparameters, State
 
@@ -122,8 +123,7 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
             "adamax_transform, with to_optax"
         )
     (count,) = counts
-    if count > MOST_COUNT:
-        raise CheckpointError(f"a count of {count} steps is above 2**31 - 1, the most of int32")
+    require_int32_count(count)
     adam = {
         "count": np.array(count, np.int32),
         "mu": _nested(checkpoint.state.exp_avg),
