@@ -16,7 +16,7 @@ roundoff w:
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ UNBOUNDED_FROM = mpq(2) ** 10_000
 _DIGITS = 32
 _POWER_DIGITS = 256
 _VANISHED = 20_000
+_SCALARS = 1_000
 
 Rationals = Any
 """NumPy object array of `gmpy2.mpq`: rationals about ten times as fast as those of `fractions`."""
@@ -84,8 +85,8 @@ def power(base: mpq, exponent: int) -> mpq:
     return _truncated(half * half * (base if exponent % 2 else 1), _POWER_DIGITS)
 
 
-def _each(function: Callable[..., Any], arguments: int = 1) -> Callable[..., Any]:
-    ufunc: Callable[..., Any] = np.frompyfunc(function, arguments, 1)
+def _each(function: Callable[..., Any], arguments: int = 1, results: int = 1) -> Callable[..., Any]:
+    ufunc: Callable[..., Any] = np.frompyfunc(function, arguments, results)
     return ufunc
 
 
@@ -94,13 +95,34 @@ def _rational(scalar: Any) -> Rationals:
     return np.asarray(mpq(scalar), dtype=object)
 
 
-@cache
-def _rounding(format_: Format, roundings: int) -> Callable[[Rationals, Rationals], Rationals]:
-    """Return the function of values and errors that adds the error of so many roundings.
+# How errors propagate, in one element: x and y are values, dx and dy their errors. An operation is
+# one pass: on arrays of a few elements, a pass of NumPy costs more than all that is done to them.
 
-    One pass over the elements: on arrays of a few, each of NumPy's operations costs more than all
-    that is done to an element.
-    """
+_Element = tuple[mpq, mpq]
+
+
+def _sum(x: mpq, dx: mpq, y: mpq, dy: mpq) -> _Element:
+    return x + y, dx + dy
+
+
+def _product(x: mpq, dx: mpq, y: mpq, dy: mpq) -> _Element:
+    return x * y, abs(x) * dy + abs(y) * dx + dx * dy
+
+
+def _quotient(x: mpq, dx: mpq, y: mpq, dy: mpq) -> _Element:
+    value, room = x / y if y else x, abs(y) - dy
+    return value, (dx + abs(value) * dy) / room if room > 0 else UNBOUNDED
+
+
+def _larger(x: mpq, dx: mpq, y: mpq, dy: mpq) -> _Element:
+    if abs(x - y) <= dx + dy:  # a backend may take either
+        return max(x, y), max(dx, dy)
+    return (x, dx) if x > y else (y, dy)
+
+
+@cache
+def _rounding(format_: Format, roundings: int) -> Callable[[mpq, mpq], mpq]:
+    """Return the function of a value and its error that adds the error of so many roundings."""
     share, small, lost = roundings * format_.unit, 2 * format_.normal, format_.underflow
 
     def error_of(value: mpq, error: mpq) -> mpq:
@@ -108,7 +130,24 @@ def _rounding(format_: Format, roundings: int) -> Callable[[Rationals, Rationals
         grown = error + share * size
         return _round_up(grown + lost if 0 < size < small else grown)
 
-    return _each(error_of, 2)
+    return error_of
+
+
+@cache
+def _operation(
+    exactly: Callable[..., _Element], x_format: Format, y_format: Format, roundings: int
+) -> Callable[..., tuple[Rationals, Rationals]]:
+    """Return the operation on arrays: rounded, and unbounded where an operand may be infinite."""
+    error_of = _rounding(coarser((x_format, y_format)), roundings)
+    x_reach, y_reach = x_format.reach, y_format.reach
+
+    def operation(x: mpq, dx: mpq, y: mpq, dy: mpq) -> _Element:
+        value, error = exactly(x, dx, y, dy)
+        if abs(x) + dx > x_reach or abs(y) + dy > y_reach:
+            return value, UNBOUNDED
+        return value, error_of(value, error)
+
+    return _each(operation, 4, 2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +182,7 @@ class Carried:
         """Return numbers without error: floats or rationals that a backend holds exactly."""
         array = np.asarray(values)
         rationals = array if array.dtype == object else exact(array)
-        return cls(rationals, rationals * 0, format_)
+        return cls(rationals, np.zeros(rationals.shape, dtype=object), format_)
 
     @classmethod
     def read(cls, floats: Any, format_: Format) -> "Carried":
@@ -160,14 +199,12 @@ class Carried:
     @staticmethod
     def maximum(x: "Carried", y: "Carried") -> "Carried":
         """Return the larger value; the larger error too, if a backend may take either."""
-        overlap = abs(x.value - y.value) <= x.error + y.error
-        chosen = np.where(x.value >= y.value, x.error, y.error)
-        error = np.where(overlap, np.maximum(x.error, y.error), chosen)
-        return Carried(np.maximum(x.value, y.value), error, coarser((x.format, y.format)))
+        value, error = _each(_larger, 4, 2)(x.value, x.error, y.value, y.error)
+        return Carried(value, error, coarser((x.format, y.format)))
 
     def rounded(self, roundings: int = 1) -> "Carried":
         """Add the error of so many roundings to the format, and of underflow."""
-        error = _rounding(self.format, roundings)(self.value, self.error)
+        error = _each(_rounding(self.format, roundings), 2)(self.value, self.error)
         return Carried(self.value, error, self.format)
 
     def stored(self, format_: Format) -> "Carried":
@@ -184,11 +221,6 @@ class Carried:
         unbounded = np.asarray(UNBOUNDED, dtype=object)
         return Carried(self.value, np.where(condition, unbounded, self.error), self.format)
 
-    @property
-    def _overflows(self) -> Any:
-        """Mask of elements that may be infinite in a backend."""
-        return abs(self.value) + self.error > self.format.reach
-
     def around(self, reported: Any) -> "Carried":
         """Move the value to the one that a backend reports, if finite, and keep the error."""
         known = np.isfinite(reported)
@@ -199,11 +231,13 @@ class Carried:
         )
 
     @classmethod
+    @lru_cache(_SCALARS)
     def summand(cls, scalar: Any, format_: Format) -> "Carried":
         """Return a scalar to add: it has been rounded to the format."""
         return cls.of(_rational(scalar), format_).rounded()
 
     @classmethod
+    @lru_cache(_SCALARS)
     def factor(cls, scalar: Any, format_: Format) -> "Carried":
         """Return a scalar to multiply by: K includes its rounding, but not its underflow."""
         return cls.of(_rational(scalar), computed_in(format_)).rounded(0)
@@ -220,11 +254,15 @@ class Carried:
     def __abs__(self) -> "Carried":
         return Carried(abs(self.value), self.error, self.format)
 
+    def _combined(
+        self, exactly: Callable[..., _Element], y: "Carried", roundings: int
+    ) -> "Carried":
+        operation = _operation(exactly, self.format, y.format, roundings)
+        value, error = operation(self.value, self.error, y.value, y.error)
+        return Carried(value, error, coarser((self.format, y.format)))
+
     def __add__(self, other: Any) -> "Carried":
-        y = self._operand(other)
-        format_ = coarser((self.format, y.format))
-        total = Carried(self.value + y.value, self.error + y.error, format_).rounded()
-        return total.unbounded_where(self._overflows | y._overflows)
+        return self._combined(_sum, self._operand(other), 1)
 
     def __sub__(self, other: Any) -> "Carried":
         return self.__add__(-other)
@@ -233,21 +271,10 @@ class Carried:
         return (-self).__add__(other)
 
     def __mul__(self, other: Any) -> "Carried":
-        y = self._factor(other)
-        value = self.value * y.value
-        error = abs(self.value) * y.error + abs(y.value) * self.error + self.error * y.error
-        product = Carried(value, error, coarser((self.format, y.format))).rounded(K)
-        return product.unbounded_where(self._overflows | y._overflows)
+        return self._combined(_product, self._factor(other), K)
 
     def __truediv__(self, other: Any) -> "Carried":
-        y = self._factor(other)
-        room = abs(y.value) - y.error
-        safe = np.where(room > 0, room, 1)
-        value = self.value / np.where(y.value == 0, 1, y.value)
-        unbounded = np.asarray(UNBOUNDED, dtype=object)
-        error = np.where(room > 0, (self.error + abs(value) * y.error) / safe, unbounded)
-        quotient = Carried(value, error, coarser((self.format, y.format))).rounded(K)
-        return quotient.unbounded_where(self._overflows | y._overflows)
+        return self._combined(_quotient, self._factor(other), K)
 
     def __rtruediv__(self, other: Any) -> "Carried":
         return self._factor(other) / self
