@@ -6,6 +6,7 @@ the business of `adamax_jax.leaf`.
 
 import functools
 import math
+import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -42,11 +43,14 @@ class Hyper(NamedTuple):
 
 def decay(b1: Scalar) -> Decay:
     """``b1``, ``1 - b1`` and ``log(b1)``, of a number or of a 0-d tracer."""
+    # For zero, the logarithm of the smallest normal number, whose powers are lost beside one as
+    # well: minus infinity would make the branch that bias_correction does not choose NaN.
     if isinstance(b1, float):
-        return Decay(b1, 1 - b1, math.log(b1) if b1 else -math.inf)
+        return Decay(b1, 1 - b1, math.log(max(b1, sys.float_info.min)))
     b1 = b1.astype(np.promote_types(b1.dtype, jnp.result_type(float)))
     # Each of XLA's logarithms is right to 1.5 units of roundoff here, and worse elsewhere.
-    log = jnp.where(b1 < 0.7, jnp.log(b1), jnp.log1p(b1 - 1))  # noqa: PLR2004 - see above
+    small = jnp.log(jnp.maximum(b1, jnp.finfo(b1.dtype).tiny))  # type: ignore[no-untyped-call]  # not typed
+    log = jnp.where(b1 < 0.7, small, jnp.log1p(b1 - 1))  # noqa: PLR2004 - see above
     # Its derivative is infinite at zero, and nobody needs it: see bias_correction.
     return Decay(b1, 1 - b1, lax.stop_gradient(log))
 

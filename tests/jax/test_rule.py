@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental import checkify
 
 from adamax_jax.rule import Hyper, adamax, bias_correction, decay
 from exact import ulps
@@ -80,6 +81,22 @@ def test_the_bias_correction_is_within_four_units_of_roundoff(
         for count, correction in zip(counts, found.tolist(), strict=True):
             right = 1 - gmpy2.mpfr(exactly) ** count
             assert abs(correction - right) <= ROUNDOFFS * unit * right, (count, correction)
+
+
+@pytest.mark.parametrize("traced", [False, True])
+@pytest.mark.parametrize("b1", [0.0, 1e-45, 0.5, 0.9, 1 - 2**-24])
+def test_no_operation_of_the_bias_correction_gives_nan_or_divides_by_zero(
+    b1: float, traced: bool
+) -> None:
+    """Not even in the branch that is not chosen, where checkify and debug_nans would see it."""
+
+    def correction(value: Any, count: jax.Array) -> jax.Array:
+        return bias_correction(decay(value if traced else b1), count)
+
+    checked = jax.jit(checkify.checkify(correction, errors=checkify.float_checks))
+    for count in (1, 2, 2**31 - 1):
+        error, _ = checked(jnp.float32(b1), jnp.int32(count))
+        assert error.get() is None
 
 
 @pytest.mark.parametrize("beta1", [0.0, 0.25, 0.75])
