@@ -4,7 +4,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.experimental.shard_alike import shard_alike
 
 
@@ -74,8 +73,8 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
         # Constants have no sharding: under jit XLA would place them whole on one device (S-11).
         _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
     else:
-        # Compiles nothing; committed only if the parameter is. A ShapeDtypeStruct may carry a
-        # sharding.
+        # Committed only if the parameter is. A ShapeDtypeStruct may carry a sharding. device_put of
+        # NumPy's zeros would, with several processes, send all of them from one to the others.
         device = param.sharding if getattr(param, "committed", True) else None
-        zeros = jax.device_put(np.zeros(param.shape, dtype), device)
+        zeros = jnp.zeros(param.shape, dtype, device=device)
     return zeros

@@ -28,6 +28,9 @@ def main(port: str, rank: str, path: str) -> None:
     whole = np.arange(16, dtype=np.float32) / 7 - 1
     params = jax.make_array_from_callback((16,), sharding, lambda index: whole[index])
     optimizer = adamax_transform(0.1, weight_decay=0.1)
+    if rank == "0":
+        # Outside jit, init sends nothing: the other process is not needed.
+        assert optimizer.init(params).mu.sharding == sharding
     state = jax.jit(optimizer.init)(params)
     for _ in range(3):
         # The gradient of a sum over all processes; it is 1 - p, exactly.
