@@ -17,6 +17,9 @@ from adamax_conformance.spec.alteration import UNALTERED, Alteration
 from adamax_conformance.subject.backend import Moments
 from adamax_core import Hyperparameters
 
+_MANY = 64
+"""Up to so many elements, to find those that are equal takes longer than to compare them all."""
+
 
 class Bound(Protocol):
     """The allowed values of one quantity of one parameter: `Allowed` or `Spread`."""
@@ -73,6 +76,10 @@ class Spread:
         return self.allowed.bounded[self.which]
 
 
+_allowed = remembered()(allowed)
+
+
+@remembered(6 * _MANY)  # of parameter, gradient, and moments before and after
 def bounds(
     param: Any,
     grad: Any,
@@ -89,21 +96,6 @@ def bounds(
     reports no state, each element is computed by itself; so is a complex parameter under an
     alteration, which may couple its two parts.
     """
-    few = np.size(param) <= _MANY
-    return (_remembered_bounds if few else _bounds)(
-        param, grad, before, hp, reported, accurate_correction, alteration
-    )
-
-
-def _bounds(
-    param: Any,
-    grad: Any,
-    before: Moments,
-    hp: Hyperparameters,
-    reported: Moments | None,
-    accurate_correction: bool,
-    alteration: Alteration,
-) -> Mapping[str, Bound]:
     exactly = partial(_allowed, accurate_correction=accurate_correction, alteration=alteration)
     held = (param, grad, *before[1:])
     coupled = alteration != UNALTERED and np.asarray(param).dtype.kind == "c"
@@ -119,10 +111,6 @@ def _bounds(
         # The next step starts from these bounds.
         return {quantity: each[which] for quantity, each in found.items()}
     return {quantity: Spread(each, which) for quantity, each in found.items()}
-
-
-_allowed = remembered(allowed)
-_remembered_bounds = remembered(_bounds)  # to find the distinct elements takes time, too
 
 
 def distinct(*arrays: Any) -> tuple[Any, Any]:
@@ -146,9 +134,6 @@ def distinct(*arrays: Any) -> tuple[Any, Any]:
         rows[str(n)] = word.view(f"V{word.itemsize}")
     return _first_and_back(rows.view(f"V{rows.itemsize}"))
 
-
-_MANY = 64
-"""Up to so many elements, to find those that are equal takes longer than to compare them all."""
 
 _ODD, _SHIFT = 0x9E3779B97F4A7C15, 32
 """Multiplier and shift of the hash; a collision costs time only."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Context
 from functools import partial
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any
 
 import numpy as np
 from gmpy2 import mpq
@@ -31,14 +31,6 @@ from adamax_core import CANONICAL, Hyperparameters, Rule
 BEYOND = mpq(2) ** 5000
 """Stand-in for an infinity: larger than any number of any format."""
 
-
-class _Movable(Protocol):
-    """A number with an error, which can be moved to another value."""
-
-    def around(self, reported: Any) -> Self: ...
-
-
-Number = TypeVar("Number", bound=_Movable)
 
 QUANTITIES = ("exp_avg", "exp_inf", "param")
 
@@ -237,15 +229,15 @@ def decimal(value: mpq, digits: int = 17) -> str:
     return f"{context.divide(numerator, denominator):.{digits}g}"
 
 
-class Observed(Generic[Number]):
+class _Observed:
     """A line of the rule that keeps its result in `gave` and returns what the backend reported."""
 
-    def __init__(self, line: Callable[..., Number], reported: Any) -> None:
+    def __init__(self, line: Callable[..., Carried], reported: Any) -> None:
         self.line = line
         self.reported = reported
-        self.gave: Number
+        self.gave: Carried
 
-    def __call__(self, *args: Any) -> Number:
+    def __call__(self, *args: Any) -> Carried:
         """Compute the line; return the reported value, if any, with the error of the line."""
         self.gave = self.line(*args)
         return self.gave if self.reported is None else self.gave.around(self.reported)
@@ -297,8 +289,8 @@ def allowed(
         rule = rule._replace(
             first_moment=_stored(rule.first_moment), infinity_norm=_stored(rule.infinity_norm)
         )
-    first = Observed(rule.first_moment, shown and shown[0])
-    norm = Observed(rule.infinity_norm, shown and shown[1])
+    first = _Observed(rule.first_moment, shown and shown[0])
+    norm = _Observed(rule.infinity_norm, shown and shown[1])
     rule = rule._replace(first_moment=first, infinity_norm=norm)
     p, g, m, u = (_finite(array, state_format) for array in (param, grad, *moments))
     update = rule(p, g, m, u, before.step, hp).update

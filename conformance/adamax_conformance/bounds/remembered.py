@@ -22,45 +22,50 @@ LIMIT = 1_000_000
 """Largest number of array elements in cached arguments: all cases in all dtypes have a fifth."""
 
 
-def remembered(function: Callable[P, R]) -> Callable[P, R]:
-    """Cache the results of a function for the most recent arguments.
+def remembered(largest: int = LIMIT) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return a decorator that caches the results of a function for the most recent arguments.
 
     Arrays are equal if dtype, shape and all bits are. A call is not cached if an argument cannot be
-    compared this way, or if its arrays have more than `LIMIT` elements. Do not change a result: all
-    calls share it.
+    compared this way, or if its arrays have more than `largest` elements. Do not change a result:
+    all calls share it.
 
     >>> calls = []
-    >>> @remembered
+    >>> @remembered()
     ... def doubled(array):
     ...     calls.append(array)
     ...     return 2 * array
     >>> doubled(np.ones(2)), doubled(np.ones(2)), doubled(np.ones(2, np.float32)), len(calls)
     (array([2., 2.]), array([2., 2.]), array([2., 2.], dtype=float32), 2)
     """
-    memory: OrderedDict[Hashable, tuple[int, R]] = OrderedDict()
-    held = 0
 
-    @functools.wraps(function)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        nonlocal held
-        try:
-            key = _key((args, tuple(sorted(kwargs.items()))))
+    def decorated(function: Callable[P, R]) -> Callable[P, R]:
+        memory: OrderedDict[Hashable, tuple[int, R]] = OrderedDict()
+        held = 0
+
+        @functools.wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            nonlocal held
             size = _size((args, tuple(kwargs.values())))
-            hash(key)
-        except TypeError:
-            return function(*args, **kwargs)
-        if key in memory:
-            memory.move_to_end(key)
-            return memory[key][1]
-        result = function(*args, **kwargs)
-        if size <= LIMIT:
+            if size > largest:
+                return function(*args, **kwargs)
+            try:
+                key = _key((args, tuple(sorted(kwargs.items()))))
+                hash(key)
+            except TypeError:
+                return function(*args, **kwargs)
+            if key in memory:
+                memory.move_to_end(key)
+                return memory[key][1]
+            result = function(*args, **kwargs)
             memory[key] = (size, result)
             held += size
-        while held > LIMIT:
-            held -= memory.popitem(last=False)[1][0]
-        return result
+            while held > LIMIT:
+                held -= memory.popitem(last=False)[1][0]
+            return result
 
-    return call
+        return call
+
+    return decorated
 
 
 def _key(argument: Any) -> Hashable:

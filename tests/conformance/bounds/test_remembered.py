@@ -15,7 +15,7 @@ from adamax_core import Hyperparameters
 def asked() -> tuple[Any, list[Any]]:
     calls: list[Any] = []
 
-    @remembered
+    @remembered()
     def function(*args: Any, **kwargs: Any) -> int:
         calls.append((args, kwargs))
         return len(calls)
@@ -78,3 +78,16 @@ def test_memory_is_bounded(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [function(each) for each in (first, second)] == [1, 4]
     assert [function(np.ones(7)), function(np.ones(7))] == [5, 6]
     assert len(calls) == 6
+
+
+def test_arguments_above_the_largest_size_are_not_kept() -> None:
+    calls = []
+    few, many = np.ones(3), np.ones(4)
+
+    @remembered(largest=3)
+    def function(array: Any) -> None:
+        calls.append(array.size)
+
+    for array in (few, many, few, many):
+        function(array)
+    assert calls == [3, 4, 4]
