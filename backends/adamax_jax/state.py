@@ -68,13 +68,10 @@ def _zeros(param: Any, dtype: Any) -> jax.Array:
     if dtype is not None and jnp.issubdtype(param.dtype, jnp.complexfloating):
         dtype = jnp.result_type(dtype, jnp.complex64)
     dtype = param.dtype if dtype is None else dtype
-    zeros: jax.Array
+    # Outside jit each device makes its shard; device_put of NumPy's zeros would, with several
+    # processes, send all of them from one to the others.
+    zeros: jax.Array = jnp.zeros_like(param, dtype=dtype)
     if isinstance(param, jax.core.Tracer):
         # Constants have no sharding: under jit XLA would place them whole on one device (S-11).
-        _, zeros = shard_alike(param, jnp.zeros_like(param, dtype=dtype))  # type: ignore[no-untyped-call]  # not typed
-    else:
-        # Committed only if the parameter is. A ShapeDtypeStruct may carry a sharding. device_put of
-        # NumPy's zeros would, with several processes, send all of them from one to the others.
-        device = param.sharding if getattr(param, "committed", True) else None
-        zeros = jnp.zeros(param.shape, dtype, device=device)
+        _, zeros = shard_alike(param, zeros)  # type: ignore[no-untyped-call]  # not typed
     return zeros
