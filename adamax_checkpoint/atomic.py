@@ -81,14 +81,3 @@ def _flush_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def require_regular(path: str | os.PathLike[str]) -> None:
-    """Raise unless the path can be read more than once and from any place, as no pipe can.
-
-    Raises:
-        OSError: it is a pipe, a socket or a device, or is not there.
-    """
-    found = Path(path).stat().st_mode
-    if not stat.S_ISREG(found) and not stat.S_ISDIR(found):
-        raise OSError(errno.EINVAL, f"{path} is not a regular file: copy it to one")

@@ -131,11 +131,11 @@ def convert(
 
     Example: adamax-checkpoint convert run.pt state.safetensors --to canonical
     """
-    with _told():
+    with _exit_on_error():
         _require_place(out, path)
     checkpoint = _read(path, names, hyperparameters, decoupled)
     found = checkpoint.dialect
-    with _told():
+    with _exit_on_error():
         checkpoint = replace(to_dialect(checkpoint, dialect or checkpoint.dialect), verified="")
         if check:
             with _progress(f"verifying {out.name}", path, None):
@@ -176,7 +176,7 @@ def verify(
 
     one = _read(path, names, hyperparameters, decoupled)
     two = one if other is None else _read(other, names, hyperparameters, decoupled)
-    with _told():
+    with _exit_on_error():
         _require_canonical(one)
         recorded = None if gradients is None else proof.recorded(gradients)
         sides = _sides(kind_of(path), kind_of(other or path))
@@ -196,7 +196,7 @@ def _require_place(out: Path, path: Path) -> None:
 
 
 def _read(path: Path, names: str | None, rates: str | None, decoupled: bool) -> Checkpoint:
-    with _told(), _progress(f"reading {path.name}", path, kind_of(path)) as tick:
+    with _exit_on_error(), _progress(f"reading {path.name}", path, kind_of(path)) as tick:
         chosen = names.split(",") if names else None
         return read(path, chosen, _hyperparameters(rates, decoupled), tick)
 
@@ -243,7 +243,7 @@ def _hyperparameters(text: str | None, decoupled: bool) -> Hyperparameters | Non
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _exit_on_error() -> Iterator[None]:
     """Print an error of a file as one message, with the exit code of its kind."""
     try:
         yield

@@ -6,8 +6,10 @@ file descriptor to flush. So is reading the tensors: each is checked in pieces t
 cache, in two threads, which takes half of the time of the library.
 """
 
+import errno
 import json
 import os
+import stat
 import struct
 import zlib
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from adamax_checkpoint.atomic import replacing, require_regular
+from adamax_checkpoint.atomic import replacing
 from adamax_checkpoint.checkpoint import (
     DTYPES,
     Array,
@@ -26,7 +28,15 @@ from adamax_checkpoint.checkpoint import (
     CheckpointError,
     require_checkpoint,
 )
-from adamax_checkpoint.metadata import KEY, REMEDY, described, groups_of, parsed, told
+from adamax_checkpoint.metadata import (
+    KEY,
+    REMEDY,
+    groups_of,
+    hex8,
+    metadata_text,
+    parsed,
+    tensor_entry,
+)
 from adamax_core import State
 
 Tick = Callable[[int], object]
@@ -93,6 +103,17 @@ def load(path: str | os.PathLike[str], *, tick: Tick | None = None) -> Checkpoin
                 # The file was replaced while it was read: read the new one.
 
 
+def require_regular(path: str | os.PathLike[str]) -> None:
+    """Raise unless the path can be read more than once and from any place, as no pipe can.
+
+    Raises:
+        OSError: it is a pipe, a socket or a device, or is not there.
+    """
+    found = Path(path).stat().st_mode
+    if not stat.S_ISREG(found) and not stat.S_ISDIR(found):
+        raise OSError(errno.EINVAL, f"{path} is not a regular file: copy it to one")
+
+
 def _loaded(path: str | os.PathLike[str], tick: Tick) -> Checkpoint:
     try:
         return _read(Path(path), tick)
@@ -145,8 +166,8 @@ def _header(checkpoint: Checkpoint, arrays: Mapping[str, Array], sums: Mapping[s
             "shape": _stored_shape(array.shape, array.dtype),
             "data_offsets": [start, end],
         }
-        tensors[key] = told(array, crc)
-    content = {"__metadata__": {KEY: described(checkpoint, tensors)}, **header}
+        tensors[key] = tensor_entry(array, crc)
+    content = {"__metadata__": {KEY: metadata_text(checkpoint, tensors)}, **header}
     text = json.dumps(content, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
     if len(text) > _MOST_HEADER:
@@ -171,7 +192,7 @@ def _read(path: Path, tick: Tick) -> Checkpoint:
 
     def read(place: _Place) -> Array:
         array, crc = _read_tensor(path, starts[place.key], place, tick)
-        if f"{crc:08x}" != tensors[place.key]["crc32"]:
+        if hex8(crc) != tensors[place.key]["crc32"]:
             raise CheckpointError(f"corrupt: the checksum of {place.key} is wrong. {REMEDY}")
         return array
 

@@ -5,7 +5,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from adamax_checkpoint import file
-from adamax_checkpoint.atomic import require_regular
 from adamax_checkpoint.checkpoint import Checkpoint, CheckpointError
 from adamax_checkpoint.file import Tick
 from adamax_core import Hyperparameters
@@ -26,7 +25,7 @@ def kind_of(path: Path) -> Kind:
         CheckpointError: it is of no kind.
         OSError: the file cannot be read.
     """
-    require_regular(path)
+    file.require_regular(path)
     with path.open("rb") as opened:
         start = opened.read(9)
     if start[8:] == b"{":  # a safetensors file: the length of its header, which is JSON

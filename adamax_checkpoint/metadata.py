@@ -21,30 +21,34 @@ FORMAT, VERSION = "adamax-checkpoint", 1
 
 _FLOATS = ("lr", "eps", "weight_decay")
 _FLAGS = ("maximize", "decoupled_weight_decay")
-"""The hyperparameters of a group, beside betas."""
+_HYPERPARAMETERS = (*_FLOATS, *_FLAGS, "betas")
 
 
-def described(checkpoint: Checkpoint, tensors: Mapping[str, Mapping[str, Any]]) -> str:
+def metadata_text(checkpoint: Checkpoint, tensors: Mapping[str, Mapping[str, Any]]) -> str:
     """The metadata of a checkpoint, with dtype, shape and checksum of its tensors by their keys."""
     content = {
         "format": FORMAT,
         "version": VERSION,
         "dialect": checkpoint.dialect,
         "verified": checkpoint.verified,
-        "groups": _plain(checkpoint.groups),
+        "groups": [
+            {"names": group.names}
+            | {name: getattr(group.hyperparameters, name) for name in _HYPERPARAMETERS}
+            for group in checkpoint.groups
+        ],
         "tensors": tensors,
     }
     return _text(content | {"crc32": crc32(_text(content).encode())})
 
 
-def told(array: Array, crc: int) -> dict[str, Any]:
-    """What the metadata tell of a tensor with this CRC-32."""
-    return {"dtype": str(array.dtype), "shape": [*array.shape], "crc32": f"{crc:08x}"}
+def tensor_entry(array: Array, crc: int) -> dict[str, Any]:
+    """The entry of a tensor with this CRC-32."""
+    return {"dtype": str(array.dtype), "shape": [*array.shape], "crc32": hex8(crc)}
 
 
 def sealed(checkpoint: Checkpoint) -> str:
     """The metadata of a checkpoint whose tensors are in a file of another format."""
-    return described(checkpoint, _all_told(checkpoint))
+    return metadata_text(checkpoint, _tensor_entries(checkpoint))
 
 
 def unsealed(checkpoint: Checkpoint, text: str) -> Checkpoint:
@@ -53,7 +57,7 @@ def unsealed(checkpoint: Checkpoint, text: str) -> Checkpoint:
     Raises:
         CheckpointError: it is not what was sealed, or the metadata are corrupt.
     """
-    content, found = parsed({KEY: text}), _all_told(checkpoint)
+    content, found = parsed({KEY: text}), _tensor_entries(checkpoint)
     tensors = content["tensors"]
     if wrong := [key for key in {**tensors, **found} if tensors.get(key) != found.get(key)]:
         raise CheckpointError(
@@ -68,19 +72,13 @@ def unsealed(checkpoint: Checkpoint, text: str) -> Checkpoint:
     return replace(checkpoint, dialect=content["dialect"], verified=content["verified"])
 
 
-def _all_told(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+def _tensor_entries(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
     return {
-        key: told(array, zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data))
+        key: tensor_entry(
+            array, zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+        )
         for key, array in checkpoint.arrays().items()
     }
-
-
-def _plain(groups: tuple[Group, ...]) -> list[dict[str, Any]]:
-    return [{"names": group.names, **_as_numbers(group.hyperparameters)} for group in groups]
-
-
-def _as_numbers(hp: Hyperparameters) -> dict[str, Any]:
-    return {name: getattr(hp, name) for name in (*_FLOATS, *_FLAGS, "betas")}
 
 
 def parsed(metadata: Mapping[str, str] | None) -> dict[str, Any]:
@@ -181,7 +179,12 @@ def crc32(data: Any) -> str:
     >>> crc32(b"123456789")
     'cbf43926'
     """
-    return f"{zlib.crc32(data):08x}"
+    return hex8(zlib.crc32(data))
+
+
+def hex8(crc: int) -> str:
+    """A CRC-32 as eight hexadecimal digits."""
+    return f"{crc:08x}"
 
 
 def _text(content: Any) -> str:
