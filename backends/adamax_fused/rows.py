@@ -97,6 +97,7 @@ def step_rows(
 
 
 def _step_pieces(_held: object, *arguments: Any) -> None:
+    """Step pieces; the argument keeps the owner of the memory alive while a thread steps."""
     kernel.step_pieces(*arguments)
 
 

@@ -240,11 +240,6 @@ def require_own_moment(name: str, moment: Any, param: Tensor, where: str) -> Non
     require_in_place(f"{name} of {where}", moment)
 
 
-def is_count(step: Any) -> bool:
-    """Is `step` a zero-dimensional float64 tensor?"""
-    return isinstance(step, Tensor) and step.dtype == STEP_DTYPE and not step.dim()
-
-
 def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
     """Convert a count to a zero-dimensional float64 tensor.
 
@@ -261,7 +256,8 @@ def counted(step: Any, where: str, *, read: bool = True) -> Tensor:
     """
     if isinstance(step, Tensor) and step.numel() == 1 and not step.is_complex():
         if not read or not step.is_cpu or known("step", step.reshape(())) >= 0:
-            return step if is_count(step) else step.reshape(()).to(STEP_DTYPE)
+            is_count = step.dtype == STEP_DTYPE and not step.dim()
+            return step if is_count else step.reshape(()).to(STEP_DTYPE)
     elif isinstance(step, Real) and 0 <= float(step) < math.inf:
         return torch.tensor(float(step), dtype=STEP_DTYPE, device="cpu")
     raise ValueError(
