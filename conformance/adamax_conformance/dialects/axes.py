@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from adamax_conformance.dialects.functions import at_least, modulus, square_root, started
+from adamax_conformance.dialects.generic import at_least, modulus, square_root, started
 from adamax_conformance.spec.alteration import Change
 from adamax_conformance.subject.backend import unvalidated
 from adamax_core import Hyperparameters, Rule

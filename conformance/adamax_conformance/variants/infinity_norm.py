@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from adamax_conformance.dialects.functions import square_root
+from adamax_conformance.dialects.generic import square_root
 from adamax_conformance.variants.variant import BASE, Family, moved
 from adamax_core.rule import maximum
 

@@ -17,7 +17,7 @@ from adamax_conformance.dialects.axes import (
     EPS,
     START,
 )
-from adamax_conformance.dialects.functions import modulus, square_root
+from adamax_conformance.dialects.generic import modulus, square_root
 from adamax_conformance.spec.clauses import CLAUSES
 from adamax_conformance.spec.formats import FLOAT32, format_of
 from adamax_core import CANONICAL, Hyperparameters

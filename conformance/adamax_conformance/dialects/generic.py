@@ -1,4 +1,4 @@
-"""Functions that dialects need beyond those of the rule, on each type of number."""
+"""Generic functions that dialects need beyond those of the rule, for every type of number."""
 
 import math
 from decimal import Decimal
