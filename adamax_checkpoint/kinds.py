@@ -84,11 +84,11 @@ def _of_kind(
 ) -> Checkpoint:
     kind = kind_of(path)
     if kind is Kind.torch:
-        from adamax_checkpoint import torch_file  # noqa: PLC0415 - the other needs no PyTorch
+        from adamax_checkpoint import torch_file  # noqa: PLC0415 - other kinds need no PyTorch
 
         return torch_file.read(path, names)
     if kind is Kind.optax:
-        from adamax_checkpoint import optax_file  # noqa: PLC0415 - the other needs no JAX
+        from adamax_checkpoint import optax_file  # noqa: PLC0415 - other kinds need no JAX
 
         return optax_file.read(path, hyperparameters)
     return file.load(path, tick=tick)

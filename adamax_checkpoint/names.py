@@ -1,4 +1,4 @@
-"""Names and layouts: what a parameter is called and how its axes lie in another framework.
+"""Names and layouts: the name of a parameter, and the order of its axes, in another framework.
 
 A layout says for each parameter its `Place` on the other side. `moved` applies one to a checkpoint,
 moments and parameters alike, and `reversed_` gives the layout back.

@@ -22,7 +22,7 @@ OPTIMIZER, MODEL = "optimizer", "model"
 def read(path: str | os.PathLike[str], names: Iterable[str] | None = None) -> Checkpoint:
     """The checkpoint of a file that holds the state dict of an optimizer, or a dict with one.
 
-    A dict beside it, such as the model's, gives the parameters, if it has tensors of their names.
+    A dict beside it, such as the model's, gives the parameters, if it has tensors with their names.
     The checksums of a zip file are checked, and what `write` saved is compared with its own.
 
     Raises:
@@ -107,7 +107,7 @@ def write(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
 
 
 def _require_sums(path: str | os.PathLike[str]) -> None:
-    """Raise if a part of a zip file has another CRC-32 than the file says; PyTorch does not look.
+    """Raise if a part of a zip file has another CRC-32 than the file says; PyTorch ignores it.
 
     A file of PyTorch before 1.6 is a bare pickle, without checksums.
     """

@@ -20,7 +20,7 @@ from adamax_conformance.subject.memory import bits, copies
 from adamax_conformance.subject.watched import Watched
 
 _FEW = 4
-"""Most parameters whose wrong elements are told."""
+"""Report the wrong elements of at most this many parameters."""
 _NO_GRADIENT = "before: it has no gradient"
 
 
