@@ -183,6 +183,8 @@ def _steps(
             grad = rule.coupled_decay(grad, param, decay)
         norm = rule.infinity_norm(exp_inf, grad, beta2, eps)
         correction = rule.bias_correction(beta1, rule.count(step))
+        # Not by the rule's own call: that leaves out a decay of zero, which as a subtraction makes
+        # an infinite parameter NaN, and that is right too.
         for first_moment in lines:
             moment = first_moment(exp_avg, grad, beta1)
             used = _used((moment, norm), reported)
