@@ -40,8 +40,9 @@ from adamax_jax.validation import (
     require_fit,
     require_number,
     require_parameters,
-    require_scalar,
+    require_schedule,
     require_state,
+    scheduled,
 )
 
 
@@ -51,7 +52,7 @@ def adamax_transform(
     b2: Scalar = 0.999,
     eps: Scalar = 1e-8,
     *,
-    weight_decay: Scalar | None = None,
+    weight_decay: optax.ScalarOrSchedule | None = None,
     decoupled_weight_decay: bool = False,
     mask: Any | Callable[[Any], Any] | None = None,
     maximize: bool = False,
@@ -70,8 +71,8 @@ def adamax_transform(
         b1: decay rate of the first moment, ``0 <= b1 < 1``.
         b2: decay rate of the infinity norm, ``0 <= b2 < 1``.
         eps: added to ``|g|`` inside the maximum, ``0 <= eps < inf``.
-        weight_decay: ``0 <= weight_decay < inf``, None means zero; if not zero, `update`
-            needs the parameters.
+        weight_decay: ``0 <= weight_decay < inf``, or a schedule, as for `learning_rate`; None means
+            zero; if not zero, `update` needs the parameters.
         decoupled_weight_decay: shrink the parameters by ``learning_rate * weight_decay`` instead of
             adding ``weight_decay`` times the parameter to the gradient.
         mask: tree of booleans, a prefix of the parameters', or a function of the parameters that
@@ -100,12 +101,12 @@ def adamax_transform(
     b2 = require_number("b2", b2, below=1)
     eps = require_number("eps", eps)
     # The default is None, since optax.inject_hyperparams would turn 0.0 into a traced array.
-    weight_decay = require_number("weight_decay", 0.0 if weight_decay is None else weight_decay)
-    if not callable(learning_rate):
-        learning_rate = require_number("learning_rate", learning_rate)
+    weight_decay = require_schedule("weight_decay", 0.0 if weight_decay is None else weight_decay)
+    learning_rate = require_schedule("learning_rate", learning_rate)
     if state_dtype is not None:
         require_real_dtype(state_dtype)
-    # A traced decay may be nonzero; with a decay known to be zero, parameters are not read (A-2).
+    # A decay that is traced or a schedule may be nonzero; with one known to be zero, parameters are
+    # not read (A-2).
     decays = isinstance(weight_decay, jax.core.Tracer) or weight_decay != 0
 
     def init_fn(params: Any) -> AdamaxState:
@@ -124,13 +125,12 @@ def adamax_transform(
         require_state(state)
         treedef, slots = matched(updates, state, params)
         leaves = [leaf for leaf in slots if leaf is not None]
-        lr = learning_rate
-        if callable(lr):
-            lr = require_scalar("learning_rate", lr(state.count))
+        lr = scheduled("learning_rate", learning_rate, state.count)
+        wd = scheduled("weight_decay", weight_decay, state.count)
         count, stepped = _steppers(leaves)(
             _columns(Leaf, _without_none(leaves)),
             state.count,
-            Hyper(lr, rate, b2, eps, weight_decay),
+            Hyper(lr, rate, b2, eps, wd),
             treedef=jax.tree.structure(state.mu),
             decays=decayed(mask, params) if decays else False,
             decoupled=decoupled_weight_decay,

@@ -37,6 +37,16 @@ def require_number(name: str, value: Any, below: float = np.inf) -> Scalar:
     return as_float(name, value, below=below)
 
 
+def require_schedule(name: str, value: Any) -> Any:
+    """Validate a number, as `require_number` does; returns a schedule unchecked."""
+    return value if callable(value) else require_number(name, value)
+
+
+def scheduled(name: str, value: Any, count: jax.Array) -> Any:
+    """The number, or the value of the schedule after this number of updates."""
+    return require_scalar(name, value(count)) if callable(value) else value
+
+
 def require_parameters(params: Any) -> None:
     """Raise a TypeError that names the first leaf that is not an array."""
     for path, leaf in jax.tree.leaves_with_path(params):

@@ -146,6 +146,25 @@ def test_a_schedule_gives_the_rate_of_each_update(schedule: optax.Schedule) -> N
         assert bits(updates) == bits(expected)
 
 
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_a_schedule_gives_the_decay_of_each_update(decoupled: bool, jit: bool) -> None:
+    """As of optax.adamaxw. The decays are 1/2, 5/16 and 1/8."""
+    schedule = optax.linear_schedule(0.5, 0.125, 2)
+
+    def stepper(decay: Any) -> Any:
+        made = adamax_transform(0.125, weight_decay=decay, decoupled_weight_decay=decoupled)
+        return jax.jit(made.update) if jit else made.update
+
+    step, state = stepper(schedule), adamax_transform().init(PARAMS)
+    for decay, grad in zip((0.5, 0.3125, 0.125), GRADS, strict=True):
+        expected = stepper(decay)(grad, state, PARAMS)
+        updates, state = step(grad, state, PARAMS)
+        assert bits((updates, state)) == bits(expected)
+    with pytest.raises(ValueError, match="needs the parameters"):
+        step(GRADS[0], state)
+
+
 def test_a_chain_without_the_learning_rate_begins_with_a_rate_of_one() -> None:
     """LAMB's with the infinity norm: the updates are scaled after, and so is the rate."""
     optimizer = optax.chain(adamax_transform(1.0), optax.scale_by_trust_ratio(), optax.scale(0.5))
