@@ -43,8 +43,17 @@ def require_schedule(name: str, value: Any) -> Any:
 
 
 def scheduled(name: str, value: Any, count: jax.Array) -> Any:
-    """The number, or the value of the schedule after this number of updates."""
-    return require_scalar(name, value(count)) if callable(value) else value
+    """The number, or the value of the schedule after this number of updates.
+
+    Raises:
+        TypeError: the schedule gives no number.
+    """
+    if not callable(value):
+        return value
+    number = require_scalar(name, value(count))
+    if not (hasattr(number, "dtype") or isinstance(number, int | float)):
+        raise TypeError(f"{name} is a schedule that gives {number!r}, which is not a number")
+    return number
 
 
 def require_parameters(params: Any) -> None:

@@ -192,6 +192,17 @@ def test_a_schedule_may_round_below_zero(jit: bool) -> None:
     assert updates.tolist() == [-float(schedule(1000))] * 2
 
 
+@pytest.mark.parametrize("value", [None, "0.1"])
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay"])
+def test_a_schedule_that_gives_no_number_raises_and_is_named(name: str, value: Any) -> None:
+    """As a function does that lacks its return."""
+    params = jnp.ones(2)
+    schedule: Any = lambda _: value  # noqa: E731 - one expression
+    optimizer = adamax_transform(**{name: schedule})
+    with pytest.raises(TypeError, match=f"^{name} is a schedule that gives {value!r}"):
+        optimizer.update(params, optimizer.init(params), params)
+
+
 def test_a_schedule_gives_a_scalar() -> None:
     params = jnp.ones(2)
     with pytest.raises(ValueError, match=r"learning_rate has shape \(1,\); pass a number"):
