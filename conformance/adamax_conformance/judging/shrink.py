@@ -154,7 +154,8 @@ def _with_fewer_elements(run: Run, found: Divergence | None) -> Iterator[Run]:
     if found and found.index and run.params[found.parameter].size > 1:
         yield _with_arrays(run, partial(_element, found.index))
     size = max(param.size for param in run.params.values())
-    for count in (2**k for k in range(17) if 2**k < size):
+    # One more than a power of two has a tail.
+    for count in (2**k + more for k in range(17) for more in (0, 1) if 2**k + more < size):
         yield _with_arrays(run, partial(_first, count))
         yield _with_arrays(run, partial(_last, count))
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -27,6 +28,9 @@ T = TypeVar("T")
 
 _FEW = 8
 """Largest number of elements to print; of a larger array, print the shape."""
+
+_ALIKE = 3
+"""Most equal parameters in a row to name."""
 
 
 class Judgement(Protocol):
@@ -234,14 +238,24 @@ def _hyperparameters(hp: Hyperparameters) -> str:
 
 
 def _arrays(arrays: Any) -> str:
-    return ", ".join(f"{printable(name)} = {_numbers(array)}" for name, array in arrays.items())
+    """Format arrays by name; of many equal ones in a row, the first name and the last."""
+    parts: list[str] = []
+    shown = ((printable(name), _numbers(array)) for name, array in arrays.items())
+    for numbers, equal in groupby(shown, key=itemgetter(1)):
+        names = [name for name, _ in equal]
+        if len(names) > _ALIKE:
+            names = [f"each of {names[0]} to {names[-1]} ({len(names)})"]
+        parts += [f"{name} = {numbers}" for name in names]
+    return ", ".join(parts)
 
 
 def _numbers(array: Any) -> str:
-    """Format the elements, if few, in digits that round-trip, and the dtype."""
+    """Format the elements, if few or all equal, in digits that round-trip, and the dtype."""
     array = np.asarray(array)
     if array.size > _FEW:
-        return f"{array.dtype.name} of shape {array.shape}"
+        alike = array.tobytes() == np.full(array.shape, array.flat[0]).tobytes()
+        value = f"all {array.flat[0]!s} " if alike else ""
+        return f"{value}{array.dtype.name} of shape {array.shape}"
     return f"{_nested(array)} {array.dtype.name}"
 
 

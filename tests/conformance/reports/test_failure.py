@@ -76,7 +76,7 @@ def test_example_with_all_that_a_run_may_have(every: Any) -> None:
     rest = "betas=(0.9, 0.999), eps=1e-08, weight_decay=0.5, maximize=True, "
     rest += "decoupled_weight_decay=True"
     assert facts_of(every.wrong, result)["minimal example"] == (
-        "params w = float32 of shape (9,), b = (1+2j) complex64",
+        "params w = all 0.0 float32 of shape (9,), b = (1+2j) complex64",
         "state of w: step = 3, exp_avg = [1.0] float64, exp_inf = [0.0] float64",
         "state of b: step = 4, exp_avg = (1+2j) complex64, exp_inf = (1+2j) complex64",
         "state in float64",
@@ -94,6 +94,16 @@ def test_equal_steps_in_a_row_are_one_line(every: Any) -> None:
         "steps 1 to 257: grads w = [1.0] float32",
         "step 258: grads w = [2.0] float32",
         "steps 259 to 260: grads w = [1.0] float32",
+    )
+
+
+def test_many_equal_parameters_are_told_once(every: Any) -> None:
+    params = {f"w{i}": np.zeros(1, np.float32) for i in range(129)}
+    run = Run(params, [{**params, "w0": np.arange(9, dtype=np.float32)}], Hyperparameters())
+    result = Result("A-5/decays", "A-5", "float32", Status.FAIL, "x", minimal=Trial(run))
+    assert facts_of(every.wrong, result)["minimal example"][1:] == (
+        "params each of w0 to w128 (129) = [0.0] float32",
+        "step 1: grads w0 = float32 of shape (9,), each of w1 to w128 (128) = [0.0] float32",
     )
 
 
