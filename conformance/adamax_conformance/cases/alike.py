@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
+from adamax_conformance.judging.extent import change
 from adamax_conformance.judging.finding import Finding, Violation
 from adamax_conformance.judging.judge import Shown, judge
 from adamax_conformance.judging.run import Run, Trial
@@ -21,8 +20,11 @@ def require_kept(
     """
     for name, slot in (before or {}).items():
         for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
-            if np.asarray(old).tobytes() != np.asarray(new).tobytes():
-                raise Violation(f"{what}, {part} of {name} changed from {old} to {new}")
+            if found := change(old, new):
+                raise Violation(
+                    f"{what}, {part} of {name}{found.at} changed from {found.was} to {found.now}; "
+                    f"changed in {name}: {found.extent or 'all'}"
+                )
 
 
 def require_alike(
@@ -38,10 +40,13 @@ def require_alike(
     """
     for before, after in zip(expected, got, strict=True):
         for name, param in before.items():
-            if param.tobytes() != after[name].tobytes() and not (
+            if (found := change(param, after[name])) and not (
                 _right(backend, run, expected) and _right(backend, run, got)
             ):
-                raise Violation(f"{name}: {after[name]} {what}: {param}")
+                raise Violation(
+                    f"{name}{found.at}: {found.now} {what}: {found.was}; "
+                    f"changed in {name}: {found.extent or 'all'}"
+                )
     return Finding(sum(param.size for params in got[1:] for param in params.values()))
 
 

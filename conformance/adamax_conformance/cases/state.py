@@ -8,6 +8,7 @@ import numpy as np
 from adamax_conformance.bounds.oracle import QUANTITIES, pairs
 from adamax_conformance.cases.alike import require_alike, require_kept
 from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data
+from adamax_conformance.judging.extent import change
 from adamax_conformance.judging.finding import Finding, Violation
 from adamax_conformance.judging.judge import follow, judge
 from adamax_conformance.judging.run import Run, Trial
@@ -152,9 +153,10 @@ def _unchanged(backend: Watched, run: Run) -> Finding:
         params, state = backend.step(params, given, state, run.at(index))
         for name, now, grad in seen:
             elements += grad.size
-            if now.tobytes() != grad.tobytes():
+            if found := change(grad, now):
                 raise Violation(
-                    f"step {index + 1}, {name}: the gradient {grad} was changed to {now}"
+                    f"step {index + 1}, {name}{found.at}: the gradient {found.was} was changed to "
+                    f"{found.now}; changed in {name}: {found.extent or 'all'}"
                 )
     return Finding(elements)
 

@@ -1,9 +1,58 @@
 """The elements of an array that are wrong, in words: tails, strides and rows show at once."""
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from adamax_conformance.bounds.oracle import pairs
+
+
+@dataclass(frozen=True)
+class Change:
+    """The first element whose bits changed.
+
+    Attributes:
+        index: the element; empty if dtype or shape changed, or if there is no axis.
+        was: its value before, in words.
+        now: its value now, in words.
+        extent: which elements changed, as `extent` has it; empty if dtype or shape changed.
+    """
+
+    index: tuple[int, ...]
+    was: str
+    now: str
+    extent: str
+
+    @property
+    def at(self) -> str:
+        """``[1, 3]``; empty without an index."""
+        return f"[{', '.join(map(str, self.index))}]" if self.index else ""
+
+
+def change(was: Any, now: Any) -> Change | None:
+    """Return the first element whose bits changed; None if none did.
+
+    >>> change(np.array([1.0, 2.0, 3.0]), np.array([1.0, np.nan, 4.0]))
+    Change(index=(1,), was='2.0', now='nan', extent='the last 2 of 3')
+    >>> change(7, 8)
+    Change(index=(), was='7', now='8', extent='the only one')
+    >>> change(np.array(0.0), np.array(0.0))
+    """
+    was, now = np.asarray(was), np.asarray(now)
+    if (was.dtype, was.shape) != (now.dtype, now.shape):
+        one, other = (f"{each.dtype} of shape {each.shape}" for each in (was, now))
+        return Change((), one, other, "")
+    if was.tobytes() == now.tobytes():
+        return None
+    parts = [np.ascontiguousarray(pairs(each)) for each in (was, now)]
+    words = [each.reshape(-1).view(f"u{each.itemsize}") for each in parts]
+    changed = (words[0] != words[1]).reshape(pairs(was).shape)
+    index = tuple(map(int, np.argwhere(changed)[0]))
+    elements = changed.any(-1) if was.dtype.kind == "c" else changed
+    before, after = (str(pairs(each)[index]) for each in (was, now))
+    return Change(index, before, after, extent(elements))
 
 
 def extent(wrong: Any) -> str:

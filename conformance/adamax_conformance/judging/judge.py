@@ -12,7 +12,7 @@ import numpy as np
 
 from adamax_conformance.bounds.distinct import Bound, bounds
 from adamax_conformance.bounds.oracle import QUANTITIES, pairs
-from adamax_conformance.judging.extent import extent, left_out
+from adamax_conformance.judging.extent import change, extent, left_out
 from adamax_conformance.judging.finding import Divergence, Finding, Violation
 from adamax_conformance.judging.run import Run, Trial, initial
 from adamax_conformance.subject.backend import Arrays, Moments
@@ -79,11 +79,10 @@ class _Tally:
         self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
     ) -> None:
         """Compare bit by bit."""
-        got, expected = np.asarray(got), np.asarray(expected)
-        self.elements += got.size
-        if got.tobytes() != expected.tobytes():
-            kept = f"{expected}, as {why}"
-            self.wrong.append(Divergence(step, name, (), quantity, str(got), kept, "", np.inf))
+        self.elements += np.size(got)
+        if found := change(expected, got):
+            wrong = (step, name, found.index, quantity, found.now, f"{found.was}, as {why}")
+            self.wrong.append(Divergence(*wrong, "", np.inf, extent=found.extent))
 
 
 class Shown(NamedTuple):

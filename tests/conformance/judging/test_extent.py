@@ -1,17 +1,21 @@
 """Which elements of an array are wrong, in words."""
 
+import re
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from adamax_conformance import check
-from adamax_conformance.judging.extent import extent, left_out
+from adamax_conformance.judging.extent import change, extent, left_out
 from adamax_conformance.reports.failure import describe
 from adamax_conformance.subjects.reference import backend
 from adamax_conformance.variants import WRONG
 from adamax_core import CANONICAL
 from wrong_kernels import kernel
+
+BASE = backend()
 
 
 @pytest.mark.parametrize(
@@ -95,3 +99,30 @@ def test_failure_in_one_part_of_a_complex_number_is_one_of_its_element() -> None
     found = report.results[0].divergence
     assert found is not None
     assert " of 20" in found.extent
+
+
+def test_a_change_of_bits_is_told_by_its_first_element() -> None:
+    complex_, zero = np.array([1 + 2j, 3 + 4j]), np.array([0.0])
+    found = change(complex_, np.array([1 + 2j, 3 - 4j]))
+    assert found is not None
+    assert (found.at, found.was, found.now) == ("[1, 1]", "4.0", "-4.0")
+    assert found.extent == "the last of 2"
+    assert change(zero, -zero) is not None
+    assert change(zero * np.nan, zero * np.nan) is None
+    other = change(zero, zero.astype(np.float32))
+    assert other is not None
+    assert (other.was, other.now) == ("float64 of shape (1,)", "float32 of shape (1,)")
+
+
+def test_a_gradient_that_is_changed_is_told_by_one_element() -> None:
+    def step(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        after = BASE.step(params, grads, state, hp)
+        for grad in grads.values():
+            np.negative(grad, out=grad)
+        return after
+
+    report = check(replace(BASE, step=step, features=()), cases=["S-4/unchanged[float32]"])
+    assert re.fullmatch(
+        r"step 1, w\[0, 0\]: the gradient (\S+) was changed to -\1; changed in w: .* of 20",
+        report.results[0].message,
+    )
