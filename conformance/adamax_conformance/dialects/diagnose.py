@@ -1,5 +1,7 @@
 """`diagnose`: find the dialect of Adamax that a backend computes, axis by axis."""
 
+from dataclasses import replace
+
 import numpy as np
 
 import adamax_conformance_supervisor as supervisor
@@ -10,6 +12,9 @@ from adamax_conformance.spec.formats import FLOATS
 from adamax_conformance.subject.backend import Backend
 from adamax_conformance.subject.printable import printable
 from adamax_conformance.subject.watched import Watched
+
+WIDEST, NARROWER = "float64", "float32"
+"""What is stored in the first may be computed in the second."""
 
 
 def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
@@ -43,4 +48,8 @@ def diagnose(backend: Backend | str, *, dtype: str | None = None) -> Diagnosis:
     supervisor.note(f"the diagnosis of {printable(subject.name)}")
     # The probe uses infinities and NaN on purpose.
     with np.errstate(all="ignore"):
-        return Probe(Watched(subject), dtype or taken[0]).diagnosis()
+        seen = Probe(Watched(subject), dtype or taken[0]).diagnosis()
+        if seen.dtype != WIDEST or seen.broken or not seen.unnamed:
+            return seen
+        narrow = replace(Probe(Watched(subject), seen.dtype, NARROWER).diagnosis(), digits=NARROWER)
+        return narrow if narrow.unnamed < seen.unnamed else seen

@@ -51,6 +51,7 @@ class Diagnosis:
         adamax: True if it is any Adamax; None if it could not be probed.
         broken: why it could not be probed; empty if it could.
         reason: why it is not Adamax; empty if it is.
+        digits: the narrower dtype whose digits alone it has; empty if it has all.
     """
 
     backend: str
@@ -60,16 +61,22 @@ class Diagnosis:
     adamax: bool | None = None
     broken: str = ""
     reason: str = ""
+    digits: str = ""
 
     @property
     def canonical(self) -> bool:
         """Does everything that was seen match the specification?"""
-        return bool(self.adamax) and not self.deviating
+        return bool(self.adamax) and not self.deviating and not self.digits
 
     @property
     def deviating(self) -> tuple[Found, ...]:
         """The axes on which it deviates."""
         return tuple(found for found in self.axes if found.deviates)
+
+    @property
+    def unnamed(self) -> float:
+        """The number of deviations without a name; infinite if it is not Adamax."""
+        return sum(found.found == OTHER for found in self.axes) if self.adamax else float("inf")
 
     @property
     def known_as(self) -> tuple[str, ...]:
@@ -83,11 +90,10 @@ class Diagnosis:
             return f"cannot be diagnosed: {self.broken}"
         if not self.adamax:
             return f"not Adamax: {self.reason}"
-        if self.canonical:
-            return "canonical Adamax"
-        text = ", ".join(found.phrase for found in self.deviating)
+        text = ", ".join(found.phrase for found in self.deviating) or "canonical Adamax"
         rule = {EPS.name, CORRECTION.name} & {found.axis for found in self.deviating}
-        return f"{text} (as {', '.join(self.known_as)})" if rule and self.known_as else text
+        text += f" (as {', '.join(self.known_as)})" if rule and self.known_as else ""
+        return text + (f", in the digits of {self.digits} alone" if self.digits else "")
 
     def __str__(self) -> str:
         return f"{self.backend}: {self.sentence}"
@@ -102,6 +108,7 @@ class Diagnosis:
             "dtype": self.dtype,
             "canonical": self.canonical,
             "adamax": self.adamax,
+            "digits": self.digits,
             "sentence": self.sentence,
             "known_as": list(self.known_as),
             "axes": [asdict(found) | {"deviates": found.deviates} for found in self.axes],

@@ -1,13 +1,14 @@
 """Findings on one axis, and what was seen where no name fits."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from adamax_conformance.bounds.carried import Carried
 from adamax_conformance.bounds.oracle import pairs
-from adamax_conformance.dialects.axes import NAN, Axis
+from adamax_conformance.dialects.axes import NAN, SCOPE, Axis
 from adamax_conformance.dialects.diagnosis import NOT_SEEN, OTHER, Found
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.dialects.fitting import Seen, allowed_by
@@ -94,11 +95,11 @@ def is_one_factor(seen: Seen, dialect: Dialect) -> bool:
     """Does one factor in each step, the same for all elements, turn the dialect into the backend?
 
     Args:
-        seen: a run of one parameter.
+        seen: the run; each parameter may have a factor of its own.
         dialect: the dialect without bias correction, which is such a factor.
     """
-    (name,) = seen.run.params
-    for index, allowed in allowed_by(dialect, seen, name):
+    steps = ((name, *each) for name in seen.run.params for each in allowed_by(dialect, seen, name))
+    for name, index, allowed in steps:
         before, after = (pairs(seen.params[index + i][name]).astype(float) for i in (0, 1))
         if not np.all(np.isfinite(before) & np.isfinite(after)):
             return False
@@ -111,6 +112,16 @@ def is_one_factor(seen: Seen, dialect: Dialect) -> bool:
         if max(factor.value - factor.error) > min(factor.value + factor.error):
             return False
     return True
+
+
+def counted(seen: Seen, dialect: Dialect) -> Found:
+    """Return the finding on the count, of a run that fits no step scope and keeps what it should.
+
+    A wrong count is a factor for all elements of a parameter.
+    """
+    if not is_one_factor(seen, replace(dialect, correction="none")):
+        return unseen(SCOPE, NOT_SEEN, "with several parameters more than one factor is wrong")
+    return other(SCOPE, instead(seen, {"its own count": dialect}))
 
 
 def standing(seen: Seen) -> str:

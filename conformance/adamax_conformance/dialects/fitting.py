@@ -19,11 +19,16 @@ from adamax_conformance.subject.watched import BackendError, Watched
 
 @dataclass(frozen=True)
 class Seen:
-    """A run and its result on a backend: parameters and moments before each step and at the end."""
+    """A run and its result on a backend: parameters and moments before each step and at the end.
+
+    Attributes:
+        digits: dtype in whose digits to compare; that of the parameters if empty.
+    """
 
     run: Run
     params: Sequence[Arrays]
     moments: Sequence[Mapping[str, Moments] | None]
+    digits: str = ""
 
 
 Count = Callable[[str, int], int]
@@ -76,7 +81,7 @@ def allowed_by(
     """
     own = count or (lambda name, index: sum(name in grads for grads in seen.run.grads[:index]))
     before = seen.params[0][name][elements]
-    format_ = format_of(before.dtype)
+    format_ = format_of(seen.digits or before.dtype)
     base = admitted(format_, accurate_correction=False)
     shown = seen.moments[0]
     zero = np.zeros(pairs(before).shape)
@@ -103,28 +108,33 @@ def allowed_by(
         )
 
 
-def observe(backend: Watched, run: Run) -> Seen:
+def observe(backend: Watched, run: Run, digits: str = "") -> Seen:
     """Run the steps on the backend, each from the parameters that the last one returned.
+
+    Args:
+        backend: the backend, watched.
+        run: the run.
+        digits: as of `Seen`.
 
     Raises:
         BackendError: the backend raised, or returned something malformed.
     """
     shown = list(stepwise(backend, run, run.start(backend)))
-    return Seen(run, [each.params for each in shown], [each.moments for each in shown])
+    return Seen(run, [each.params for each in shown], [each.moments for each in shown], digits)
 
 
-def observe_params(backend: Watched, run: Run) -> Seen:
+def observe_params(backend: Watched, run: Run, digits: str = "") -> Seen:
     """Do the same; where the moments cannot be read, observe the parameters alone.
 
     Raises:
         BackendError: the backend raised in a step, or returned malformed parameters.
     """
     try:
-        return observe(backend, run)
+        return observe(backend, run, digits)
     except BackendError as error:
         if error.operation != "moments":
             raise
-        return observe(backend.blinded(), run)
+        return observe(backend.blinded(), run, digits)
 
 
 def count_of(scope: str, run: Run) -> Count:

@@ -42,6 +42,7 @@ from adamax_conformance.dialects.diagnosis import (
 )
 from adamax_conformance.dialects.dialect import Dialect
 from adamax_conformance.dialects.findings import (
+    counted,
     found,
     instead,
     is_one_factor,
@@ -106,11 +107,13 @@ class Probe:
         hp: hyperparameters under which the backend computes `dialect`.
         scale: scale of the gradients, for the same reason.
         known: False if `hp` and `scale` had to remove eps or the correction from the rule.
+        digits: dtype in whose digits to compare; that of the probe if empty.
     """
 
-    def __init__(self, backend: Watched, dtype: str) -> None:
+    def __init__(self, backend: Watched, dtype: str, digits: str = "") -> None:
         self.backend = backend
         self.dtype = dtype
+        self.digits = digits
         self.dialect = Dialect()
         self.hp = PROBE
         self.scale = 1.0
@@ -159,6 +162,9 @@ class Probe:
         rows = [(np.asarray(row) * self.scale).astype(kind) for row in grads]
         return Run({"w": np.zeros(rows[0].shape, kind)}, [{"w": row} for row in rows], hp)
 
+    def _observe(self, run: Run) -> Seen:
+        return observe_params(self.backend, run, self.digits)
+
     def _rule(self) -> tuple[Found, Found, Found] | str:
         """Find eps, bias correction and initial state together; say why if it is not Adamax."""
         plain: dict[bool, Seen] = {}
@@ -172,7 +178,7 @@ class Probe:
                 betas=(PROBE.betas[0] if with_correction else 0.0, PROBE.betas[1]),
             )
             try:
-                seen = observe(self.backend, self._run(GRADS, self.hp))
+                seen = observe(self.backend, self._run(GRADS, self.hp), self.digits)
             except (BackendError, NotOfferedError):  # some take no eps of zero
                 if self.known:
                     raise
@@ -235,7 +241,7 @@ class Probe:
         return unlike(axis, seen, options)
 
     def _sign(self) -> Found:
-        seen = observe_params(self.backend, self._run(GRADS[:3], replace(self.hp, maximize=True)))
+        seen = self._observe(self._run(GRADS[:3], replace(self.hp, maximize=True)))
         options = {name: replace(self.dialect, sign=name) for name in SIGN.alternatives}
         return self._choice(SIGN, seen, options)
 
@@ -249,7 +255,7 @@ class Probe:
         )
         kind = dtype_of(self.dtype)
         grads = [{"w": np.asarray(row, kind)} for row in GRADS[:4]]
-        seen = observe_params(self.backend, Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
+        seen = self._observe(Run({"w": np.asarray(PARAMS, kind)}, grads, hp))
         field = "decoupled" if axis is DECOUPLED else "decay"
         names = [name for name in axis.alternatives if turned or name != "coupled before the sign"]
         chosen = self._choice(
@@ -272,7 +278,7 @@ class Probe:
         params = {name: np.zeros(len(GRADS[0]), kind) for name in "abc"}
         run = Run(params, grads, self.hp, undecayed=groups)
         try:
-            seen = observe_params(self.backend, run)
+            seen = self._observe(run)
         except (BackendError, NotOfferedError) as error:
             loaded = self._axis(SCOPE, self._loaded_scope, "load")
             if isinstance(error, BackendError):
@@ -303,9 +309,7 @@ class Probe:
             return unseen(MISSING, NOT_SEEN, UNKNOWN), unseen(SCOPE, NOT_SEEN, UNKNOWN)
         if moved := moved_without_gradient(seen):
             return other(MISSING, moved), unseen(SCOPE, NOT_SEEN, why)
-        # The parameters stay, so the count of the steps that they do take is wrong.
-        counted = instead(seen, {"its own count": self.dialect})
-        return found(MISSING, "untouched"), other(SCOPE, counted)
+        return found(MISSING, "untouched"), counted(seen, self.dialect)
 
     def _loaded_scope(self) -> Found:
         """Find the step scope by loading two parameters with different counts."""
@@ -316,7 +320,7 @@ class Probe:
         saved = {name: Moments(count, zeros, zeros) for name, count in counts.items()}
         grads = {name: (row * self.scale).astype(kind) for name in counts}
         run = Run(dict.fromkeys(counts, zeros), [grads], self.hp, saved=saved)
-        seen = observe_params(self.backend, run)
+        seen = self._observe(run)
         options: dict[str, Count] = {
             "parameter": lambda name, index: counts[name] + index,
             "global": lambda _name, index: max(counts.values()) + index,
@@ -333,7 +337,7 @@ class Probe:
         taken = [name for name in COMPLEX_DTYPES[::-1] if name in self.backend.backend.dtypes]
         if not taken:
             return unseen(COMPLEX, NOT_OFFERED, "the backend does not take complex dtypes")
-        seen = observe_params(self.backend, self._run(COMPLEX_GRADS, self.hp, taken[0]))
+        seen = self._observe(self._run(COMPLEX_GRADS, self.hp, taken[0]))
         options = {name: replace(self.dialect, complex=name) for name in COMPLEX.alternatives}
         return self._choice(COMPLEX, seen, options)
 
@@ -343,4 +347,4 @@ class Probe:
         comes = {0: 0, 1: 1}
         for element, step in comes.items():
             grads[step, element] = np.nan
-        return nan(observe_params(self.backend, self._run(grads, self.hp)), comes)
+        return nan(self._observe(self._run(grads, self.hp)), comes)

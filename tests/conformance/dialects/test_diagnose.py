@@ -172,6 +172,19 @@ def test_a_value_that_is_no_number_is_told_in_words() -> None:
     assert ": got -inf; the specification gives " in diagnose(made).sentence
 
 
+@pytest.mark.parametrize("line", ["first_moment", "displacement"])
+def test_the_digits_of_a_narrower_dtype_are_told(line: str) -> None:
+    def narrow(*args: Any) -> Any:
+        exact = getattr(CANONICAL, line)(*args)
+        return exact.astype(np.float32).astype(exact.dtype)
+
+    diagnosis = diagnose(made(CANONICAL._replace(**{line: narrow})))
+    assert diagnosis.sentence == "canonical Adamax, in the digits of float32 alone"
+    assert not diagnosis.canonical
+    assert deviations(diagnosis) == {}
+    assert diagnosis.as_dict()["digits"] == "float32"
+
+
 def test_elements_that_never_move_are_told() -> None:
     diagnosis = diagnose(kernel("tail not stored"))
     assert diagnosis.sentence == "not Adamax: the last 2 of 6 elements never move"

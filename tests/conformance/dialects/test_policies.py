@@ -100,6 +100,20 @@ def test_a_wrong_count_after_a_missing_gradient_does_not_change_the_parameter_it
     )
 
 
+def test_parameters_that_share_memory_have_no_wrong_count() -> None:
+    def shared(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        after, state = BASE.step(params, grads, state, hp)
+        stepped, memory = dict(after), dict[Any, Any]()
+        for name in grads:
+            kept = memory.setdefault(params[name].shape, np.empty_like(params[name]))
+            kept[...], stepped[name] = stepped[name], kept
+        return stepped, state
+
+    diagnosis = diagnose(stepping(shared))
+    assert deviations(diagnosis) == {}
+    assert diagnosis["step scope"].found == "not seen"
+
+
 def without_a_norm(read: Callable[..., Any]) -> FunctionalBackend:
     """Return a backend like TorchOpt: without a gradient a parameter moves by its first moment.
 
