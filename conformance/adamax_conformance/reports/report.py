@@ -189,6 +189,8 @@ class Report:
         if _leaves_out(wrong):
             return _SIZES
         suspects = {_fault(each, failed) for each in wrong} or set(failed)
+        if _LOADING in failed and any(r.divergence and r.divergence.step == 0 for r in wrong):
+            suspects.discard(_LAST_PLACES)  # a step from a wrong state has none
         ordered = sorted(
             failed, key=lambda clause: (grade_of(clause) != "arithmetic", clause == _LAST_PLACES)
         )

@@ -247,6 +247,10 @@ def test_a_loaded_state_that_is_wrong_before_the_first_step_is_a_fault_of_loadin
     cases = [f"{each}[float32]" for each in ("A-5/late", "S-7/boundaries")]
     assert check(made, cases=cases, investigate=False).suspect == "S-7"
     assert check(made, cases=cases[:1], investigate=False).suspect == "A-5"
+    # The steps that follow have wrong last places, without a part of the state that is named.
+    cases = ["S-7/boundaries[float32]", "N-3/correction-alone[float32]"]
+    report = check(made, cases=cases, investigate=False)
+    assert (report.failed_clauses, report.suspect) == (("S-7", "N-3"), "S-7")
 
 
 def old_values(params: Any, grads: Any, state: Any, hp: Any) -> Any:
