@@ -1,6 +1,6 @@
 """Investigate the failures of a report: name the fault, and shrink the runs that show it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import reduce
 from typing import TYPE_CHECKING
@@ -29,6 +29,10 @@ STEPS_OF_A_REPORT = 4000
 _Runs = dict[str, dict[str, Trial]]
 """The wrong runs, by clause and by the id of the case and dtype."""
 
+_CHANGES = (
+    "the same run gives another result when it is repeated: something is kept from run to run, or "
+    "left to chance"
+)
 _ELSEWHERE = "the backend computes the canonical rule; the fault is elsewhere"
 
 
@@ -59,10 +63,33 @@ def investigated(
     if seen is None:
         return report
     report = _diagnosed(report, dialect, seen, wrong=bool(wrong))
+    first = report.suspect if report.suspect in wrong else next(iter(wrong), "")
+    if _changes(report, backend, wrong.get(first, {})):
+        # Its runs show nothing, and cannot be made smaller.
+        results = tuple(replace(each, minimal=None) for each in report.results)
+        return replace(report, results=results, diagnosis=_CHANGES, deviating=(), found="")
+    searched = [next(iter(wrong[each].items())) for each in sorted(wrong, key=first.__ne__)]
+    also = _known(report).values() if known else ()
+    report, smaller = _shrunk(report, backend, [*searched, *also])
+    if not wrong or dialect != Dialect():
+        return report
+    return _named(report, backend, wrong, seen, smaller)
+
+
+def _changes(report: Report, backend: Watched, runs: Mapping[str, Trial]) -> bool:
+    """Does the first of these wrong runs go otherwise when it is repeated?"""
+    for case, trial in runs.items():
+        before = next(each.divergence for each in report.results if each.id == case)
+        return before is not None and str(first_wrong(backend, trial)) != str(before)
+    return False
+
+
+def _shrunk(
+    report: Report, backend: Watched, runs: Iterable[tuple[str, Trial]]
+) -> tuple[Report, Mapping[str, Trial]]:
+    """Return the report with the smallest runs, and these runs in the order of search."""
     effort, smaller, shown = Effort(STEPS_OF_A_REPORT), {}, {}
-    first_of_all = sorted(wrong, key=lambda each: each != report.suspect)
-    searched = [next(iter(wrong[clause].items())) for clause in first_of_all]
-    for case, trial in [*searched, *(_known(report).values() if known else ())]:
+    for case, trial in runs:
         supervisor.note(f"{case} of {printable(report.backend)}, made smaller")
         smaller[case] = smallest(backend, trial, effort)
         shown[case] = first_wrong(backend, smaller[case])
@@ -70,9 +97,17 @@ def investigated(
         replace(each, minimal=smaller.get(each.id), shown=shown.get(each.id))
         for each in report.results
     ]
-    report = replace(report, results=tuple(results))
-    if not wrong or dialect != Dialect():
-        return report
+    return replace(report, results=tuple(results)), smaller
+
+
+def _named(
+    report: Report,
+    backend: Watched,
+    wrong: _Runs,
+    seen: Diagnosis,
+    smaller: Mapping[str, Trial],
+) -> Report:
+    """Return the report with the name of the fault, and the clauses that it explains."""
     if report.found and seen.dialect is not None:
         return _explained(report, backend, wrong, seen, seen.dialect, seen.dialect.phrase)
     if _names_all(seen):
@@ -88,9 +123,10 @@ def investigated(
     if variant := matching(backend, [smaller[case], *trials], WRONG):
         return _likened(report, backend, wrong, seen, (variant,))
     # Two faults: one shows in the first clause, and both in those that follow.
-    cases = [other for other, _ in searched if other.endswith(dtype)]
-    runs = [smaller[case], *(smaller[other] for other in cases)]
-    return _likened(report, backend, wrong, seen, matching_pair(backend, runs, WRONG) or ())
+    firsts = {next(iter(runs)) for runs in wrong.values()}
+    others = [run for id_, run in smaller.items() if id_ in firsts and id_.endswith(dtype)]
+    pair = matching_pair(backend, [smaller[case], *others], WRONG) or ()
+    return _likened(report, backend, wrong, seen, pair)
 
 
 def _diagnosed(report: Report, dialect: Dialect, seen: Diagnosis, *, wrong: bool) -> Report:

@@ -51,6 +51,22 @@ def test_a_fault_that_is_known_is_named(fault: str) -> None:
     assert facts["diagnosis"] == (report.diagnosis,)
 
 
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_result_that_changes_when_the_run_is_repeated_is_told(hidden: bool) -> None:
+    base, left = reference(), [0.0]
+
+    def step(params: Any, grads: Any, state: Any, hp: Any) -> Any:
+        stepped, after = base.step(params, grads, state, hp)
+        left[0] += 1  # as what is left in a buffer by the runs before
+        return {k: (p + left[0]).astype(p.dtype) for k, p in stepped.items()}, after
+
+    moments = (lambda _: None) if hidden else base.moments
+    made = replace(base, step=step, moments=moments, features=())
+    report = check(made, clauses=["A-5", "A-7"], dtypes=["float32"])
+    assert report.diagnosis.startswith("the same run gives another result when it is repeated")
+    assert not any(each.minimal for each in report.results)
+
+
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_each_report_shows_the_name(name: str) -> None:
     stream = StringIO()
