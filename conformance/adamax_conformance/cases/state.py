@@ -28,7 +28,7 @@ def _(backend: Watched, data: Data) -> Finding:
     run = data.run(EXTREME, steps=1)
     if backend.moments(run.params, backend.init(run.params, run.at(0))) is None:
         return judge(backend, Trial(run))
-    single = Run(data.params({"s": (), "e": (0,), "o": (1, 1)}), [], PLAIN)
+    single = Run(data.params({"s": (), "o": (1, 1)}), [], PLAIN)
     return _begins_at_zero(backend, run) + _begins_at_zero(backend, single)
 
 

@@ -39,3 +39,15 @@ def test_one_count_for_all_is_no_error_of_the_bias_correction() -> None:
 
     shared = replace(BASE, load=load)
     assert bad(shared, clauses=["N-3", "S-3"], dtypes=["float32"]) == {"S-3/loaded-counts"}
+
+
+def test_what_takes_no_empty_array_fails_in_sizes_alone() -> None:
+    def init(params: Any, hp: Any) -> Any:
+        if not all(param.size for param in params.values()):
+            raise ValueError("empty")
+        return BASE.init(params, hp)
+
+    raising = replace(BASE, init=init, features=())
+    report = check(raising, clauses=["S-1", "S-9"], dtypes=["float32"], investigate=False)
+    assert report.failed_clauses == ("S-9",)
+    assert report.suspect == "S-9"
