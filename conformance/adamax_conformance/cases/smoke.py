@@ -50,7 +50,10 @@ def _fault(backend: Watched, dtype: str, shapes: Mapping[str, tuple[int, ...]]) 
         stepped, state = backend.step(params, copies(params), state, PLAIN)
         backend.moments(stepped, state)
     except BackendError as error:
-        first = dict(list(shapes.items())[:1])
-        alone = len(shapes) > 1 and not _fault(backend, dtype, first)
-        return f"{error}{'; with one parameter it works' if alone else ''}"
+        each = shapes.items() if len(shapes) > 1 else ()
+        works = [shape for name, shape in each if not _fault(backend, dtype, {name: shape})]
+        if not works:
+            return str(error)
+        which = "" if len(works) == len(shapes) else f" of shape {works[0]}"
+        return f"{error}; with one parameter{which} it works"
     return ""

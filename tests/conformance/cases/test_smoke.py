@@ -85,3 +85,13 @@ def test_dtype_that_does_not_work_is_blocked_alone() -> None:
         "; declares float16, but cannot take one step in it: step raised TypeError: no kernel"
     )
     assert {r.status for r in report.results if r.id not in blocked} == {Status.PASS}
+
+
+def test_a_kernel_of_vectors_alone_is_told_what_it_takes() -> None:
+    def init(params: Any, hp: Any) -> Any:
+        if any(param.ndim != 1 for param in params.values()):
+            raise NotImplementedError("only vectors")
+        return BASE.init(params, hp)
+
+    broken = check(replace(BASE, init=init), clauses=["A-4"]).broken
+    assert broken.endswith("; with one parameter of shape (3,) it works")
