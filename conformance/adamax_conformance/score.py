@@ -13,8 +13,9 @@ from enum import StrEnum
 from typing import Any
 
 from adamax_conformance.check import check
-from adamax_conformance.reports.report import PLAIN_LINES, Report
+from adamax_conformance.reports.report import Report
 from adamax_conformance.reports.result import BAD
+from adamax_conformance.reports.suspect import PLAIN_LINES
 from adamax_conformance.spec.formats import DTYPES, FLOATS
 from adamax_conformance.variants import CONTROLS, FAMILIES, RIGHT, WRONG, Control, Right, Wrong
 from adamax_conformance.variants.variant import LINES

@@ -6,6 +6,7 @@ reports no state, the interval that one step allows is the input of the next.
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,67 +22,126 @@ from adamax_conformance.subject.watched import Watched
 
 _FEW = 4
 """Report the wrong elements of at most this many parameters."""
-_NO_GRADIENT = "before: it has no gradient"
+_MOMENTS = ("exp_avg", "exp_inf")
+
+_Values = Mapping[str, Any]
+"""The values of one parameter by quantity; the count and the moments only if they are shown."""
+
+
+class _Compared(NamedTuple):
+    """The largest error of a quantity over its bound, and what is wrong if that is above one."""
+
+    used: float
+    wrong: Divergence | None
 
 
 @dataclass
 class _Tally:
-    """Comparisons so far, and what is wrong in the present step."""
+    """Comparisons so far, and what is wrong in the present step.
 
+    Attributes:
+        judged: the quantities to judge.
+        step: the present step, from one; zero before the first.
+        elements: number of numbers compared.
+        trace: the largest error of each step over its bound.
+        wrong: what is wrong in the present step.
+    """
+
+    judged: Collection[str]
+    step: int = 0
     elements: int = 0
     trace: list[float] = field(default_factory=list)
     wrong: list[Divergence] = field(default_factory=list)
 
-    def compare(
-        self, step: int, name: str, quantity: str, got: Any, bound: Bound, was: Any
+    def begin(self) -> None:
+        """Begin the next step."""
+        self.step += 1
+        self.trace.append(0.0)
+
+    def loaded(self, name: str, saved: _Values, now: _Values) -> None:
+        """Compare a loaded state with the saved one, before the first step."""
+        if "step" in self.judged:
+            self._count(name, now["step"], saved["step"])
+        for part in (part for part in _MOMENTS if part in self.judged):
+            self._same(name, part, now[part], saved[part], "saved")
+
+    def kept(self, name: str, was: _Values, now: _Values) -> None:
+        """Compare a parameter without a gradient and its state: every bit stays (S-2, S-3)."""
+        for part in (part for part in now if part in self.judged):
+            self._same(name, part, now[part], was[part], "before: it has no gradient")
+
+    def stepped(
+        self,
+        name: str,
+        was: _Values,
+        now: _Values,
+        bound: Mapping[str, Bound],
+        own: Callable[[], Mapping[str, Bound]],
     ) -> None:
-        """Compare each element with its interval; record the worst of those outside.
+        """Compare a parameter that has taken a step with its bounds.
+
+        A wrong moment counts against itself alone. So the parameter may follow from the moment that
+        is reported, or, if that was stored wrongly, from the one that the step computed.
 
         Args:
-            step: the step, from one.
             name: name of the parameter.
-            quantity: which of `QUANTITIES`.
-            got: the values after the step.
-            bound: their intervals.
-            was: the values before the step, or the intervals of those.
+            was: the values before the step, or the bounds of those.
+            now: the values after the step.
+            bound: the bounds of a step that goes on from the reported moments.
+            own: returns those of a step that goes on from its own.
         """
+        moments = [part for part in _MOMENTS if part in now]
+        for part in moments:
+            got, dtype = now[part].dtype, was[part].dtype
+            if got != dtype:  # another dtype would change the bound
+                wrong = (f"dtype of {part}", str(got), str(dtype), "", np.inf)
+                self.wrong.append(Divergence(self.step, name, (), *wrong))
+        if moments and "step" in self.judged:
+            self._count(name, now["step"], was["step"] + 1)
+
+        def compared(part: str, bound: Mapping[str, Bound]) -> _Compared:
+            return self._compared(name, part, now[part], bound[part], was[part])
+
+        found = [compared(q, bound) for q in QUANTITIES if q in self.judged and q in now]
+        if moments and found and (last := found[-1].wrong) and last.quantity == "param":
+            stored = [compared(part, bound) for part in moments]
+            if any(each.wrong for each in stored) and not compared("param", own()).wrong:
+                found = stored
+        self.trace[-1] = max(self.trace[-1], *(each.used for each in found), 0.0)
+        self.wrong += [each.wrong for each in found if each.wrong]
+
+    def _compared(self, name: str, quantity: str, got: Any, bound: Bound, was: Any) -> _Compared:
+        """Compare each element with its interval; describe the worst of those outside."""
         values = pairs(got)
         self.elements += int(np.count_nonzero(bound.bounded))
         if not values.size:
-            return
+            return _Compared(0.0, None)
         excess = bound.excess(values)
         index = tuple(map(int, np.unravel_index(int(np.argmax(excess)), excess.shape)))
         worst = float(excess[index])
-        self.trace[-1] = max(self.trace[-1], worst)
-        if worst > 1:
-            value = repr(float(values[index]))
-            interval, exact = bound.interval(index), bound.exactly(index)
-            outside = excess > 1
-            outside = outside.any(-1) if values.shape != got.shape else outside
-            left = isinstance(was, np.ndarray) and left_out(outside, got == was)
-            wrong = (step, name, index, quantity, value, interval, exact, worst)
-            words = extent(outside)
-            self.wrong.append(Divergence(*wrong, bits(values[index]), words, left_out=left))
+        if worst <= 1:
+            return _Compared(worst, None)
+        value = repr(float(values[index]))
+        interval, exact = bound.interval(index), bound.exactly(index)
+        outside = excess > 1
+        outside = outside.any(-1) if values.shape != got.shape else outside
+        left = isinstance(was, np.ndarray) and left_out(outside, got == was)
+        wrong = (self.step, name, index, quantity, value, interval, exact, worst)
+        words = extent(outside)
+        return _Compared(worst, Divergence(*wrong, bits(values[index]), words, left_out=left))
 
-    def count(self, step: int, name: str, got: int, expected: int) -> None:
+    def _count(self, name: str, got: int, expected: int) -> None:
         """Compare the step count of a parameter, which is exact."""
         self.elements += 1
         if got != expected:
-            exact = str(expected)
-            self.wrong.append(Divergence(step, name, (), "step", str(got), exact, exact, np.inf))
+            wrong = (self.step, name, (), "step", str(got), str(expected), str(expected), np.inf)
+            self.wrong.append(Divergence(*wrong))
 
-    def stays(self, step: int, name: str, what: str, was: Any, now: Any) -> None:
-        """Compare a dtype with that before the step; another dtype would change the bound."""
-        if now != was:
-            self.wrong.append(Divergence(step, name, (), what, str(now), str(was), "", np.inf))
-
-    def same(
-        self, step: int, name: str, quantity: str, got: Any, expected: Any, why: str = _NO_GRADIENT
-    ) -> None:
+    def _same(self, name: str, quantity: str, got: Any, expected: Any, why: str) -> None:
         """Compare bit by bit."""
         self.elements += np.size(got)
         if found := change(expected, got):
-            wrong = (step, name, found.index, quantity, found.now, f"{found.was}, as {why}")
+            wrong = (self.step, name, found.index, quantity, found.now, f"{found.was}, as {why}")
             self.wrong.append(Divergence(*wrong, "", np.inf, extent=found.extent))
 
 
@@ -155,44 +215,48 @@ def judge(
             return Finding()
         judged = {*judged, "param"}
         believed = initial(run)
-    tally = _Tally()
-    if run.saved is not None:
-        _judge_loaded(tally, judged, run.saved, believed)
-        _require_right(tally, again)
+    tally = _Tally(judged)
+    for name, slot in (run.saved or {}).items():
+        tally.loaded(name, slot._asdict(), believed[name]._asdict())
+    _require_right(tally, again)
     for index, (grads, shown) in enumerate(zip(run.grads, showing, strict=True)):
-        hp, step = backend.limits.held(run.at(index)), index + 1
-        tally.trace.append(0.0)
+        hp = backend.limits.held(run.at(index))
+        tally.begin()
         stepped, reported, _ = shown
-        if reported is not None and trial.only and step not in trial.only:
+        if reported is not None and trial.only and tally.step not in trial.only:
             params, believed = stepped, reported
             continue
         following = {}
         for name, param in params.items():
             before, after = believed[name], reported[name] if reported else None
+            was, now = _values(param, before), _values(stepped[name], after)
             if name not in grads:
-                _judge_kept(tally, step, name, judged, param, stepped[name], before, after)
+                tally.kept(name, was, now)
                 following[name] = after or before
                 continue
             if before.step < 0:
                 raise Violation(f"step {index}, {name}, step: got {before.step}, a count of steps")
-            own = replace(hp, weight_decay=0.0) if name in run.undecayed else hp
-            bound = bounds(
+            bounded = partial(
+                bounds,
                 param,
                 grads[name],
                 before,
-                own,
-                reported=after,
+                replace(hp, weight_decay=0.0) if name in run.undecayed else hp,
                 accurate_correction=trial.accurate_correction,
                 alteration=backend.alteration,
             )
-            following[name] = _judge_step(
-                tally, step, name, judged, param, stepped[name], before, after, bound
-            )
+            bound = bounded(reported=after)
+            tally.stepped(name, was, now, bound, partial(bounded, reported=None))
+            following[name] = after or Moments(before.step + 1, bound["exp_avg"], bound["exp_inf"])
         changed = index > 0 and run.at(index) != run.at(index - 1)
         _require_right(tally, again, changed=changed)
         params, believed = stepped, following
     finding = Finding(tally.elements, max(tally.trace, default=0.0), tuple(tally.trace))
     return finding + also(backend, run, params) if also else finding
+
+
+def _values(param: Any, moments: Moments | None) -> _Values:
+    return {"param": param, **(moments._asdict() if moments else {})}
 
 
 def _require_right(tally: _Tally, again: Trial | None, *, changed: bool = False) -> None:
@@ -211,63 +275,3 @@ def _require_right(tally: _Tally, again: Trial | None, *, changed: bool = False)
             trace=tuple(tally.trace),
             elements=tally.elements,
         )
-
-
-def _judge_loaded(
-    tally: _Tally,
-    judged: Collection[str],
-    saved: Mapping[str, Moments],
-    loaded: Mapping[str, Moments],
-) -> None:
-    """Compare a loaded state with the saved one, before the first step."""
-    for name, slot in saved.items():
-        if "step" in judged:
-            tally.count(0, name, loaded[name].step, slot.step)
-        for part in (part for part in ("exp_avg", "exp_inf") if part in judged):
-            tally.same(0, name, part, getattr(loaded[name], part), getattr(slot, part), "saved")
-
-
-def _judge_kept(
-    tally: _Tally,
-    step: int,
-    name: str,
-    judged: Collection[str],
-    param: Any,
-    stepped: Any,
-    before: Moments,
-    after: Moments | None,
-) -> None:
-    """Compare a parameter without a gradient and its state: every bit stays (S-2, S-3)."""
-    was, now = {"param": param}, {"param": stepped}
-    if after is not None:
-        was, now = was | before._asdict(), now | after._asdict()
-    for part in (part for part in now if part in judged):
-        tally.same(step, name, part, now[part], was[part])
-
-
-def _judge_step(
-    tally: _Tally,
-    step: int,
-    name: str,
-    judged: Collection[str],
-    param: Any,
-    stepped: Any,
-    before: Moments,
-    after: Moments | None,
-    bound: Mapping[str, Bound],
-) -> Moments:
-    """Compare a parameter that has taken a step; return the moments for its next step."""
-    steps = before.step + 1
-    was, values = before._asdict() | {"param": param}, {"param": stepped}
-    if after is not None:
-        values |= {"exp_avg": after.exp_avg, "exp_inf": after.exp_inf}
-        for moment in ("exp_avg", "exp_inf"):
-            dtype = getattr(after, moment).dtype
-            tally.stays(step, name, f"dtype of {moment}", was[moment].dtype, dtype)
-        if "step" in judged:
-            tally.count(step, name, after.step, steps)
-    for quantity in QUANTITIES:
-        if quantity in judged and quantity in values:
-            value = values[quantity]
-            tally.compare(step, name, quantity, value, bound[quantity], was[quantity])
-    return after or Moments(steps, bound["exp_avg"], bound["exp_inf"])

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from adamax_conformance.judging.extent import scattered
 from adamax_conformance.reports.failure import in_full, written
 from adamax_conformance.reports.grade import Grade, grade_of, missing
 from adamax_conformance.reports.result import BAD, NOT_RUN, Result, Status
+from adamax_conformance.reports.suspect import WRONG, suspected
 from adamax_conformance.spec.alteration import CANONICAL_NAME
 from adamax_conformance.spec.clauses import CLAUSES
 
@@ -30,55 +30,13 @@ class ConformanceError(AssertionError):
     """A backend is not conformant; the message lists its failures."""
 
 
-# Clauses judged by the quantity of their own line, without any mode. A-7, the step, comes before
-# its correction A-6, since its cases set beta1 = 0, which needs no correction.
-PLAIN_LINES = ("A-3", "A-4", "A-5", "A-7", "A-6")
-
 PROFILES: Mapping[str, tuple[str, ...]] = {
     "optimizer": ("arithmetic", "interface", "state", "derivatives"),
     "kernel": ("arithmetic",),
 }
 """The grades that each profile requires."""
 
-_WRONG = (Status.FAIL, Status.XFAIL)
-_DOES_NOT_HOLD = (*_WRONG, Status.REFUSED, Status.ERROR)
-_COUNTS = ("A-3", "S-3", "S-7")
-"""The clauses about the count; where one fails, a wrong count in another case is its fault."""
-
-_LOADING = "S-7"
-"""The clause about loaded states; where it fails, a state that is wrong before the first step of
-another case is its fault."""
-
-_IN_FORCE = "H-6"
-"""The clause about changed hyperparameters; where it fails, a step of another case that is wrong
-after a change is its fault."""
-
-_LAST_PLACES = "N-3"
-"""The clause with the tightest bounds: what violates another clause mostly violates it too."""
-
-_SIZES = "S-9"
-"""The clause about sizes; where it leaves elements out, other cases fail by that too."""
-
-
-def _fault(result: Result, failed: Sequence[str]) -> str:
-    """Return the clause that a wrong result is the fault of."""
-    found = result.divergence
-    if found and found.step == 0 and _LOADING in failed:
-        return _LOADING
-    if found and found.changed and _IN_FORCE in failed:
-        return _IN_FORCE
-    if found and found.quantity == "step" and result.clause not in _COUNTS:
-        return next((clause for clause in _COUNTS if clause in failed), result.clause)
-    return result.clause
-
-
-def _leaves_out(wrong: Sequence[Result]) -> bool:
-    """Are elements left out, in a case of sizes, and elements without order wrong less often?"""
-    found = [(each.clause, each.divergence) for each in wrong if each.divergence]
-    parts = sum(each.left_out for _, each in found)
-    return parts >= sum(scattered(each.extent) for _, each in found) and any(
-        clause == _SIZES and each.left_out for clause, each in found
-    )
+_DOES_NOT_HOLD = (*WRONG, Status.REFUSED, Status.ERROR)
 
 
 @dataclass(frozen=True)
@@ -176,25 +134,14 @@ class Report:
     def suspect(self) -> str | None:
         """The clause to look at first.
 
-        The first that the diagnosis names; else the sizes, if elements are left out; else a line of
-        the rule before the clauses that depend on it, a wrong number before an error, and the
-        arithmetic before all else, its last places last. None if nothing fails, or if the state is
-        hidden and the diagnosis names nothing: then all lines fail together.
+        The first that the diagnosis names, else that of `suspected`. None if nothing fails, or if
+        the state is hidden and the diagnosis names nothing: then all lines fail together.
         """
         failed = self.decisive
         named = next((clause for clause in self.deviating if clause in failed), None)
         if named or not self.visible:
             return named
-        wrong = [each for each in self.results if each.status in _WRONG and each.clause in failed]
-        if _leaves_out(wrong):
-            return _SIZES
-        suspects = {_fault(each, failed) for each in wrong} or set(failed)
-        if _LOADING in failed and any(r.divergence and r.divergence.step == 0 for r in wrong):
-            suspects.discard(_LAST_PLACES)  # a step from a wrong state has none
-        ordered = sorted(
-            failed, key=lambda clause: (grade_of(clause) != "arithmetic", clause == _LAST_PLACES)
-        )
-        return next((clause for clause in (*PLAIN_LINES, *ordered) if clause in suspects), None)
+        return suspected(self.results, failed)
 
     @property
     def verdict(self) -> Verdict:
