@@ -251,14 +251,14 @@ def _(data: Data) -> Run:
     return data.run(replace(PLAIN, weight_decay=0.25, maximize=True))
 
 
-@CASES.run("A-9/decoupled", dtypes=["complex64"], features=["decoupled_weight_decay"])
+@CASES.run("A-9/decoupled", dtypes=COMPLEX, features=["decoupled_weight_decay"])
 def _(data: Data) -> Run:
     """And decoupled decay."""
     hp = replace(EXTREME, lr=0.5, weight_decay=0.5, decoupled_weight_decay=True)
     return data.run(hp)
 
 
-@CASES.run("A-9/missing-and-late", dtypes=["complex64"])
+@CASES.run("A-9/missing-and-late", dtypes=COMPLEX)
 def _(data: Data) -> Run:
     """A missing gradient is missing in both parts, at first or later."""
     params = data.params()
@@ -275,7 +275,7 @@ def _(data: Data) -> Run:
     return Run(params, [{"w": one}, {"w": data.array(bad)}, {"w": one}], PLAIN)
 
 
-@CASES.run("A-9/shapes", dtypes=["complex64"])
+@CASES.run("A-9/shapes", dtypes=COMPLEX)
 def _(data: Data) -> Run:
     """0-d, empty and odd arrays of pairs, with other hyperparameters in each step."""
     shapes: dict[str, tuple[int, ...]] = {"scalar": (), "empty": (0,), "odd": (13,), "box": (2, 3)}
