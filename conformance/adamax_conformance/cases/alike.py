@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from adamax_conformance.judging.extent import change
-from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.finding import Finding, Violation, element
 from adamax_conformance.judging.judge import Shown, judge
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.subject.backend import Arrays, Moments
@@ -22,8 +22,8 @@ def require_kept(
         for part, old, new in zip(slot._fields, slot, (after or {})[name], strict=True):
             if found := change(old, new):
                 raise Violation(
-                    f"{what}, {part} of {name}{found.at} changed from {found.was} to {found.now}; "
-                    f"changed in {name}: {found.extent or 'all'}"
+                    f"{what}, {part} of {element(name, found.index)} changed from {found.was} to "
+                    f"{found.now}; {found.within(name)}"
                 )
 
 
@@ -44,8 +44,8 @@ def require_alike(
                 _right(backend, run, expected) and _right(backend, run, got)
             ):
                 raise Violation(
-                    f"{name}{found.at}: {found.now} {what}: {found.was}; "
-                    f"changed in {name}: {found.extent or 'all'}"
+                    f"{element(name, found.index)}: {found.now} {what}: {found.was}; "
+                    f"{found.within(name)}"
                 )
     return Finding(sum(param.size for params in got[1:] for param in params.values()))
 

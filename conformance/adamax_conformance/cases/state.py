@@ -9,7 +9,7 @@ from adamax_conformance.bounds.oracle import QUANTITIES, pairs
 from adamax_conformance.cases.alike import require_alike, require_kept
 from adamax_conformance.cases.case import EXTREME, PLAIN, Cases, Data
 from adamax_conformance.judging.extent import change
-from adamax_conformance.judging.finding import Finding, Violation
+from adamax_conformance.judging.finding import Finding, Violation, element
 from adamax_conformance.judging.judge import follow, judge
 from adamax_conformance.judging.run import Run, Trial
 from adamax_conformance.spec.formats import DTYPES, WITH_COMPLEX, dtype_of
@@ -155,8 +155,8 @@ def _unchanged(backend: Watched, run: Run) -> Finding:
             elements += grad.size
             if found := change(grad, now):
                 raise Violation(
-                    f"step {index + 1}, {name}{found.at}: the gradient {found.was} was changed to "
-                    f"{found.now}; changed in {name}: {found.extent or 'all'}"
+                    f"step {index + 1}, {element(name, found.index)}: the gradient {found.was} was "
+                    f"changed to {found.now}; {found.within(name)}"
                 )
     return Finding(elements)
 

@@ -25,10 +25,9 @@ class Change:
     now: str
     extent: str
 
-    @property
-    def at(self) -> str:
-        """``[1, 3]``; empty without an index."""
-        return f"[{', '.join(map(str, self.index))}]" if self.index else ""
+    def within(self, name: str) -> str:
+        """Return which elements of the array of this name changed, in words."""
+        return f"changed in {name}: {self.extent or 'all'}"
 
 
 def change(was: Any, now: Any) -> Change | None:

@@ -105,7 +105,7 @@ def test_a_change_of_bits_is_told_by_its_first_element() -> None:
     complex_, zero = np.array([1 + 2j, 3 + 4j]), np.array([0.0])
     found = change(complex_, np.array([1 + 2j, 3 - 4j]))
     assert found is not None
-    assert (found.at, found.was, found.now) == ("[1, 1]", "4.0", "-4.0")
+    assert (found.index, found.was, found.now) == ((1, 1), "4.0", "-4.0")
     assert found.extent == "the last of 2"
     assert change(zero, -zero) is not None
     assert change(zero * np.nan, zero * np.nan) is None
